@@ -8,6 +8,7 @@ import torch
 from timm.models.swin_transformer import WindowAttention, window_partition, window_reverse
 from torch import Tensor, nn
 
+from vitreous.errors import ShapeError
 from vitreous.models.salg.backbone import SALG
 from vitreous.models.salg.block import LocalGlobalBlock, Propagation, RegionAttention
 from vitreous.models.salg.regions import Regions, find_regions
@@ -46,6 +47,7 @@ VARIANTS = [
     {"agr": False},
     {"propagation": "ap"},
     {"propagation": "msa", "merge": "linear"},
+    {"window_size": 4},
 ]
 
 
@@ -170,6 +172,13 @@ def test_region_maps_of_three_stages() -> None:
     maps = tiny().regions(torch.randn(1, 3, 224, 224))
     assert [tuple(each.shape) for each in maps] == [(1, 56, 56), (1, 28, 28), (1, 14, 14)]
     assert [int(each.max()) for each in maps] == [63, 15, 3]
+
+
+def test_windows_of_another_size() -> None:
+    first, second, third = tiny(window_size=4).regions(torch.randn(1, 3, 64, 64))
+    assert [int(regions.max()) + 1 for regions in (first, second, third)] == [16, 4, 1]
+    with pytest.raises(ShapeError, match="`window_size` is 3"):
+        tiny(window_size=3)
 
 
 def test_timms_ways() -> None:

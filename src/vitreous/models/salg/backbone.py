@@ -31,6 +31,7 @@ class SALG(nn.Module):
         num_classes: of the head; 0 for none.
         embed_dim: channels of the first stage; doubled by each.
         depths: blocks of the four stages.
+        window_size: side of a window, at least 4; also of the grid that the last stage's position bias is kept for.
         drop_path_rate: stochastic depth of the last block; grows from 0 linearly.
         drop_rate: dropout before the head.
         segment: whether regions are segmented; windows otherwise.
@@ -43,6 +44,9 @@ class SALG(nn.Module):
     Source: Zhang et al., Semantic-Aware Local-Global Vision Transformer, arXiv 2211.14705. What the paper leaves
     open is settled as follows: heads = max(1, round(channels / 32)); AGR tokens are one learnable vector per stage; the
     last block of a stage propagates nothing, since nobody would read it; regions carry no gradient.
+
+    Raises:
+        ShapeError: windows so small that a pixel has more than four close.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class SALG(nn.Module):
         num_classes: int = 1000,
         embed_dim: int = 96,
         depths: Sequence[int] = (2, 2, 6, 2),
+        window_size: int = 7,
         drop_path_rate: float = 0.0,
         drop_rate: float = 0.0,
         segment: bool = True,
@@ -62,6 +67,8 @@ class SALG(nn.Module):
         mask_pad: bool = True,
         out_norm: bool = False,
     ) -> None:
+        if window_size < 2 * max(_MARGINS):
+            raise ShapeError(f"`window_size` is {window_size}. Give at least {2 * max(_MARGINS)}; the paper has 7.")
         super().__init__()
         self.num_classes, self.mask_pad = num_classes, mask_pad
         dims = [embed_dim * 2**stage for stage in range(4)]
@@ -76,6 +83,7 @@ class SALG(nn.Module):
             RegionStage(
                 dim,
                 [next(rates) for _ in range(depth)],
+                window_size,
                 margin if segment else 0,
                 agr=agr,
                 propagation=propagation,
@@ -83,7 +91,7 @@ class SALG(nn.Module):
             )
             for dim, depth, margin in zip(dims[:3], depths[:3], _MARGINS, strict=True)
         )
-        self.stages.append(GlobalStage(dims[3], list(rates)))
+        self.stages.append(GlobalStage(dims[3], list(rates), window_size))
         self.merges = nn.ModuleList((ConvMerge if merge == "conv" else LinearMerge)(dim) for dim in dims[:3])
         self.out_norms = nn.ModuleList(nn.LayerNorm(dim) if out_norm else nn.Identity() for dim in dims)
         self.norm = nn.LayerNorm(dims[-1])

@@ -14,10 +14,7 @@ from vitreous.models.salg.block import GlobalBlock, LocalGlobalBlock, Propagatio
 from vitreous.models.salg.regions import FeatureMap, RegionMap, find_regions
 from vitreous.shapes import Images
 
-__all__ = ["WINDOW", "ConvMerge", "GlobalStage", "LinearMerge", "Merge", "RegionStage", "Stem"]
-
-WINDOW = 7
-"""Side of a window, in every stage."""
+__all__ = ["ConvMerge", "GlobalStage", "LinearMerge", "Merge", "RegionStage", "Stem"]
 
 Merge = Literal["conv", "linear"]
 """Between stages: two convolutions, which give the published parameter counts, or a linear map, as the text says."""
@@ -72,16 +69,24 @@ class RegionStage(nn.Module):
     """Segmentation once, then Local-Global blocks."""
 
     def __init__(
-        self, dim: int, rates: list[float], margin: int, *, agr: bool, propagation: Propagation, mask_pad: bool
+        self,
+        dim: int,
+        rates: list[float],
+        window: int,
+        margin: int,
+        *,
+        agr: bool,
+        propagation: Propagation,
+        mask_pad: bool,
     ) -> None:
         super().__init__()
-        self.margin, self.mask_pad, self.recompute = margin, mask_pad, False
+        self.window, self.margin, self.mask_pad, self.recompute = window, margin, mask_pad, False
         self.agr = nn.Parameter(trunc_normal_(torch.empty(1, 1, dim), std=0.02)) if agr else None
         self.blocks = nn.ModuleList(
             LocalGlobalBlock(
                 dim,
                 max(1, round(dim / 32)),
-                WINDOW + 2 * margin,
+                window + 2 * margin,
                 agr=agr,
                 propagation=propagation if agr and at < len(rates) - 1 else None,
                 drop_path=rate,
@@ -92,12 +97,12 @@ class RegionStage(nn.Module):
     def forward(self, features: FeatureMap) -> tuple[FeatureMap, RegionMap]:
         """Features of the same shape, and the region of each place."""
         batch, height, width, _ = features.shape
-        below, right = -height % WINDOW, -width % WINDOW
+        below, right = -height % self.window, -width % self.window
         padded = F.pad(features, (0, 0, 0, right, 0, below))
         valid = None
         if self.mask_pad and (below or right):
             valid = F.pad(torch.ones(height, width, dtype=torch.bool, device=features.device), (0, right, 0, below))
-        regions = find_regions(padded, WINDOW, self.margin, valid)
+        regions = find_regions(padded, self.window, self.margin, valid)
         tokens = padded.flatten(1, 2)
         if self.agr is not None:
             tokens = torch.cat([tokens, self.agr.expand(batch, regions.members.shape[1], -1)], 1)
@@ -110,11 +115,11 @@ class RegionStage(nn.Module):
 class GlobalStage(nn.Module):
     """Transformer blocks over the whole map."""
 
-    def __init__(self, dim: int, rates: list[float]) -> None:
+    def __init__(self, dim: int, rates: list[float], grid: int) -> None:
         super().__init__()
         self.recompute = False
         heads = max(1, round(dim / 32))
-        self.blocks: Any = nn.ModuleList(GlobalBlock(dim, heads, rate, grid=WINDOW) for rate in rates)
+        self.blocks: Any = nn.ModuleList(GlobalBlock(dim, heads, rate, grid) for rate in rates)
 
     def forward(self, features: FeatureMap) -> tuple[FeatureMap, None]:
         """Features of the same shape; there are no regions."""
