@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from vitreous.files import whole_file
 from vitreous.jobs.benchmark.summary import Cell
+from vitreous.render import page
 
 __all__ = ["Table", "write_tables"]
 
@@ -134,27 +134,9 @@ def _escape(text: str) -> str:
     return "".join(words.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
 
 
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right}td:first-child,th:first-child"
-    "{text-align:left}thead{border-bottom:2px solid}tr+tr{border-top:1px solid #8884}.scroll{overflow-x:auto}"
-    ":root{color-scheme:light dark}"
-)
-
-
 def _page(table: Table) -> str:
-    parts: list[str] = []
-    for heading, (head, *body) in table.grids():
-        columns = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in head)
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>" for row in body)
-        parts.append(
-            f'<h2>{html.escape(heading)}</h2><div class="scroll"><table><thead><tr>{columns}</tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
-        )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-    title = html.escape(table.title)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(table.legend)}</p>"
-        f"{''.join(parts)}{f'<ul>{notes}</ul>' if notes else ''}</html>\n"
-    )
+    parts = [page.paragraph(table.legend)]
+    for heading, grid in table.grids():
+        parts += [page.heading(heading), page.table(grid)]
+    parts += [page.items(table.notes)] if table.notes else []
+    return page.page(table.title, parts)
