@@ -20,6 +20,7 @@ SPLITS = {"train": "train", "valid": "val", "test": "test"}
 
 
 def main(source: Path, output: Path) -> None:
+    """Write the folders."""
     with (source / "labels.csv").open(newline="") as table, ZipFile(source / "images.zip") as archive:
         for row in csv.DictReader(table):
             if row["split"] == "test" and row["test_leak_near"] == "1":
