@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from skimage.filters import threshold_otsu
 
 from vitreous import explain, load
 from vitreous.data.labelled import ArraySplit, load_split
+from vitreous.errors import DegenerateMap
 from vitreous.jobs.evaluate import answers
 from vitreous.metrics.classification import judge_classifier
 from vitreous.metrics.localization import EnergyPointing
@@ -32,7 +33,7 @@ METHODS = (
     *("attn_lrp", "libra_grad", "input_x_gradient", "occlusion", "random", "center_gaussian"),
 )
 CANCER, NORMAL = 0, 1
-CANCERS = 60  # of the test slices whose heat maps are looked at
+CANCERS = 40  # of the test slices whose heat maps are looked at
 Array = np.ndarray[Any, Any]
 REGIONS = ("outside", "lungs", "tissue")
 
@@ -69,7 +70,7 @@ def pen_mark(gray: Array) -> Array:
     """Where a pen mark is drawn: a line in the upper left corner, as in some of the normal slices."""
     page = Image.new("1", gray.shape[::-1])
     ImageDraw.Draw(page).line([(6, 4), (14, 18), (22, 40)], 1, 2)
-    return np.asarray(page)
+    return np.array(page)
 
 
 def changes(means: list[float]) -> dict[str, Callable[[Array, int], Array]]:
@@ -145,34 +146,45 @@ def heat(model: Any, parts: Mapping[str, ArraySplit], done: Mapping[str, Any]) -
         "normal": np.concatenate([part.images[part.label == NORMAL] for part in parts.values()]),
     }
     exchange, mark = done["brightness of the other class"], done["pen mark drawn"]
+    flips: dict[str, Array] = {}
+    for kind, (name, images) in enumerate(chosen.items()):
+        whole = ArraySplit(images, np.full(len(images), kind), parts["test"].class_names)
+        both = [answers(model, each).logits.argmax(1) for each in (whole, changed(whole, exchange))]
+        flips[name] = (both[0] != both[1]).numpy()
     for method in METHODS:
         for kind, (name, images) in enumerate(chosen.items()):
             shown = (images, [exchange(gray, kind) for gray in images], [mark(gray, kind) for gray in images])
-            first, second, third = (explain(model, [as_rgb(gray) for gray in each], method) for each in shown)
+            first, second, third = (maps(model, method, each) for each in shown)
             where = {region: np.stack([regions(gray)[region] for gray in images]) for region in REGIONS}
-            found = {region: concentration(first.heatmap, its) for region, its in where.items()}
-            found["pen mark"] = concentration(third.heatmap, np.stack([pen_mark(gray) for gray in images]))
-            flipped = (first.target != second.target).numpy()
-            found["like after the flip"] = np.array(list(map(alike, first.heatmap, second.heatmap)))[flipped]
+            found = {region: concentration(first, its) for region, its in where.items()}
+            found["pen mark"] = concentration(third, np.stack([pen_mark(gray) for gray in images]))
+            after = zip(first, second, flips[name], strict=True)
+            likeness = [alike(one, other) for one, other, flipped in after if flipped and one is not None]
+            found["like after the flip"] = np.array([each for each in likeness if np.isfinite(each)])
             numbers = {column: interval(values) for column, values in found.items()}
-            yield {"method": method, "class": name, "pictures": len(images), "flips": int(flipped.sum()), **numbers}
+            made = sum(each is not None for each in first)
+            yield {"method": method, "class": name, "pictures": len(images), "maps": made, **numbers}
 
 
-def as_rgb(gray: Array) -> Image.Image:
-    """What a model takes."""
-    return Image.fromarray(gray).convert("RGB")
+def maps(model: Any, method: str, images: Iterable[Array]) -> list[torch.Tensor | None]:
+    """Heat maps of the classes predicted; None where a method has a constant one."""
+    pictures = [Image.fromarray(gray).convert("RGB") for gray in images]
+    try:
+        return list(explain(model, pictures, method).heatmap)
+    except DegenerateMap:
+        return [None] if len(pictures) == 1 else [maps(model, method, [gray])[0] for gray in images]
 
 
-def concentration(heatmap: torch.Tensor, where: Array) -> Array:
-    """Per slice that has the region: the region's share of the heat over its share of the area."""
-    has = where.any((1, 2))
-    energy = EnergyPointing()(heatmap[torch.from_numpy(has)], torch.from_numpy(where[has]))["energy"]
-    return energy.numpy() / where[has].mean((1, 2))
+def concentration(heatmaps: list[torch.Tensor | None], where: Array) -> Array:
+    """Per slice with a map and the region: the region's share of the heat over its share of the area."""
+    both = [(one, its) for one, its in zip(heatmaps, where, strict=True) if one is not None and its.any()]
+    energies = [EnergyPointing()(one[None], torch.from_numpy(its)[None])["energy"] for one, its in both]
+    return np.array([float(energy) / its.mean() for energy, (_, its) in zip(energies, both, strict=True)])
 
 
-def alike(one: torch.Tensor, other: torch.Tensor) -> float:
+def alike(one: torch.Tensor, other: torch.Tensor | None) -> float:
     """The correlation of two maps."""
-    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+    return np.nan if other is None else float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
 
 
 def interval(values: Array) -> str:
