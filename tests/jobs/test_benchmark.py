@@ -121,7 +121,11 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
     assert len(rows) == 1 + len(outcome.table.cells)
     assert rows[0].startswith("model,method,metric,name,value,low,high,pictures,difference")
     assert r"rollout\_1 & " in (tmp_path / "summary.tex").read_text()
-    assert "<td>rollout_1</td>" in (tmp_path / "summary.html").read_text()
+    page = (tmp_path / "summary.html").read_text()
+    assert "<td>rollout_1</td>" in page
+    assert page.count("data:image/jpeg") == 4, "two pictures at either end"
+    assert f"average_drop: average_drop against box_overlap: iou · {spec}</h2><img" in page
+    assert outcome.table.forwards[spec, "rollout_1"] == 1
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["versions"]["pyarrow"]
     assert manifest["hardware"]["device"] == "cpu"
@@ -421,6 +425,17 @@ def test_presets_can_be_made(name: str) -> None:
     for metric, settings in made.metrics.items():
         make_judge(metric, settings)
     assert set(make_methods(made)) >= set(BASELINES)
+
+
+def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:
+    outcome = benchmark(plan(dataset, spec, metrics={"perturbation": {}}), tmp_path, device=CPU)
+    curve = outcome.table.curves[spec, "perturbation", "morf_curve"]["ag_cam"]
+    values = Values.of(
+        Store(tmp_path).read()[Key(spec, "ag_cam", "perturbation")], [e.id for e in open_samples(dataset).entries]
+    )
+    assert values is not None
+    assert curve == pytest.approx(values.numbers["morf"].mean(0))
+    assert "data:image/svg+xml" in (tmp_path / "summary.html").read_text()
 
 
 def test_a_papers_protocol_runs(tmp_path: Path, dataset: str, spec: str) -> None:

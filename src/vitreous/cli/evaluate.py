@@ -13,10 +13,7 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    data: Annotated[
-        Path,
-        typer.Argument(help="Labelled pictures as 'vitreous train' reads them: an npz archive, or a folder of splits."),
-    ],
+    data: Annotated[str, typer.Argument(help="Labelled pictures as 'vitreous train --data' reads them.")],
     *,
     model: Model = "default",
     checkpoint: Checkpoint = None,

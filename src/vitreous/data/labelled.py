@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from vitreous.data.pictures import find_pictures, open_picture
+from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError, UnknownName
 
 __all__ = ["SPLITS", "ArchiveSplit", "ArraySplit", "FolderSplit", "LabelledPictures", "load_labelled", "load_split"]
@@ -99,14 +100,14 @@ class FolderSplit:
         return open_picture(path), label
 
 
-def load_labelled(path: Path) -> tuple[LabelledPictures, LabelledPictures, str]:
+def load_labelled(place: Path | str) -> tuple[LabelledPictures, LabelledPictures, str]:
     """The training and validation pictures of a data set, and its fingerprint.
 
     Args:
-        path: an npz archive (`jpeg`, `offset`, `label`, `split` 0 for training, 1 for validation and 2 for testing;
+        place: an npz archive (`jpeg`, `offset`, `label`, `split` 0 for training, 1 for validation and 2 for testing;
             class names in `classes` or in the column `words` of a classes.csv beside it), an npz archive of MedMNIST
-            (class names likewise), or a folder with `train` and `val` and perhaps `test`, each with one folder per
-            class.
+            (class names likewise), a folder with `train` and `val` and perhaps `test`, each with one folder per class,
+            or "torchvision:NAME:FOLDER" for a set of torchvision's.
 
     Returns:
         training pictures, validation pictures, SHA-256 of the archive or of the folder's file names and sizes.
@@ -114,24 +115,30 @@ def load_labelled(path: Path) -> tuple[LabelledPictures, LabelledPictures, str]:
     Raises:
         DataError: there is nothing there, or its layout is another.
     """
-    splits, fingerprint = _load(path)
+    splits, fingerprint = _load(place)
     return splits["train"], splits["val"], fingerprint
 
 
-def load_split(path: Path, split: str) -> tuple[LabelledPictures, str]:
+def load_split(place: Path | str, split: str) -> tuple[LabelledPictures, str]:
     """One split, "train", "val" or "test", of what `load_labelled` reads, and the fingerprint.
 
     Raises:
         UnknownName: there is no such split.
         DataError: there is nothing there, or its layout is another.
     """
-    splits, fingerprint = _load(path)
+    splits, fingerprint = _load(place)
     if split not in splits:
         raise UnknownName("split", split, splits)
     return splits[split], fingerprint
 
 
-def _load(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
+def _load(place: Path | str) -> tuple[Mapping[str, LabelledPictures], str]:
+    kind, _, rest = str(place).partition(":")
+    name, _, root = rest.partition(":")
+    if kind == "torchvision":
+        train, val, fingerprint = load_torchvision(name, root)
+        return {"train": train, "val": val}, fingerprint
+    path = Path(place)
     if path.is_dir():
         return _folder(path)
     if not path.is_file():

@@ -76,7 +76,7 @@ def answers(
 
 def evaluate(
     model: LoadedModel,
-    data: Path,
+    data: Path | str,
     split: str,
     output: Path,
     *,

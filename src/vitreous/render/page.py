@@ -9,14 +9,14 @@ from io import BytesIO
 
 from PIL import Image
 
-__all__ = ["curve", "figure", "heading", "items", "page", "paragraph", "table"]
+__all__ = ["curve", "figure", "heading", "items", "page", "paragraph", "picture", "table"]
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
     "table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right}td:first-child,th:first-child"
     "{text-align:left}thead{border-bottom:2px solid}tr+tr{border-top:1px solid #8884}.scroll{overflow-x:auto}"
     ":root{color-scheme:light dark}figure{display:inline-block;margin:0 1.5rem 1.5rem 0;vertical-align:top}"
-    "figcaption{font-size:.9rem}img{margin-right:.3rem}svg{overflow:visible}"
+    "figcaption{font-size:.9rem}img{max-width:100%;background:#fff;margin-right:.3rem}svg{overflow:visible}"
 )
 _WIDTH, _HEIGHT = 300, 140
 
@@ -79,18 +79,20 @@ def curve(title: str, values: Sequence[float]) -> str:
     )
 
 
+def picture(shown: Image.Image, about: str) -> str:
+    """A picture, in the file itself; `about` is read to those who cannot see it."""
+    data = BytesIO()
+    shown.convert("RGB").save(data, "JPEG", quality=88)
+    encoded = base64.b64encode(data.getvalue()).decode()
+    return f'<img alt="{escape(about)}" src="data:image/jpeg;base64,{encoded}">'
+
+
 def figure(pictures: Sequence[Image.Image], caption: str) -> str:
     """Pictures side by side, in the file itself, over a caption."""
-    shown = "".join(f'<img alt="" src="data:image/jpeg;base64,{_encoded(each)}">' for each in pictures)
+    shown = "".join(picture(each, "") for each in pictures)
     return f"<figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _cell(text: str, shade: float | None) -> str:
     style = f' style="background:rgb(194 55 139/{shade:.2f})"' if shade else ""
     return f"<td{style}>{escape(text)}</td>"
-
-
-def _encoded(picture: Image.Image) -> str:
-    data = BytesIO()
-    picture.convert("RGB").save(data, "JPEG", quality=88)
-    return base64.b64encode(data.getvalue()).decode()
