@@ -33,7 +33,7 @@ METHODS = (
     *("attn_lrp", "libra_grad", "input_x_gradient", "occlusion", "random", "center_gaussian"),
 )
 CANCER, NORMAL = 0, 1
-CANCERS = 40  # of the test slices whose heat maps are looked at
+CANCERS = 20  # of the test slices whose heat maps are looked at
 Array = np.ndarray[Any, Any]
 REGIONS = ("outside", "lungs", "tissue")
 

@@ -190,3 +190,12 @@ def test_a_digest_tells_names_types_shapes_and_values() -> None:
     ]
     assert digest(state) == digest(dict(reversed(state.items())))
     assert digest(state) not in map(digest, others)
+
+
+def test_the_medical_example_is_small_and_looks_at_chest_x_rays() -> None:
+    loaded = load("pneumonia")
+    assert loaded.class_names == ("normal", "pneumonia")
+    assert loaded.preprocess
+    assert loaded.preprocess.size == (28, 28)
+    assert sum(file.stat().st_size for file in PACKAGED["pneumonia"].iterdir()) < 4e6
+    assert loaded.weights_sha256 == file_hash(PACKAGED["pneumonia"] / "model.safetensors")

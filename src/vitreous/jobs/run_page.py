@@ -25,10 +25,7 @@ from vitreous.render.sheet import fit
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PAGE", "write_run_page"]
-
-PAGE = "report.html"
-"""Its name in the folder of the run."""
+__all__ = ["write_run_page"]
 
 _CURVES = {"loss": "training loss", "top1": "top-1, validation", "lr": "learning rate"}
 _METHODS = ("ag_cam", "grad_cam")  # the first that applies to the model
@@ -71,9 +68,9 @@ def write_run_page(
     parts += [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
     parts += [page.heading("Classes"), *_classes(given, model.class_names)]
     parts += [page.heading("Worst mistakes"), *_mistakes(given, model, pictures)]
-    with whole_file(folder / PAGE) as part:
+    with whole_file(folder / "report.html") as part:
         part.write_text(page.page(title, parts), encoding="utf-8")
-    return folder / PAGE
+    return folder / "report.html"
 
 
 def _classes(given: Answers, names: tuple[str, ...]) -> list[str]:
