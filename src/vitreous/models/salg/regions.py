@@ -9,42 +9,46 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["FeatureMap", "RegionMap", "Regions", "find_regions", "segment"]
+__all__ = ["FeatureMap", "Group", "RegionMap", "Regions", "find_regions", "segment"]
 
 FeatureMap = Float[Tensor, "batch _ _ _"]
 """(batch, height, width, channels); all but the first differ from stage to stage."""
 RegionMap = Int[Tensor, "batch _ _"]
 """The window, row by row, that each pixel belongs to."""
 
+_GROUP = 64
+
+
+@dataclass(frozen=True)
+class Group:
+    """Regions of about one size, each a row of slots that its tokens fill from the left.
+
+    Attributes:
+        tokens: the token at each slot, counted through the batch's sequences; just any one at a slot that is left.
+        pairs: (regions, queries, keys), which entry of `RegionAttention.bias` lies between two slots.
+    """
+
+    tokens: Int[Tensor, "regions slots"]
+    pairs: Int[Tensor, "regions slots slots"]
+
 
 @dataclass(frozen=True)
 class Regions:
     """The regions of a batch of feature maps, as attention needs them.
 
-    A region lies within its coverage area: its window, grown by `margin` pixels on each side.
+    A token is a pixel or, where there are such, a region's AGR token; these follow an image's pixels.
 
     Attributes:
         index: the region of each pixel.
-        cells: (regions, area), the pixel at each cell of a coverage area; just any pixel beyond the map's border.
-        members: (batch, regions, area), which cells of each coverage area belong to the region.
-        place: (batch, pixels), where each pixel lies in its own region's area, counted through all areas.
+        groups: all regions, by size.
+        place: (batch, tokens), the slot of each token, counted through all groups; 0 for padding, which has none.
         occupied: (regions,), False for a window that is padding alone.
-        window: side of a window.
-        margin: pixels by which a coverage area exceeds its window.
     """
 
     index: RegionMap
-    cells: Int[Tensor, "regions area"]
-    members: Bool[Tensor, "batch regions area"]
-    place: Int[Tensor, "batch pixels"]
+    groups: tuple[Group, ...]
+    place: Int[Tensor, "batch tokens"]
     occupied: Bool[Tensor, " regions"]
-    window: int
-    margin: int
-
-    @property
-    def area(self) -> int:
-        """Side of a coverage area."""
-        return self.window + 2 * self.margin
 
 
 def segment(
@@ -85,33 +89,49 @@ def segment(
 
 
 def find_regions(
-    features: FeatureMap, window: int, margin: int, valid: Bool[Tensor, "height width"] | None = None
+    features: FeatureMap, window: int, margin: int, valid: Bool[Tensor, "height width"] | None = None, *, agr: bool
 ) -> Regions:
-    """Segment, and lay the regions out for attention. Padding belongs to no region's members."""
+    """Segment, and lay the regions out for attention, with an AGR token each if `agr`. Padding is in no row."""
     index = segment(features, window, margin, valid)
-    _, height, width = index.shape
-    rows, columns = height // window, width // window
-    side = window + 2 * margin
-    known = index if valid is None else index.where(valid, -1)
-    regions = torch.arange(rows * columns, device=index.device)
-    members = _areas(known, window, margin) == regions[:, None]
-    pixels = torch.arange(height * width, device=index.device).view(1, height, width)
-    cells = _areas(pixels, window, margin)[0].clamp(min=0)
-    y, x = (torch.arange(length, device=index.device) for length in (height, width))
-    top, left = index // columns * window - margin, index % columns * window - margin
-    place = index * side**2 + (y[:, None] - top) * side + (x - left)
+    batch, height, width = index.shape
+    count, side = (height // window) * (width // window), window + 2 * margin
+    total, device = batch * count, index.device
+    numbers = torch.arange(total, device=device).view(batch, count)
+    owner = index + numbers[:, :1, None]
+    owner = (owner if valid is None else owner.where(valid, total)).flatten(1)
+    owner = (torch.cat([owner, numbers], 1) if agr else owner).flatten()
+    sizes = owner.new_zeros(total + 1).index_add_(0, owner, torch.ones_like(owner))
+    order = owner.argsort(stable=True)
+    starts = sizes.cumsum(0) - sizes
+    code = torch.arange(height, device=device)[:, None] * (2 * side - 1) + torch.arange(width, device=device)
+    code = F.pad(code.flatten(), (0, count if agr else 0), value=-1)
+    groups: list[Group] = []
+    firsts, filled = torch.zeros_like(sizes), 0
+    for rows in sizes[:total].argsort().split(_GROUP):
+        longest = int(sizes[rows].max())
+        slots = torch.arange(longest, device=device)
+        used = slots < sizes[rows, None]
+        tokens = order[(starts[rows, None] + slots).clamp(max=len(order) - 1)]
+        groups.append(Group(tokens, _pairs(code[tokens % len(code)], used, side)))
+        firsts[rows] = filled + slots.new_tensor(range(len(rows))) * longest
+        filled += tokens.numel()
+    rank = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
+    place = (firsts[owner] + rank - starts[owner]).where(owner < total, 0).view(batch, -1)
     if valid is None:
-        occupied = torch.ones_like(regions, dtype=torch.bool)
+        occupied = torch.ones(count, dtype=torch.bool, device=device)
     else:
         occupied = _windows(valid[None, ..., None], window).any(4).any(2)[0, ..., 0].flatten()
-    return Regions(index, cells, members, place.flatten(1), occupied, window, margin)
+    return Regions(index, tuple(groups), place, occupied)
 
 
-def _areas(numbers: Tensor, window: int, margin: int) -> Tensor:
-    """(batch, regions, area) of (batch, height, width) numbers; -1 beyond the border."""
-    side = window + 2 * margin
-    padded = F.pad(numbers, [margin] * 4, value=-1)
-    return padded.unfold(1, side, window).unfold(2, side, window).flatten(1, 2).flatten(2)
+def _pairs(code: Int[Tensor, "regions slots"], used: Bool[Tensor, "regions slots"], side: int) -> Tensor:
+    """(regions, queries, keys): 0 where a slot is not used, then the offsets in an area of that side, then the three of
+    an AGR token, which has code -1: reading, being read, and itself."""
+    offsets = (2 * side - 1) ** 2
+    agr = (code < 0).long()
+    pairs = code[:, :, None] - code[:, None] + 1 + offsets // 2
+    pairs = pairs.where(agr[:, :, None] | agr[:, None] == 0, offsets + agr[:, :, None] + 2 * agr[:, None])
+    return pairs.where(used[:, :, None] & used[:, None], 0)
 
 
 def _windows(cells: Tensor, window: int) -> Tensor:
