@@ -51,29 +51,28 @@ class RegionAttention(nn.Module):
 
     def forward(self, tokens: Sequence, regions: Regions) -> Sequence:
         """The sequence of the same shape."""
-        qkv = self.qkv(tokens).flatten(0, 1)
-        laid = qkv.index_select(0, torch.cat([group.tokens.flatten() for group in regions.groups]))
-        bias = self.bias().to(qkv.dtype).index_select(1, torch.cat([group.pairs.flatten() for group in regions.groups]))
+        groups = regions.groups
+        cells = torch.cat([group.tokens.flatten() for group in groups])
+        pairs = torch.cat([group.pairs.flatten() for group in groups])
+        laid = self.qkv(tokens).flatten(0, 1).index_select(0, cells).unflatten(1, (3, self.heads, -1))
+        bias = self.bias().to(laid.dtype).index_select(1, pairs)  # heads first: rows that short are slow to add up
+        rows = laid.split([group.tokens.numel() for group in groups])
+        masks = bias.split([group.pairs.numel() for group in groups], 1)
         mixed: list[Tensor] = []
-        for group, rows, mask in zip(
-            regions.groups,
-            laid.split([group.tokens.numel() for group in regions.groups]),
-            bias.split([group.pairs.numel() for group in regions.groups], 1),
-            strict=True,
-        ):
-            query, key, value = (
-                rows.unflatten(0, group.tokens.shape).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-            )
-            mask = mask.unflatten(1, group.pairs.shape).transpose(0, 1)
-            out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        for group, row, mask in zip(groups, rows, masks, strict=True):
+            query, key, value = row.unflatten(0, group.tokens.shape).permute(2, 0, 3, 1, 4).unbind(0)
+            added = mask.unflatten(1, group.pairs.shape).transpose(0, 1)
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
             mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
         return self.proj(torch.cat(mixed).index_select(0, regions.place.flatten()).unflatten(0, regions.place.shape))
 
     def bias(self) -> Float[Tensor, "heads entries"]:
-        """What a query adds to a key's score: -1e4 (0 after softmax) for a slot that is not used, then the relative
-        position biases, then those of the AGR token, where there is one: reading, being read, and itself."""
+        """What is added to a score: -1e4, which is 0 after softmax, for a slot that is not used, then the table.
+
+        After these the biases of the AGR token, where there is one: reading, being read, and reading itself.
+        """
         hidden = self.table.new_full((1, self.heads), -1e4)
-        return torch.cat([hidden, self.table] + ([] if self.agr_bias is None else [self.agr_bias])).T
+        return torch.cat([hidden, self.table] if self.agr_bias is None else [hidden, self.table, self.agr_bias]).T
 
 
 class Average(nn.Module):

@@ -17,6 +17,10 @@ RegionMap = Int[Tensor, "batch _ _"]
 """The window, row by row, that each pixel belongs to."""
 
 _GROUP = 64
+"""Regions that are laid out as long as the largest of them: fewer have less padding, and more calls."""
+_TIE = 1e-6
+_OWN_FIRST = [4, 0, 1, 2, 3, 5, 6, 7, 8]
+"""Of the nine windows around a pixel, row by row."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def segment(
 ) -> RegionMap:
     """Their eq. 1: the region of each pixel is the covering window whose mean is most similar by cosine.
 
-    A pixel is covered by its own window and by those whose border is at most `margin` away. Ties go to its own window.
+    A pixel is covered by its own window and by those whose border is at most `margin` away. Cosines within 1e-6 of the
+    best, less than which rounding can turn, are ties; these go to its own window, else to the first row by row.
     Without gradient, in float32.
 
     Args:
@@ -65,27 +70,26 @@ def segment(
         margin: at most half a window; 0 gives the windows themselves.
         valid: False on padding, which takes no part in the means; None where there is none.
     """
-    batch, height, width, _ = features.shape
-    rows, columns = height // window, width // window
-    own = torch.arange(rows * columns, device=features.device).view(rows, columns)
+    windows = _windows(features.detach().float(), window)
+    batch, count, cells, _ = windows.shape
+    rows, columns = features.shape[1] // window, features.shape[2] // window
+    own = torch.arange(count, device=features.device)[:, None].expand(batch, -1, cells)
     if margin == 0:
-        return own.repeat_interleave(window, 0).repeat_interleave(window, 1).expand(batch, -1, -1)
+        return _map(own, rows, window)
+    weight = windows.new_ones(1, count, cells, 1) if valid is None else _windows(valid[None, ..., None], window).float()
+    near = torch.arange(window, device=features.device)
+    reach = torch.stack([near < margin, near >= 0, near >= window - margin])
+    reach = (reach[:, None, :, None] & reach[:, None]).flatten(2).flatten(0, 1).T
     with torch.autocast(features.device.type, enabled=False):
-        cells = F.normalize(features.detach().float(), dim=-1, eps=1e-8)
-        weight = cells.new_ones(height, width) if valid is None else valid.to(cells)
-        summed = _windows(features.detach().float() * weight[..., None], window).sum((2, 4))
-        means = F.normalize(summed, dim=-1, eps=1e-8)  # a mean's length does not matter to its cosine
-        occupied = _windows(weight[None, ..., None], window).sum((2, 4))[0, ..., 0] > 0
-        offsets = [(0, 0), *((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))]
-        near = torch.arange(window, device=features.device)
-        reach = {-1: near < margin, 0: near >= 0, 1: near >= window - margin}
-        similar = [
-            _similarity(_windows(cells, window), means, occupied, reach[y][:, None, None] & reach[x], (y, x))
-            for y, x in offsets
-        ]
-        shift = torch.tensor([y * columns + x for y, x in offsets], device=features.device)
-    base = own.repeat_interleave(window, 0).repeat_interleave(window, 1)
-    return base + shift[torch.stack(similar).argmax(0)]  # the first of equals: the own window
+        means = F.normalize(
+            (windows * weight).sum(2), dim=-1, eps=1e-8
+        )  # a mean's length does not matter to its cosine
+        similar = F.normalize(windows, dim=-1, eps=1e-8) @ _around(means.unflatten(1, (rows, columns)))
+    covers = _around(weight.amax(2).unflatten(1, (rows, columns))) * reach[:, _OWN_FIRST]
+    similar = similar.masked_fill(covers == 0, -torch.inf)
+    best = (similar >= similar.amax(-1, keepdim=True) - _TIE).byte().argmax(-1)  # the first of equals
+    steps = torch.tensor([y * columns + x for y in (-1, 0, 1) for x in (-1, 0, 1)], device=features.device)
+    return _map(own + steps[_OWN_FIRST][best], rows, window)
 
 
 def find_regions(
@@ -107,26 +111,30 @@ def find_regions(
     code = F.pad(code.flatten(), (0, count if agr else 0), value=-1)
     groups: list[Group] = []
     firsts, filled = torch.zeros_like(sizes), 0
-    for rows in sizes[:total].argsort().split(_GROUP):
-        longest = int(sizes[rows].max())
+    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # then no shape may depend on what an image shows
+    for rows in sizes[:total].argsort().split(total if fixed else _GROUP):
+        longest = side**2 + agr if fixed else int(sizes[rows].max())
         slots = torch.arange(longest, device=device)
         used = slots < sizes[rows, None]
         tokens = order[(starts[rows, None] + slots).clamp(max=len(order) - 1)]
         groups.append(Group(tokens, _pairs(code[tokens % len(code)], used, side)))
-        firsts[rows] = filled + slots.new_tensor(range(len(rows))) * longest
+        firsts[rows] = filled + torch.arange(len(rows), device=device) * longest
         filled += tokens.numel()
     rank = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=device))
     place = (firsts[owner] + rank - starts[owner]).where(owner < total, 0).view(batch, -1)
     if valid is None:
         occupied = torch.ones(count, dtype=torch.bool, device=device)
     else:
-        occupied = _windows(valid[None, ..., None], window).any(4).any(2)[0, ..., 0].flatten()
+        occupied = _windows(valid[None, ..., None], window).any(2)[0, :, 0]
     return Regions(index, tuple(groups), place, occupied)
 
 
 def _pairs(code: Int[Tensor, "regions slots"], used: Bool[Tensor, "regions slots"], side: int) -> Tensor:
-    """(regions, queries, keys): 0 where a slot is not used, then the offsets in an area of that side, then the three of
-    an AGR token, which has code -1: reading, being read, and itself."""
+    """(regions, queries, keys), which entry of `RegionAttention.bias` lies between two slots.
+
+    0 where one is not used, then the offsets in an area of that side, then an AGR token (code -1) that reads, is read,
+    and reads itself.
+    """
     offsets = (2 * side - 1) ** 2
     agr = (code < 0).long()
     pairs = code[:, :, None] - code[:, None] + 1 + offsets // 2
@@ -135,23 +143,15 @@ def _pairs(code: Int[Tensor, "regions slots"], used: Bool[Tensor, "regions slots
 
 
 def _windows(cells: Tensor, window: int) -> Tensor:
-    """(batch, rows, window, columns, window, channels)."""
-    return cells.unflatten(2, (-1, window)).unflatten(1, (-1, window))
+    """(batch, windows, window², channels) of (batch, height, width, channels)."""
+    return cells.unflatten(2, (-1, window)).unflatten(1, (-1, window)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def _similarity(
-    windows: Tensor, means: Tensor, occupied: Tensor, reached: Tensor, offset: tuple[int, int]
-) -> Float[Tensor, "batch height width"]:
-    """Of each pixel to the window at that offset from its own, -inf where that does not cover it."""
-    neighbor, exists = _shifted(means, offset), _shifted(occupied[None, ..., None], offset)[0, ..., 0]
-    similar = torch.einsum("brycxd,brcd->brycx", windows, neighbor)
-    if offset != (0, 0):  # its own always does
-        similar = similar.where(exists[:, None, :, None] & reached, -torch.inf)
-    return similar.flatten(3, 4).flatten(1, 2)
+def _map(windows: Tensor, rows: int, window: int) -> Tensor:
+    """(batch, height, width) of (batch, windows, window²), of which so many rows lie below each other."""
+    return windows.unflatten(2, (window, window)).unflatten(1, (rows, -1)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def _shifted(grid: Tensor, offset: tuple[int, int]) -> Tensor:
-    """The grid's value that many rows below and columns to the right; 0 beyond the border."""
-    (_, rows, columns, _), (down, right) = grid.shape, offset
-    padded = F.pad(grid, (0, 0, 1, 1, 1, 1))
-    return padded[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns]
+def _around(grid: Tensor) -> Tensor:
+    """(batch, windows, channels, 9): what lies around each of (batch, rows, columns, channels), 0 beyond the border."""
+    return F.pad(grid, (0, 0, 1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, 3, 1).flatten(4).flatten(1, 2)[..., _OWN_FIRST]
