@@ -80,7 +80,8 @@ class Average(nn.Module):
 
     def forward(self, agr: Sequence, regions: Regions) -> Sequence:
         """AGR tokens of the same shape."""
-        return agr[:, regions.occupied].mean(1, keepdim=True).expand_as(agr)
+        counts = regions.occupied[:, None].to(agr.dtype)
+        return ((agr * counts).sum(1, keepdim=True) / counts.sum()).expand_as(agr)
 
 
 class GlobalBlock(nn.Module):
