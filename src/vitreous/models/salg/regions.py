@@ -19,6 +19,7 @@ RegionMap = Int[Tensor, "batch _ _"]
 _GROUP = 64
 """Regions that are laid out as long as the largest of them: fewer have less padding, and more calls."""
 _TIE = 1e-6
+"""Cosines and norms below which rounding decides."""
 _OWN_FIRST = [4, 0, 1, 2, 3, 5, 6, 7, 8]
 """Of the nine windows around a pixel, row by row."""
 
@@ -81,10 +82,8 @@ def segment(
     reach = torch.stack([near < margin, near >= 0, near >= window - margin])
     reach = (reach[:, None, :, None] & reach[:, None]).flatten(2).flatten(0, 1).T
     with torch.autocast(features.device.type, enabled=False):
-        means = F.normalize(
-            (windows * weight).sum(2), dim=-1, eps=1e-8
-        )  # a mean's length does not matter to its cosine
-        similar = F.normalize(windows, dim=-1, eps=1e-8) @ _around(means.unflatten(1, (rows, columns)))
+        means = F.normalize((windows * weight).sum(2), dim=-1, eps=_TIE)  # its length does not matter to its cosine
+        similar = F.normalize(windows, dim=-1, eps=_TIE) @ _around(means.unflatten(1, (rows, columns)))
     covers = _around(weight.amax(2).unflatten(1, (rows, columns))) * reach[:, _OWN_FIRST]
     similar = similar.masked_fill(covers == 0, -torch.inf)
     best = (similar >= similar.amax(-1, keepdim=True) - _TIE).byte().argmax(-1)  # the first of equals
