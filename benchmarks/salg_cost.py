@@ -51,9 +51,8 @@ def main() -> None:
     models = [registry().create_model(name) for name in (options.name, SWIN)]
     executed, swins = (multiply_adds(model.eval(), images) for model in models)
     work = [WHOLE_AREAS[options.name], swins]
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {options.batch}, {executed / 1e9:.3f} GMAC executed"
-    )
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, batch {options.batch}")
+    print(f"{options.name} executes {executed / 1e9:.3f} GMAC per image, and is charged {work[0] / 1e9:.3f}")
 
     def forward(model: nn.Module) -> None:
         with torch.no_grad():
