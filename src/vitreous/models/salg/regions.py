@@ -110,7 +110,8 @@ def find_regions(
     code = F.pad(code.flatten(), (0, count if agr else 0), value=-1)
     groups: list[Group] = []
     firsts, filled = torch.zeros_like(sizes), 0
-    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # then no shape may depend on what an image shows
+    # then no shape may depend on what an image shows
+    fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     for rows in sizes[:total].argsort().split(total if fixed else _GROUP):
         longest = side**2 + agr if fixed else int(sizes[rows].max())
         slots = torch.arange(longest, device=device)
