@@ -48,10 +48,14 @@ def judge_classifier(
     """
     if len(labels) != len(logits) or not len(labels):
         raise ShapeError(f"{len(logits)} rows of logits have {len(labels)} labels. Give one each, at least one.")
+    predicted = logits.argmax(1)
+    margin = logits.double().diff(dim=1)[:, 0] if logits.shape[1] == 2 else None  # torchmetrics takes its sigmoid
+    whole = _scores(predicted, margin, labels)
     generator = torch.Generator().manual_seed(seed)
-    whole = _scores(logits, labels)
-    draws = torch.randint(len(labels), (resamples, len(labels)), generator=generator)
-    drawn = [_scores(logits[draw], labels[draw]) for draw in draws]
+    drawn: list[dict[str, float]] = []
+    for _ in range(resamples):
+        draw = torch.randint(len(labels), (len(labels),), generator=generator)
+        drawn.append(_scores(predicted[draw], None if margin is None else margin[draw], labels[draw]))
     found: dict[str, Measured] = {}
     for name, value in whole.items():
         ends = torch.tensor([each[name] for each in drawn if name in each]).quantile(torch.tensor([0.025, 0.975]))
@@ -59,17 +63,16 @@ def judge_classifier(
     return found
 
 
-def _scores(logits: Logits, labels: Tensor) -> dict[str, float]:
-    scores = {"top1": (logits.argmax(1) == labels).float().mean().item()}
-    if logits.shape[1] != 2:
+def _scores(predicted: Tensor, margin: Tensor | None, labels: Tensor) -> dict[str, float]:
+    scores = {"top1": (predicted == labels).float().mean().item()}
+    if margin is None:
         return scores
     try:
         from torchmetrics.functional.classification import binary_auroc, binary_precision, binary_recall
     except ImportError:
         raise MissingExtra("torchmetrics", "metrics") from None
-    second = logits.argmax(1)
     if 0 < labels.sum() < len(labels):
-        scores["auc"] = binary_auroc(logits[:, 1] - logits[:, 0], labels, validate_args=False).item()
-    scores["precision"] = binary_precision(second, labels, validate_args=False).item()
-    scores["recall"] = binary_recall(second, labels, validate_args=False).item()
+        scores["auc"] = binary_auroc(margin, labels, validate_args=False).item()
+    scores["precision"] = binary_precision(predicted, labels, validate_args=False).item()
+    scores["recall"] = binary_recall(predicted, labels, validate_args=False).item()
     return scores
