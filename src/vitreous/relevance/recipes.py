@@ -15,6 +15,7 @@ from vitreous.relevance.rules import (
     EPSILON,
     convolution,
     identity,
+    linear_z_plus,
     matmul_z,
     mean_plus,
     mean_z,
@@ -70,7 +71,7 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Recipe:
         return Rule(tuple(names.split()), share if share in (identity, product) else partial(share, epsilon=epsilon))
 
     return {
-        **dict.fromkeys(_LINEAR, rule("input weight bias", z_plus if rules == "ours" else z_signs)),
+        **dict.fromkeys(_LINEAR, rule("input weight bias", linear_z_plus if rules == "ours" else z_signs)),
         **dict.fromkeys(_CONVOLUTION, rule("input weight bias", convolution)),
         **dict.fromkeys(_MATMUL, rule("input other", matmul_z)),
         **dict.fromkeys(_SUM, rule("input other", residual if rules == "ours" else sum_z)),
