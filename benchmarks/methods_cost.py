@@ -2,10 +2,10 @@
 
     python benchmarks/methods_cost.py --model default [--pictures FOLDER] [--count 50] [--output results/cost.csv]
 
-Each method explains as many of the pictures as fit into --budget seconds: a batch at least, or a picture at least where it
-makes hundreds of forward passes for one. A forward pass of a batch is timed before and after. Prints a table and writes
-it as CSV, method by method; a method that refuses the model is listed with its reason. Without --pictures: random
-pictures, which cost the same.
+Each method explains as many of the pictures as fit into --budget seconds: a batch at least, or a picture at least where
+it makes hundreds of forward passes for one. A forward pass of a batch is timed before and after. Prints a table and
+writes it as CSV, method by method; a method that refuses the model is listed with its reason. Without --pictures:
+random pictures, which cost the same.
 """
 
 from __future__ import annotations

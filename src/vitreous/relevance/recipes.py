@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from vitreous.relevance.rule import Backward, Recipe, Rule, halved, ordinary, stopped
 from vitreous.relevance.rules import (
     EPSILON,
+    chosen,
     convolution,
     identity,
     linear_z_plus,
@@ -79,7 +81,12 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Recipe:
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
         **dict.fromkeys((*_LAYER_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
         **dict.fromkeys(_MEAN, rule("input", mean_z)),
+        Tensor.__getitem__: replace(rule("input index", chosen), applies=_takes_a_token),
     }
+
+
+def _takes_a_token(_: Tensor, index: object) -> bool:
+    return isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None) and isinstance(index[1], int)
 
 
 CHEFER = chefer()

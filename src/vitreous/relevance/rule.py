@@ -28,12 +28,14 @@ class Step:
         result: what it returned.
         run: the same operation on other operands.
         carries: per operand, whether relevance flowed back to it when the operation ran.
+        shared: whether more than one operation took its result.
     """
 
     operands: tuple[Any, ...]
     result: Tensor
     run: Callable[..., Tensor]
     carries: tuple[bool, ...] = ()
+    shared: bool = True
 
 
 Share = Callable[[Step, Tensor], tuple[Tensor | None, ...]]
@@ -61,15 +63,19 @@ class Rule:
     Attributes:
         operands: names of the leading arguments, in torch's order.
         share: from the step and what arrives at its result to what each operand gets (None: nothing).
+        applies: whether the rule speaks of a call; autograd's own backward serves the others.
         suspension: while it is active, autograd's own backward takes the rule's place.
     """
 
     operands: tuple[str, ...]
     share: Share
+    applies: Callable[..., bool] = lambda *_, **__: True
     suspension: Suspension = field(default_factory=Suspension)
 
     def __call__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """The operation's result; its backward is the rule."""
+        if not self.applies(*args, **kwargs):
+            return func(*args, **kwargs)
         count = len(self.operands)
         rest = {key: value for key, value in kwargs.items() if key not in self.operands}
         given = [*args[:count], *(kwargs.get(name) for name in self.operands[len(args[:count]) :])]
@@ -82,6 +88,10 @@ class Rule:
 
         name = getattr(func, "__name__", "")
         in_place = (name.endswith("_") and not name.endswith("__")) or name == "__iadd__" or rest.get("inplace", False)
+        made: list[Any] = [x.grad_fn for x in given if isinstance(x, Tensor)]
+        for maker in made:
+            if hasattr(maker, "takers"):
+                maker.takers += 1
         return _Ruled.apply(run, self, in_place, *given)  # type: ignore[no-any-return]
 
 
@@ -128,7 +138,7 @@ class _Ruled(torch.autograd.Function):
             ctx.mark_dirty(result)
         ctx.inputs, ctx.version = [x for x in alone if carrying((x,))], ctx.alone._version
         ctx.rest = [None if isinstance(x, Tensor) else (x,) for x in before]
-        ctx.run, ctx.rule = run, rule
+        ctx.run, ctx.rule, ctx.takers = run, rule, 0
         return result
 
     @staticmethod
@@ -142,5 +152,5 @@ class _Ruled(torch.autograd.Function):
         # an activation in place may have overwritten the result
         intact = ctx.alone._version == ctx.version
         result = ctx.alone.detach() if intact else ctx.run(operands[0].clone(), *operands[1:])
-        shares = ctx.rule.share(Step(operands, result, ctx.run, carries), relevance)
+        shares = ctx.rule.share(Step(operands, result, ctx.run, carries, ctx.takers > 1), relevance)
         return None, None, None, *shares, *(None for _ in range(len(operands) - len(shares)))

@@ -16,6 +16,7 @@ from vitreous.relevance.rule import Step
 
 __all__ = [
     "EPSILON",
+    "chosen",
     "convolution",
     "divide",
     "identity",
@@ -91,6 +92,14 @@ def matmul_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[T
     return left * (share @ right.mT), right * (left.mT @ share)
 
 
+def chosen(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None]:
+    """The class token passes a stabilized division, as in the authors' `IndexSelect`."""
+    tokens, index = step.operands
+    whole = torch.zeros_like(tokens)
+    whole[index] = step.result * divide(relevance, step.result, epsilon)
+    return whole, None
+
+
 def sum_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor | None, ...]:
     """Sums: in proportion to the summands."""
     return _to_operands(step, _parts(step, _cloned(step, relevance, epsilon), epsilon))
@@ -161,8 +170,8 @@ def _signs(step: Step) -> list[tuple[Tensor, Tensor, Any]]:
 
 
 def _cloned(step: Step, relevance: Tensor, epsilon: float) -> Tensor:
-    """What comes from the two users of a sum passes their stabilized division first, as in the authors' `Clone`."""
-    return step.result * divide(relevance, step.result, epsilon)
+    """What comes from several takers of a sum passes their stabilized division first, as in the authors' `Clone`."""
+    return step.result * divide(relevance, step.result, epsilon) if step.shared else relevance
 
 
 def _parts(step: Step, relevance: Tensor, epsilon: float) -> list[Tensor]:
