@@ -9,6 +9,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitreous.errors import RuleError
 from vitreous.methods.method import Explanation, check_class_token, check_setting
 from vitreous.methods.readout import Readout, first_row
 from vitreous.relevance.propagate import propagate
@@ -49,8 +50,12 @@ class TransformerAttribution:
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
-        with propagate(model, chefer(epsilon=self.epsilon)) as suspended:
-            trace = observe(model, images)
+        try:
+            with propagate(model, chefer(epsilon=self.epsilon)) as suspended:
+                trace = observe(model, images)
+        except RuleError:
+            _ = observe(model, images).global_attentions  # without such a one, that is the better reason
+            raise
         attentions, tokens = trace.global_attentions, trace.tokens
         check_setting("start_layer", self.start_layer, range(len(attentions)))
         logits = trace.logits.detach()
