@@ -31,6 +31,7 @@ THIRD_PARTIES = {
     "torchmetrics": {"metrics"},
     "h5py": {"data"},
     "pyarrow": {"jobs"},
+    "matplotlib": {"render"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from vitreous.errors import ObservationError, ShapeError, UnknownName
-from vitreous.interact.use import SCORES, PatchUse, UseSoFar, kept_tokens, random_score, uses
+from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, uses
 from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.edit import evaluation, find_layers
@@ -19,7 +19,7 @@ from vitreous.trace.glance import find_blocks
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.record import token_grid
 
-__all__ = ["Pruned", "dropping", "movable_blocks", "prune"]
+__all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
 
 
 def prune(model: nn.Module, share: float, by: str = "lowest", *, after: int | None = None, seed: int = 0) -> Pruned:
@@ -72,38 +72,49 @@ class Pruned(nn.Module):
                 return self.model(images)
             self._blocks = self._blocks or movable_blocks(self.model, images)
             after = len(self._blocks) // 3 if self.after is None else self.after
-            if not 0 <= after < len(self._blocks):
-                raise UnknownName("number of blocks before removal", str(after), [f"0 … {len(self._blocks) - 1}"])
-            if not after:
-                (use,) = uses(self.model, images, [0])
-                with dropping(self.model, self._blocks[0], lambda: self._kept(use)):
-                    return self.model(images)
-            return self._in_one_pass(images, after)
+            score = SCORES.get(self.by) or random_score(range(self.seed, self.seed + len(images)))
+            return run_pruned(self.model, images, self._blocks, after, score, self.share)
 
-    def _in_one_pass(self, images: Images, after: int) -> Any:
-        total = UseSoFar()
 
-        def attend(call: AttentionCall) -> Tensor:
-            if total.blocks == after:
-                return call.fused()
-            weights = call.scores().softmax(-1)
-            note(weights)
-            return call.mix(weights)
+def run_pruned(model: nn.Module, images: Images, blocks: Sequence[str], after: int, score: Score, share: float) -> Any:
+    """What a model gives when the patches of lowest score leave after so many blocks, which score them on the way.
 
-        def note(weights: Tensor) -> None:
-            if total.blocks < after:
-                tokens = token_grid(interceptor.grid, weights.shape[-1], type(self.model).__name__)
-                total.add(tokens, weights.detach())
+    Args:
+        model: in evaluation mode; comes back as it was.
+        images: its input.
+        blocks: all of its `movable_blocks`.
+        after: how many of these see all patches; at 0 a whole pass scores the patches first.
+        score: of the patches.
+        share: of the patches that leave.
 
-        with (
-            Interceptor(attend, lambda _, weights: note(weights)) as interceptor,
-            dropping(self.model, self._blocks[after], lambda: self._kept(total.mean())),
-        ):
-            return self.model(images)
+    Raises:
+        UnknownName: no block follows so many.
+        …: as `Pruned.forward`.
+    """
+    if not 0 <= after < len(blocks):
+        raise UnknownName("number of blocks before removal", str(after), [f"0 … {len(blocks) - 1}"])
+    if not after:
+        (use,) = uses(model, images, [0])
+        with dropping(model, blocks[0], lambda: kept_tokens(use, score, share)):
+            return model(images)
+    so_far = UseSoFar()
 
-    def _kept(self, use: PatchUse) -> Bool[Tensor, "batch tokens"]:
-        score = SCORES[self.by] if self.by in SCORES else random_score(range(self.seed, self.seed + len(use.strength)))
-        return kept_tokens(use, score, self.share)
+    def note(weights: Tensor) -> None:
+        if so_far.blocks < after:
+            so_far.add(token_grid(interceptor.grid, weights.shape[-1], type(model).__name__), weights.detach())
+
+    def attend(call: AttentionCall) -> Tensor:
+        if so_far.blocks == after:
+            return call.fused()
+        weights = call.scores().softmax(-1)
+        note(weights)
+        return call.mix(weights)
+
+    with (
+        Interceptor(attend, lambda _, weights: note(weights)) as interceptor,
+        dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)),
+    ):
+        return model(images)
 
 
 @contextmanager

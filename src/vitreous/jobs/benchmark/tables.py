@@ -25,7 +25,7 @@ class Table:
     Attributes:
         title: what was measured on what.
         cells: the numbers.
-        seconds: by model and row, seconds per heat map.
+        seconds: by model and row, seconds per heat map; empty where there are none.
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
@@ -52,13 +52,13 @@ class Table:
             its = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
             names = list(dict.fromkeys(cell.name for cell in its))
             at = {(cell.method, cell.name): cell for cell in its}
-            grid = [["method", *names, "pictures", "s/picture"]]
+            grid = [["method", *names, "pictures", *(["s/picture"] if self.seconds else [])]]
             for row in self.rows:
                 counts = [cell.pictures for cell in its if cell.method == row]
-                if (model, row) in self.seconds:
+                if (model, row) in self.seconds or (counts and not self.seconds):
                     numbers = [_text(at.get((row, name))) for name in names]
-                    seconds = self.seconds[model, row]
-                    grid.append([row, *numbers, str(max(counts, default=0)), f"{seconds:.3g}"])
+                    seconds = [f"{self.seconds[model, row]:.3g}"] if self.seconds else []
+                    grid.append([row, *numbers, str(max(counts, default=0)), *seconds])
             yield f"{metric} · {model}", grid
 
 
@@ -100,9 +100,10 @@ def _csv(table: Table) -> str:
     names = [item.name for item in fields(Cell)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "seconds_per_picture"])
+    writer.writerow([*names, *(["seconds_per_picture"] if table.seconds else [])])
     for cell in table.cells:
-        values = [getattr(cell, name) for name in names] + [table.seconds[cell.model, cell.method]]
+        values = [getattr(cell, name) for name in names]
+        values += [table.seconds[cell.model, cell.method]] if table.seconds else []
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return text.getvalue()
 

@@ -1,0 +1,143 @@
+"""Verification 2: a model without its indiscriminative patches ([A] that it verifies the indicator, [O] how)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vitreous.errors import ShapeError, UnknownName
+from vitreous.interact.indicator import Averages
+from vitreous.interact.removal import dropping, movable_blocks, run_pruned
+from vitreous.interact.use import SCORES, Score, kept_tokens, random_score, uses
+from vitreous.jobs.benchmark.summary import Cell, Values, summarize
+from vitreous.jobs.verification.check import Batch, Curve, Measured, Report, clock, draw_line, hits
+from vitreous.trace.restrict import restricted_logits
+from vitreous.trace.target import logits_of
+
+__all__ = ["Removal"]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Accuracy and speed when patches are removed, by several scores and in several places.
+
+    Attributes:
+        shares: of the patches.
+        places: "input", before the first block, scored by a whole pass; "mask", scored likewise, but the patches stay
+            and no other token sees them; or a number of blocks after which they leave in one pass, which these score.
+    """
+
+    name: ClassVar[str] = "removal"
+    needs_averages: ClassVar[bool] = False
+    shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    places: tuple[str, ...] = ("input", "2")
+
+    def __post_init__(self) -> None:
+        """Refuse what removes nothing, or everything."""
+        if not self.shares or not all(0 < low < high < 1 for low, high in zip((1e-9, *self.shares), self.shares)):
+            raise ShapeError(
+                f"`shares` must rise from above 0 to below 1; got {', '.join(f'{share:g}' for share in self.shares)}. "
+                "Give shares of the patches."
+            )
+        for place in self.places:
+            if place not in ("input", "mask") and not (place.isdecimal() and int(place)):
+                raise UnknownName("place of removal", place, ["input", "mask", "1", "2", "…"])
+
+    def measure(self, model: nn.Module, batch: Batch, averages: Averages | None) -> Measured:
+        """By score and place, which pictures stay right at each share, and the seconds that each takes."""
+        images = batch.images
+        blocks = movable_blocks(model, images)
+
+        def timed(call: Callable[[], Any]) -> tuple[Tensor, float]:
+            start = clock(images.device)
+            output = call()
+            return logits_of(output, type(model).__name__), clock(images.device) - start
+
+        model(images)  # caches are warm when the clock starts
+        bare = timed(lambda: model(images))
+        start = clock(images.device)
+        (use,) = uses(model, images, [0])
+        scoring = clock(images.device) - start
+        scores: dict[str, Score] = {**SCORES, "random": random_score(batch.seeds)}
+        if not use.asked.shape[1]:
+            del scores["class_attention"]
+        patches = use.strength.shape[-1]
+
+        def at(place: str, score: Score, share: float) -> tuple[Tensor, float]:
+            if place.isdecimal():
+                return timed(lambda: run_pruned(model, images, blocks, int(place), score, share))
+            kept = kept_tokens(use, score, share)
+            if place == "mask":
+                seen = dict.fromkeys(range(len(blocks)), kept[:, None].expand(-1, kept.shape[1], -1))
+                logits, seconds = timed(lambda: restricted_logits(model, images, seen))
+            else:
+                with dropping(model, blocks[0], lambda: kept):
+                    logits, seconds = timed(lambda: model(images))
+            return logits, scoring + seconds
+
+        measured: dict[str, dict[str, Tensor]] = {}
+        for place in self.places:
+            for by, score in scores.items():
+                runs = [bare, *(at(place, score, share) for share in self.shares)]
+                stay = [1.0, *(1 - round(share * patches) / patches for share in self.shares)]
+                right = torch.stack([hits(logits, batch.labels) for logits, _ in runs], 1)
+                measured[_row(by, place)] = {
+                    "correct": right.double(),
+                    "kept": torch.tensor(stay).expand(right.shape),
+                    "seconds": torch.tensor([seconds / len(right) for _, seconds in runs]).expand(right.shape),
+                }
+        return measured
+
+    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
+        """A table and a panel per place; every score against the random one."""
+        steps = tuple(f"{share:.0%}" for share in (0.0, *self.shares))
+        cells: list[Cell] = []
+        panels: dict[str, dict[str, Any]] = {}
+        for place in self.places:
+            its = {row: values for row, values in found.items() if row.endswith(f", {_where(place)}")}
+            told = summarize(
+                model,
+                place,
+                Curve(steps, timed=True),
+                its,
+                reference=_row("random", place),
+                resamples=resamples,
+                seed=seed,
+            )
+            cells += [_named(cell, place) for cell in told if not cell.name.startswith(("kept", "speed"))]
+            speeds = [cell for cell in told if cell.name.startswith("speed") and cell.method == _row("lowest", place)]
+            cells += [_named(cell, place) for cell in speeds]
+            panels[_where(place)] = {
+                row.partition(",")[0]: draw_line(
+                    [cell for cell in told if cell.method == row and cell.name.startswith("correct")],
+                    (0.0, *self.shares),
+                )
+                for row in its
+            }
+        return Report(cells, "random removal in the same place", panels, ("share of patches removed", "top-1"), _NOTES)
+
+
+_NOTES = (
+    "lowest removes the patches of lowest discriminativeness D_j first, highest those of highest; received, "
+    "class_attention and entropy those of lowest score by these; random differs from picture to picture.",
+    "area is the mean accuracy over the shares; columns are shares removed. speed is the bare model's seconds over "
+    "those of the pruned one, scoring included, in the same batches.",
+)
+
+
+def _row(by: str, place: str) -> str:
+    return f"{by}, {_where(place)}"
+
+
+def _where(place: str) -> str:
+    return f"after block {place}" if place.isdecimal() else place
+
+
+def _named(cell: Cell, place: str) -> Cell:
+    kind, _, step = cell.name.partition(" ")
+    metric = "speed" if kind == "speed" else "top-1"
+    return replace(cell, metric=f"{metric}, {_where(place)}", name=step or kind)

@@ -1,0 +1,77 @@
+"""Lines with their intervals, side by side: what a table says at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitreous.errors import MissingExtra
+from vitreous.files import whole_file
+
+__all__ = ["Line", "check_plots", "save_curves"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points, each with the ends of its interval.
+
+    Attributes:
+        x: where they are.
+        y: how high.
+        low: lower ends.
+        high: upper ends.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def check_plots() -> None:
+    """Say before the work begins that the plot cannot be drawn.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    _figure()
+
+
+def save_curves(
+    path: Path, panels: Mapping[str, Mapping[str, Line]], *, title: str, axes: tuple[str, str], format: str = "png"
+) -> None:
+    """Draw panels side by side, on one scale; a line of one name has one color in all of them.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        DataError: the disk says no.
+    """
+    figure = _figure()(figsize=(5.2 * len(panels) + 0.8, 5.0), layout="constrained")
+    places: Any = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    for place, (heading, lines) in zip(places, panels.items(), strict=True):
+        for name, line in lines.items():
+            at = names.index(name)
+            ends = [
+                [max(0.0, y - low) for y, low in zip(line.y, line.low, strict=True)],
+                [max(0.0, high - y) for y, high in zip(line.y, line.high, strict=True)],
+            ]
+            style = {"color": f"C{at % 10}", "linestyle": "--" if at >= 10 else "-", "marker": "o", "markersize": 3}
+            place.errorbar(line.x, line.y, ends, label=name, linewidth=1.3, capsize=2, **style)
+        place.set(title=heading, xlabel=axes[0])
+        place.legend(fontsize="x-small", frameon=False)
+        place.grid(alpha=0.2)
+    places[0].set_ylabel(axes[1])
+    figure.suptitle(title)
+    with whole_file(path) as part:
+        figure.savefig(part, format=format, dpi=110)
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtra("matplotlib", "benchmark") from None
+    return Figure
