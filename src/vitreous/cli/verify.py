@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from vitreous.cli.options import Device, InPrecision, Model, Precision
 
 if TYPE_CHECKING:
     from vitreous.jobs.verification.check import Check
+    from vitreous.jobs.verification.job import Trial
 
 __all__ = ["app"]
 
@@ -77,9 +78,10 @@ def windows(
     under the whole curve down to each size beside as many random keys, and the least radius that holds 80 % of each
     block's attention.
     """
+    from vitreous.jobs.verification.job import Trial
     from vitreous.jobs.verification.windows import Windows
 
-    trial = _trial(dataset, model, labels, limit, seed, batch_size, calibration=calibration, calibrated=calibrated)
+    trial = Trial(dataset, model, labels, calibration, calibrated, limit, seed, batch_size)
     _run(Windows(indicator), trial, output, device, dtype)
 
 
@@ -112,10 +114,12 @@ def removal(
     Six forward passes per picture, share and place. The speed is that of 'vitreous.prune' against the bare model in the
     same batches.
     """
+    from vitreous.jobs.verification.job import Trial
     from vitreous.jobs.verification.removal import Removal
 
     check = Removal(_numbers(shares, "--shares"), tuple(part.strip() for part in place.split(",")))
-    _run(check, _trial(dataset, model, labels, limit, seed, batch_size), output, device, dtype)
+    trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size)
+    _run(check, trial, output, device, dtype)
 
 
 @app.command()
@@ -141,8 +145,9 @@ def indicators(
     rounds.
     """
     from vitreous.jobs.verification.indicators import Indicators
+    from vitreous.jobs.verification.job import Trial
 
-    trial = _trial(dataset, model, labels, limit, seed, 1)
+    trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=1)
     _run(Indicators(tuple(block or ()), pairs), trial, output, device, dtype)
 
 
@@ -153,13 +158,7 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"'{text}' is not numbers with commas between.", param_hint=option) from None
 
 
-def _trial(dataset: str, model: str, labels: str, limit: int, seed: int, batch_size: int, **options: Any) -> Any:
-    from vitreous.jobs.verification.job import Trial
-
-    return Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size, **options)
-
-
-def _run(check: Check, trial: Any, output: Path, device: str, dtype: Precision) -> None:
+def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision) -> None:
     import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

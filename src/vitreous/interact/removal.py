@@ -73,10 +73,12 @@ class Pruned(nn.Module):
             self._blocks = self._blocks or movable_blocks(self.model, images)
             after = len(self._blocks) // 3 if self.after is None else self.after
             score = SCORES.get(self.by) or random_score(range(self.seed, self.seed + len(images)))
-            return run_pruned(self.model, images, self._blocks, after, score, self.share)
+            return run_pruned(self.model, images, self._blocks, after=after, score=score, share=self.share)
 
 
-def run_pruned(model: nn.Module, images: Images, blocks: Sequence[str], after: int, score: Score, share: float) -> Any:
+def run_pruned(
+    model: nn.Module, images: Images, blocks: Sequence[str], *, after: int, score: Score, share: float
+) -> Any:
     """What a model gives when the patches of lowest score leave after so many blocks, which score them on the way.
 
     Args:

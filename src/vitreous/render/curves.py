@@ -10,7 +10,7 @@ from typing import Any
 from vitreous.errors import MissingExtra
 from vitreous.files import whole_file
 
-__all__ = ["Line", "check_plots", "save_curves"]
+__all__ = ["Line", "Panels", "check_plots", "save_curves"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Line:
     high: Sequence[float]
 
 
+Panels = Mapping[str, Mapping[str, Line]]
+"""By title, by name, the lines side by side."""
+
+
 def check_plots() -> None:
     """Say before the work begins that the plot cannot be drawn.
 
@@ -39,9 +43,7 @@ def check_plots() -> None:
     _figure()
 
 
-def save_curves(
-    path: Path, panels: Mapping[str, Mapping[str, Line]], *, title: str, axes: tuple[str, str], format: str = "png"
-) -> None:
+def save_curves(path: Path, panels: Panels, *, title: str, axes: tuple[str, str]) -> None:
     """Draw panels side by side, on one scale; a line of one name has one color in all of them.
 
     Raises:
@@ -66,7 +68,7 @@ def save_curves(
     places[0].set_ylabel(axes[1])
     figure.suptitle(title)
     with whole_file(path) as part:
-        figure.savefig(part, format=format, dpi=110)
+        figure.savefig(part, format="png", dpi=110)
 
 
 def _figure() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from jaxtyping import Bool, Int
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vitreous.interact.indicator import Averages
 from vitreous.jobs.benchmark.summary import Cell, Values
-from vitreous.render.curves import Line
+from vitreous.render.curves import Line, Panels
 from vitreous.shapes import Images
 
 __all__ = ["Batch", "Check", "Curve", "Measured", "Report", "clock", "draw_line", "hits"]
@@ -51,7 +51,7 @@ class Report:
 
     cells: Sequence[Cell]
     reference: str
-    panels: Mapping[str, Mapping[str, Line]]
+    panels: Panels
     axes: tuple[str, str]
     notes: Sequence[str] = ()
 
@@ -59,6 +59,7 @@ class Report:
 class Check(Protocol):
     """A verification: a frozen dataclass whose fields are its settings."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     name: ClassVar[str]
     """In titles and files."""
     needs_averages: ClassVar[bool]

@@ -28,7 +28,7 @@ from vitreous.jobs.manifest import MANIFEST, check_writable, versions, write_man
 from vitreous.jobs.verification.check import Batch, Check, Measured
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
-from vitreous.render.curves import check_plots, save_curves
+from vitreous.render.curves import Panels, check_plots, save_curves
 from vitreous.trace.edit import evaluation
 
 __all__ = ["SOURCE", "Trial", "Verified", "verify"]
@@ -130,7 +130,11 @@ def verify(
             store.add(list(_records(trial.model, check.name, measured, ids)))
         if tell:
             tell(len(entries) - len(todo) + min(start + trial.batch_size, len(todo)), len(entries))
-    return _write(check, trial, store, entries, unread, output)
+    pictures = [entry.id for entry in entries]
+    table, panels, axes = _summed(check, trial, store, pictures, unread)
+    files = [*write_tables(table, output), output / "plot.png"]
+    save_curves(files[-1], panels, title=table.title, axes=axes)
+    return Verified(table, files)
 
 
 def _labels(trial: Trial, samples: Samples, subject: LoadedModel) -> dict[int, int]:
@@ -202,16 +206,14 @@ def _batch(
 def _records(model: str, check: str, measured: Measured, ids: Sequence[str]) -> Iterator[Record]:
     for row, named in measured.items():
         for name, values in named.items():
-            for picture, value in zip(
-                ids, values.flatten(1).tolist() if values.ndim > 1 else values[:, None].tolist(), strict=True
-            ):
-                yield Record(model, row, check, picture, name, value)
+            for picture, numbers in zip(ids, values.reshape(len(ids), -1).tolist(), strict=True):
+                yield Record(model, row, check, picture, name, numbers)
 
 
-def _write(
-    check: Check, trial: Trial, store: Store, entries: Sequence[Entry], unread: dict[str, str], output: Path
-) -> Verified:
-    pictures = [entry.id for entry in entries]
+def _summed(
+    check: Check, trial: Trial, store: Store, pictures: Sequence[str], unread: dict[str, str]
+) -> tuple[Table, Panels, tuple[str, str]]:
+    """The table; the panels of the plot, and what their axes show."""
     found = {
         key.method: values
         for key, its in store.read().items()
@@ -223,8 +225,4 @@ def _write(
     rows = list(dict.fromkeys(cell.method for cell in report.cells))
     title = f"{check.name} of {trial.model} on {trial.dataset}: {SOURCE}"
     notes = [*report.notes, *(f"{picture} was left out: {reason}" for picture, reason in unread.items())]
-    table = Table(title, report.cells, {}, rows, report.reference, notes)
-    files = write_tables(table, output)
-    files.append(output / "plot.png")
-    save_curves(files[-1], report.panels, title=title, axes=report.axes)
-    return Verified(table, files)
+    return Table(title, report.cells, {}, rows, report.reference, notes), report.panels, report.axes

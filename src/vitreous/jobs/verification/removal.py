@@ -15,6 +15,7 @@ from vitreous.interact.removal import dropping, movable_blocks, run_pruned
 from vitreous.interact.use import SCORES, Score, kept_tokens, random_score, uses
 from vitreous.jobs.benchmark.summary import Cell, Values, summarize
 from vitreous.jobs.verification.check import Batch, Curve, Measured, Report, clock, draw_line, hits
+from vitreous.render.curves import Line
 from vitreous.trace.restrict import restricted_logits
 from vitreous.trace.target import logits_of
 
@@ -38,7 +39,9 @@ class Removal:
 
     def __post_init__(self) -> None:
         """Refuse what removes nothing, or everything."""
-        if not self.shares or not all(0 < low < high < 1 for low, high in zip((1e-9, *self.shares), self.shares)):
+        if not self.shares or not all(
+            low < high < 1 for low, high in zip((0, *self.shares), self.shares, strict=False)
+        ):
             raise ShapeError(
                 f"`shares` must rise from above 0 to below 1; got {', '.join(f'{share:g}' for share in self.shares)}. "
                 "Give shares of the patches."
@@ -69,7 +72,7 @@ class Removal:
 
         def at(place: str, score: Score, share: float) -> tuple[Tensor, float]:
             if place.isdecimal():
-                return timed(lambda: run_pruned(model, images, blocks, int(place), score, share))
+                return timed(lambda: run_pruned(model, images, blocks, after=int(place), score=score, share=share))
             kept = kept_tokens(use, score, share)
             if place == "mask":
                 seen = dict.fromkeys(range(len(blocks)), kept[:, None].expand(-1, kept.shape[1], -1))
@@ -85,7 +88,7 @@ class Removal:
                 runs = [bare, *(at(place, score, share) for share in self.shares)]
                 stay = [1.0, *(1 - round(share * patches) / patches for share in self.shares)]
                 right = torch.stack([hits(logits, batch.labels) for logits, _ in runs], 1)
-                measured[_row(by, place)] = {
+                measured[f"{by}, {_where(place)}"] = {
                     "correct": right.double(),
                     "kept": torch.tensor(stay).expand(right.shape),
                     "seconds": torch.tensor([seconds / len(right) for _, seconds in runs]).expand(right.shape),
@@ -93,32 +96,24 @@ class Removal:
         return measured
 
     def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
-        """A table and a panel per place; every score against the random one."""
-        steps = tuple(f"{share:.0%}" for share in (0.0, *self.shares))
+        """A table of accuracy, one of speed and a panel per place; every score against the random one."""
+        shares = (0.0, *self.shares)
+        curve = Curve(tuple(f"{share:.0%}" for share in shares), timed=True)
         cells: list[Cell] = []
-        panels: dict[str, dict[str, Any]] = {}
-        for place in self.places:
-            its = {row: values for row, values in found.items() if row.endswith(f", {_where(place)}")}
-            told = summarize(
-                model,
-                place,
-                Curve(steps, timed=True),
-                its,
-                reference=_row("random", place),
-                resamples=resamples,
-                seed=seed,
-            )
-            cells += [_named(cell, place) for cell in told if not cell.name.startswith(("kept", "speed"))]
-            speeds = [cell for cell in told if cell.name.startswith("speed") and cell.method == _row("lowest", place)]
-            cells += [_named(cell, place) for cell in speeds]
-            panels[_where(place)] = {
-                row.partition(",")[0]: draw_line(
-                    [cell for cell in told if cell.method == row and cell.name.startswith("correct")],
-                    (0.0, *self.shares),
-                )
-                for row in its
+        panels: dict[str, dict[str, Line]] = {}
+        for place in map(_where, self.places):
+            its = {by: found[f"{by}, {place}"] for by in (*SCORES, "random") if f"{by}, {place}" in found}
+            told = summarize(model, place, curve, its, reference="random", resamples=resamples, seed=seed)
+            split = {
+                kind: [cell for cell in told if cell.name.startswith(kind)] for kind in ("area", "correct", "speed")
             }
-        return Report(cells, "random removal in the same place", panels, ("share of patches removed", "top-1"), _NOTES)
+            cells += [_named(cell, f"top-1, {place}") for cell in told if cell in split["area"] + split["correct"]]
+            cells += [_named(cell, f"speed, {place}") for cell in split["speed"] if cell.method == "lowest"]
+            panels[place] = {
+                by: draw_line([cell for cell in split["correct"] if cell.method == by], shares) for by in its
+            }
+        axes = ("share of patches removed", "top-1")
+        return Report(cells, "random removal in the same place", panels, axes, _NOTES)
 
 
 _NOTES = (
@@ -129,15 +124,10 @@ _NOTES = (
 )
 
 
-def _row(by: str, place: str) -> str:
-    return f"{by}, {_where(place)}"
-
-
 def _where(place: str) -> str:
     return f"after block {place}" if place.isdecimal() else place
 
 
-def _named(cell: Cell, place: str) -> Cell:
+def _named(cell: Cell, metric: str) -> Cell:
     kind, _, step = cell.name.partition(" ")
-    metric = "speed" if kind == "speed" else "top-1"
-    return replace(cell, metric=f"{metric}, {_where(place)}", name=step or kind)
+    return replace(cell, metric=metric, name=step or kind, **({"p": float("nan")} if kind == "speed" else {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -31,6 +31,7 @@ __all__ = ["Windows"]
 
 _KINDS = ("adaptive", "bounding", "field")
 _SOURCES = ("per image", "static")
+_NONE = float("nan")
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class Windows:
             "per image": getattr(seen, self.indicator),
             "static": getattr(averages, self.indicator)[None],
         }
-        for source, pairs in made_of.items():
-            pairs = pairs / pairs.mean(-1, keepdim=True)
+        for source, raw in made_of.items():
+            pairs = raw / raw.mean(-1, keepdim=True)
             seeds = batch.seeds if source == "per image" else [0]
             for kind in _KINDS:
                 sizes = [self._made(kind, pairs, tokens, size) for size in getattr(self, kind)]
@@ -108,38 +109,23 @@ class Windows:
 
     def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
         """The area of each kind against that of fixed windows, and each size against as many random keys."""
-        steps = ("self", *(f"{at}" for at in range(1, len(self.radii) + 1)), "all")
+        steps = ("self", *(f"size {at}" for at in range(1, len(self.radii) + 1)), "all")
         curves = {row: values for row, values in found.items() if row != "coverage"}
 
-        def told(reference: str, rows: Mapping[str, Values]) -> list[Cell]:
-            return summarize(model, self.name, Curve(steps), rows, reference=reference, resamples=resamples, seed=seed)
+        def told(rows: Mapping[str, Values], reference: str) -> dict[tuple[str, str], Cell]:
+            cells = summarize(model, self.name, Curve(steps), rows, reference=reference, resamples=resamples, seed=seed)
+            return {(cell.method, cell.name): cell for cell in cells}
 
-        cells = {(cell.method, cell.name): cell for cell in told("fixed", curves)}
-        for row in curves:
-            if (control := f"random as {row}") in curves:
-                pair = {control: curves[control], row: curves[row]}
-                cells |= {
-                    (row, each.name): each for each in told(control, pair) if each.method == row and each.name != "area"
-                }
-        # apart from their area, windows of different densities are not compared
-        plain = {
-            "difference": float("nan"),
-            "difference_low": float("nan"),
-            "difference_high": float("nan"),
-            "p": float("nan"),
-        }
-        alike = [
-            cell if cell.name == "area" or f"random as {cell.method}" in curves else replace(cell, **plain)
-            for cell in cells.values()
-        ]
-        shown = [
-            _named(cell)
-            for cell in alike
-            if cell.name.partition(" ")[2] not in ("self", "all") or cell.method == "fixed"
-        ]
+        cells = told(curves, "fixed")
+        for (row, name), cell in list(cells.items()):
+            if name != "area":  # at a size, windows are compared with random ones of their own density alone
+                cells[row, name] = replace(cell, difference=_NONE, difference_low=_NONE, difference_high=_NONE, p=_NONE)
+        for row in curves.keys() & {row.removeprefix("random as ") for row in curves if row.startswith("random as ")}:
+            against = told({name: curves[name] for name in (f"random as {row}", row)}, f"random as {row}")
+            cells |= {(row, f"correct {step}"): against[row, f"correct {step}"] for step in steps[1:-1]}
         return Report(
-            shown,
-            "fixed windows in area, or, at a size, from as many random keys",
+            [_named(cell) for cell in cells.values() if cell.name not in ("kept self", "kept all")],
+            "fixed windows in area, and at a size from as many random keys,",
             {source: _lines(cells, curves, source, steps) for source in _SOURCES},
             ("density: share of the keys that a query sees", "top-1"),
             [*_NOTES, *self._radii(found["coverage"])],
@@ -158,13 +144,13 @@ class Windows:
 _NOTES = (
     "The model is frozen: attention is renormalized over the keys that are left, which over-weights the strongest, so "
     "these curves alone do not say which windows are better to train with.",
-    "area is the mean accuracy over density, from every patch seeing itself alone to all seeing all; sizes of different "
-    "rows have different densities, given beside. Random windows keep as many keys of each query as the row that they "
-    "are named after. Static windows come from averages over a calibration set.",
+    "area is the mean accuracy over density, from every patch seeing itself alone to all seeing all; sizes of "
+    "different rows have different densities, given beside. Random windows keep as many keys of each query as the "
+    "row that they are named after. Static windows come from averages over a calibration set.",
 )
 
 
-def _as_many(masks: Fields, tokens: TokenGrid, seeds: list[int]) -> Fields:
+def _as_many(masks: Fields, tokens: TokenGrid, seeds: Sequence[int]) -> Fields:
     """Random windows with as many keys for each query."""
     density = masks.double().mean(-1)
     drawn = [random_windows(each, tokens, seed) for each, seed in zip(density, seeds, strict=True)]
@@ -173,8 +159,7 @@ def _as_many(masks: Fields, tokens: TokenGrid, seeds: list[int]) -> Fields:
 
 def _named(cell: Cell) -> Cell:
     kind, _, step = cell.name.partition(" ")
-    size = f"size {step}" if step.isdecimal() else step
-    return replace(cell, name=f"density of {size}" if kind == "kept" else size or kind)
+    return replace(cell, name=f"density, {step}" if kind == "kept" else step or kind)
 
 
 def _lines(
