@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Int
@@ -56,22 +57,22 @@ class Report:
     notes: Sequence[str] = ()
 
 
-class Check(Protocol):
+@dataclass(frozen=True)
+class Check(ABC):
     """A verification: a frozen dataclass whose fields are its settings."""
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
     name: ClassVar[str]
     """In titles and files."""
-    needs_averages: ClassVar[bool]
+    needs_averages: ClassVar[bool] = False
     """Whether it reads the averages over a calibration set."""
 
+    @abstractmethod
     def measure(self, model: nn.Module, batch: Batch, averages: Averages | None) -> Measured:
         """Values of every picture."""
-        ...
 
+    @abstractmethod
     def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
         """The table and the plot."""
-        ...
 
 
 @dataclass(frozen=True)

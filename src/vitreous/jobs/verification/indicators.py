@@ -13,14 +13,14 @@ from vitreous.errors import ShapeError, UnknownName
 from vitreous.interact.indicator import Averages
 from vitreous.interact.intervene import quality
 from vitreous.jobs.benchmark.summary import Values, summarize
-from vitreous.jobs.verification.check import Batch, Measured, Report, draw_line
+from vitreous.jobs.verification.check import Batch, Check, Measured, Report, draw_line
 from vitreous.trace.glance import find_blocks
 
 __all__ = ["Indicators"]
 
 
 @dataclass(frozen=True)
-class Indicators:
+class Indicators(Check):
     """Spearman's correlation of each indicator with |p - p'| over random pairs of patches, by block.
 
     Attributes:
@@ -30,7 +30,6 @@ class Indicators:
     """
 
     name: ClassVar[str] = "indicators"
-    needs_averages: ClassVar[bool] = False
     blocks: tuple[int, ...] = ()
     pairs: int = 64
 

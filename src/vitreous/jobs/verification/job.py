@@ -26,6 +26,7 @@ from vitreous.jobs.benchmark.tables import Table, write_tables
 from vitreous.jobs.benchmark.truth import fit_sample, match_labels
 from vitreous.jobs.manifest import MANIFEST, check_writable, versions, write_manifest
 from vitreous.jobs.verification.check import Batch, Check, Measured
+from vitreous.methods.method import check_at_least, check_setting
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.curves import Panels, check_plots, save_curves
@@ -61,6 +62,12 @@ class Trial:
     seed: int = 0
     batch_size: int = 16
     resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        """Refuse what measures nothing."""
+        check_setting("labels", self.labels, ("auto", "name", "position"))
+        for name, least in (("calibrated", 1), ("limit", 0), ("batch_size", 1), ("resamples", 100)):
+            check_at_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from vitreous.interact.indicator import Averages
 from vitreous.interact.removal import dropping, movable_blocks, run_pruned
 from vitreous.interact.use import SCORES, Score, kept_tokens, random_score, uses
 from vitreous.jobs.benchmark.summary import Cell, Values, summarize
-from vitreous.jobs.verification.check import Batch, Curve, Measured, Report, clock, draw_line, hits
+from vitreous.jobs.verification.check import Batch, Check, Curve, Measured, Report, clock, draw_line, hits
 from vitreous.render.curves import Line
 from vitreous.trace.restrict import restricted_logits
 from vitreous.trace.target import logits_of
@@ -23,7 +23,7 @@ __all__ = ["Removal"]
 
 
 @dataclass(frozen=True)
-class Removal:
+class Removal(Check):
     """Accuracy and speed when patches are removed, by several scores and in several places.
 
     Attributes:
@@ -33,7 +33,6 @@ class Removal:
     """
 
     name: ClassVar[str] = "removal"
-    needs_averages: ClassVar[bool] = False
     shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     places: tuple[str, ...] = ("input", "2")
 

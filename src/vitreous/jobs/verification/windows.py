@@ -22,7 +22,7 @@ from vitreous.interact.windows import (
     rectangles,
 )
 from vitreous.jobs.benchmark.summary import Cell, Values, summarize
-from vitreous.jobs.verification.check import Batch, Curve, Measured, Report, draw_line, hits
+from vitreous.jobs.verification.check import Batch, Check, Curve, Measured, Report, draw_line, hits
 from vitreous.render.curves import Line
 from vitreous.trace.record import TokenGrid
 from vitreous.trace.restrict import restricted_logits
@@ -35,7 +35,7 @@ _NONE = float("nan")
 
 
 @dataclass(frozen=True)
-class Windows:
+class Windows(Check):
     """Accuracy of the frozen model inside windows of several kinds and densities.
 
     Every curve runs from each patch seeing itself (and the extra tokens) alone to all patches seeing all.
