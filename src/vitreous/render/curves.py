@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from vitreous.errors import MissingExtra
@@ -66,7 +67,7 @@ def save_curves(path: Path, panels: Panels, *, title: str, axes: tuple[str, str]
         place.legend(fontsize="x-small", frameon=False)
         place.grid(alpha=0.2)
     places[0].set_ylabel(axes[1])
-    figure.suptitle(title)
+    figure.suptitle(fill(title, 55 * len(panels)), fontsize="medium")
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=110)
 
