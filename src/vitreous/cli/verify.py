@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vitreous.jobs.verification.check import Check
     from vitreous.jobs.verification.job import Trial
 
-__all__ = ["app"]
+__all__ = ["app", "indicators", "main", "removal", "windows"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 

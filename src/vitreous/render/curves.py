@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from vitreous.errors import MissingExtra
-from vitreous.files import whole_file
 
-__all__ = ["Line", "Panels", "check_plots", "save_curves"]
+__all__ = ["Line", "Panels", "check_plots", "draw_curves"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,14 @@ def check_plots() -> None:
     _figure()
 
 
-def save_curves(path: Path, panels: Panels, *, title: str, axes: tuple[str, str]) -> None:
-    """Draw panels side by side, on one scale; a line of one name has one color in all of them.
+def draw_curves(panels: Panels, *, title: str, axes: tuple[str, str]) -> Any:
+    """Panels side by side, on one scale; a line of one name has one color in all of them.
+
+    Returns:
+        a figure of matplotlib, to be saved.
 
     Raises:
         MissingExtra: matplotlib is not installed.
-        DataError: the disk says no.
     """
     figure = _figure()(figsize=(5.2 * len(panels) + 0.8, 5.0), layout="constrained")
     places: Any = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -68,8 +68,7 @@ def save_curves(path: Path, panels: Panels, *, title: str, axes: tuple[str, str]
         place.grid(alpha=0.2)
     places[0].set_ylabel(axes[1])
     figure.suptitle(fill(title, 55 * len(panels)), fontsize="medium")
-    with whole_file(path) as part:
-        figure.savefig(part, format="png", dpi=110)
+    return figure
 
 
 def _figure() -> Any:

@@ -18,6 +18,7 @@ from torch import Tensor
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples
 from vitreous.errors import DataError, ModelError
+from vitreous.files import whole_file
 from vitreous.interact.indicator import Averages, average
 from vitreous.jobs.benchmark.run import draw
 from vitreous.jobs.benchmark.store import Record, Store
@@ -29,7 +30,7 @@ from vitreous.jobs.verification.check import Batch, Check, Measured
 from vitreous.methods.method import check_at_least, check_setting
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
-from vitreous.render.curves import Panels, check_plots, save_curves
+from vitreous.render.curves import Panels, check_plots, draw_curves
 from vitreous.trace.edit import evaluation
 
 __all__ = ["SOURCE", "Trial", "Verified", "verify"]
@@ -140,7 +141,8 @@ def verify(
     pictures = [entry.id for entry in entries]
     table, panels, axes = _summed(check, trial, store, pictures, unread)
     files = [*write_tables(table, output), output / "plot.png"]
-    save_curves(files[-1], panels, title=table.title, axes=axes)
+    with whole_file(files[-1]) as part:
+        draw_curves(panels, title=table.title, axes=axes).savefig(part, format="png", dpi=110)
     return Verified(table, files)
 
 
