@@ -7,73 +7,97 @@ from torch import nn
 
 from tests.contract.zoo import CASES
 from tests.interact.test_restrict import made
-from vitreous.errors import ObservationError, ShapeError, UnknownName
-from vitreous.interact.indicator import discriminativeness, interactions, received
-from vitreous.interact.removal import kept_patches, prune
+from vitreous.errors import NoClassToken, ObservationError, ShapeError, UnknownName
+from vitreous.interact.indicator import interactions
+from vitreous.interact.removal import prune
+from vitreous.interact.use import SCORES, kept_tokens, random_score, uses
+from vitreous.trace.observe import observe
 from vitreous.trace.restrict import restricted_logits
 
 WORKS = ["timm_vit", "timm_vit_unfused", "timm_deit_distilled", "timm_vit_wide", "timm_vit_mean", "torchvision_vit"]
+EVERY = [*SCORES, "random"]
 
 
 @pytest.mark.parametrize("name", [*WORKS, "hf_vit_sdpa", "hf_vit_eager"])
-def test_removing_nothing_changes_no_bit(name: str) -> None:
+@pytest.mark.parametrize("after", [0, 1])
+def test_removing_nothing_changes_no_bit(name: str, after: int) -> None:
     model, images = made(name)
     with torch.no_grad():
-        base, pruned = model(images), prune(model, 0.0)(images)
+        base, pruned = model(images), prune(model, 0.0, after=after)(images)
     assert torch.equal(getattr(pruned, "logits", pruned), getattr(base, "logits", base))
+    with torch.no_grad():
+        pruned = prune(model, 1e-3, after=after)(images)  # of 16 patches: none
+    torch.testing.assert_close(getattr(pruned, "logits", pruned), getattr(base, "logits", base))
 
 
 @pytest.mark.parametrize("name", ["timm_vit", "timm_deit_distilled", "torchvision_vit"])
-@pytest.mark.parametrize("by", ["lowest", "highest", "random", "received"])
-def test_dropping_patches_is_hiding_them_from_all(name: str, by: str) -> None:
+@pytest.mark.parametrize("by", EVERY)
+@pytest.mark.parametrize("after", [0, 2])
+def test_dropping_patches_is_hiding_them_from_all(name: str, by: str, after: int) -> None:
     model, images = made(name)
     model, images = model.double(), images.double()
-    seen = interactions(model, images)
-    prefix = seen.tokens.prefix
-    kept = kept_patches(seen, 0.5, by, seed=3)  # type: ignore[arg-type]
-    assert kept.shape == (2, 8)
-    columns = torch.ones(2, prefix + 16, dtype=torch.bool)
-    columns[:, prefix:] = torch.zeros(2, 16, dtype=torch.bool).scatter(1, kept, True)
-    hidden = columns[:, None].expand(-1, prefix + 16, -1)
-    masked = restricted_logits(model, images, dict.fromkeys(range(3), hidden))
+    (use,) = uses(model, images, [after])
+    kept = kept_tokens(use, SCORES.get(by, random_score([3, 4])), 0.5)
+    prefix = use.asked.shape[1]
+    assert kept[:, :prefix].all()
+    assert kept[:, prefix:].sum(1).tolist() == [8, 8]
+    hidden = kept[:, None].expand(-1, prefix + 16, -1)
+    masked = restricted_logits(model, images, dict.fromkeys(range(after, 3), hidden))
     with torch.no_grad():
-        pruned = prune(model, 0.5, by, seed=3)(images)  # type: ignore[arg-type]
+        pruned = prune(model, 0.5, by, after=after, seed=3)(images)
     torch.testing.assert_close(pruned, masked, rtol=1e-9, atol=1e-9)
 
 
-def test_the_right_patches_go() -> None:
-    seen = interactions(*made("timm_vit"))
-    strength = seen.strength.mean(1)
-    for by, score in (
-        ("lowest", discriminativeness(strength)),
-        ("highest", -discriminativeness(strength)),
-        ("received", received(strength)),
-    ):
-        kept = kept_patches(seen, 0.25, by, 0)  # type: ignore[arg-type]
-        for image in range(2):
-            gone = set(range(16)) - set(kept[image].tolist())
-            assert gone == set(score[image].argsort()[:4].tolist())
-    one, other = (kept_patches(seen, 0.5, "random", seed) for seed in (0, 1))
-    assert torch.equal(one[0], one[1])
-    assert not torch.equal(one, other)
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_the_right_patches_go(blocks: int) -> None:
+    """The scores once more, from the attention of every head, with loops."""
+    model, images = made("timm_vit")
+    trace = observe(model, images)
+    (use,) = uses(model, images, [blocks])
+    for image in range(2):
+        attentions = [each.weights.detach()[image] for each in trace.global_attentions][: blocks or None]
+        heads = [head for attention in attentions for head in attention]
+        patches = [head[1:, 1:] / head[1:, 1:].sum(1, keepdim=True) for head in heads]
+        strength = 16 * sum(patches) / len(patches)  # type: ignore[operator]
+        share = strength / 16
+        slow = {
+            "lowest": [float(((strength[:, j] - strength[:, j].mean()) ** 2).mean().sqrt()) for j in range(16)],
+            "received": [float(strength[:, j].mean()) for j in range(16)],
+            "class_attention": [float(sum(head[0, 1 + j] for head in heads)) for j in range(16)],
+            "entropy": [float(-(share[i] * share[i].log()).sum()) for i in range(16)],
+        }
+        slow["highest"] = [-value for value in slow["lowest"]]
+        for by, values in slow.items():
+            gone = (~kept_tokens(use, SCORES[by], 0.25)[image, 1:]).nonzero().flatten().tolist()
+            assert set(gone) == set(sorted(range(16), key=lambda j: values[j])[:4]), by
+    assert set(slow) == set(SCORES)
+
+
+def test_random_patches_belong_to_the_image() -> None:
+    (use,) = uses(*made("timm_vit"), [0])
+    one, other = (kept_tokens(use, random_score(seeds), 0.5) for seeds in ([5, 6], [6, 5]))
+    assert torch.equal(one, other.flip(0))
+    assert not torch.equal(one[0], one[1])
 
 
 def test_the_model_stays_as_it_was_and_batches_do_not_matter() -> None:
     model, images = made("timm_vit")
     with torch.no_grad():
         before = model(images)
-        pruned = prune(model, 0.4)
-        together = pruned(images)
-        singly = torch.cat([pruned(image) for image in images.split(1)])
+        for after in (0, 1, None):
+            pruned = prune(model, 0.4, after=after)
+            together = pruned(images)
+            singly = torch.cat([pruned(image) for image in images.split(1)])
+            torch.testing.assert_close(together, singly, rtol=1e-5, atol=1e-6)
         assert torch.equal(model(images), before)
-    torch.testing.assert_close(together, singly, rtol=1e-5, atol=1e-6)
-    assert not model.blocks[0]._forward_pre_hooks
+    assert not any(block._forward_pre_hooks for block in model.blocks)
 
 
 @pytest.mark.parametrize("name", ["timm_dinov3", "timm_beit", "timm_eva02"])
-def test_positions_inside_the_blocks_are_refused(name: str) -> None:
+@pytest.mark.parametrize("after", [0, 1])
+def test_positions_inside_the_blocks_are_refused(name: str, after: int) -> None:
     with pytest.raises(ObservationError, match="needs the positions of all patches"):
-        prune(*made(name)[:1], 0.5)(CASES[name].images())
+        prune(*made(name)[:1], 0.5, after=after)(CASES[name].images())
 
 
 def test_bad_settings_are_refused() -> None:
@@ -81,4 +105,15 @@ def test_bad_settings_are_refused() -> None:
         with pytest.raises(ShapeError, match="`share` must be"):
             prune(nn.Identity(), share)
     with pytest.raises((UnknownName, TypeCheckError)):
-        prune(nn.Identity(), 0.5, "loudest")  # type: ignore[arg-type]
+        prune(nn.Identity(), 0.5, "loudest")
+    model, images = made("timm_vit")
+    with pytest.raises(UnknownName, match='no number of blocks before removal named "3"'):
+        prune(model, 0.5, after=3)(images)
+    with pytest.raises(NoClassToken, match="without a class token"):
+        prune(made("timm_siglip")[0], 0.5, "class_attention")(made("timm_siglip")[1])
+
+
+def test_scores_of_all_blocks_are_those_of_the_interactions() -> None:
+    model, images = made("timm_vit")
+    (use,) = uses(model, images, [0])
+    torch.testing.assert_close(use.strength, interactions(model, images).strength.mean(1))

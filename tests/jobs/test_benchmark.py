@@ -125,7 +125,7 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
     assert "<td>rollout_1</td>" in page
     assert page.count("data:image/jpeg") == 4, "two pictures at either end"
     assert f"average_drop: average_drop against box_overlap: iou · {spec}</h2><img" in page
-    assert outcome.table.forwards[spec, "rollout_1"] == 1
+    assert outcome.table.costs["forwards"][spec, "rollout_1"] == 1
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["versions"]["pyarrow"]
     assert manifest["hardware"]["device"] == "cpu"
@@ -133,7 +133,7 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
     assert manifest["models"][spec]["labels"] == "name"
     assert manifest["methods"]["rollout_1"]["settings"]["start_layer"] == 1
     assert manifest["metrics"]["box_overlap"]["settings"]["misclassified"] is True
-    assert all(outcome.table.seconds[spec, row] > 0 for row in outcome.table.rows)
+    assert all(outcome.table.costs["seconds"][spec, row] > 0 for row in outcome.table.rows)
 
 
 def test_what_is_done_is_not_done_again(

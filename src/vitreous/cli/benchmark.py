@@ -13,11 +13,11 @@ from vitreous.cli.explain import Precision
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vitreous.jobs.benchmark.job import Outcome
     from vitreous.jobs.benchmark.plan import Plan
     from vitreous.jobs.benchmark.run import Step
+    from vitreous.jobs.benchmark.tables import Table
 
-__all__ = ["EXAMPLES", "benchmark"]
+__all__ = ["EXAMPLES", "benchmark", "show_table"]
 
 EXAMPLES = """
 **Data sets**
@@ -180,7 +180,7 @@ def benchmark(
             )
 
         outcome = run(order, output, device=find_device(device), dtype=getattr(torch, dtype.value), tell=tell)
-    _show(console, outcome)
+    show_table(console, outcome.table, outcome.files)
     raise typer.Exit(int(not outcome.table.cells))
 
 
@@ -208,20 +208,21 @@ def _make_plan(path: Path | None, preset: str, flags: dict[str, Any]) -> Plan:
     return Plan(**{**usual, **PRESETS.get(preset, {}), **flags})
 
 
-def _show(console: Console, outcome: Outcome) -> None:
-    from rich.table import Table
+def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
+    """All grids of a table, how to read them, and where they are."""
+    from rich import table
     from rich.text import Text
 
-    for heading, (head, *body) in outcome.table.grids():
-        shown = Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
+    for heading, (head, *body) in shown.grids():
+        grid = table.Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
         for at, name in enumerate(head):
-            shown.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
+            grid.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
         for row in body:
-            shown.add_row(*map(Text, row))
-        console.print(shown, soft_wrap=True)
+            grid.add_row(*map(Text, row))
+        console.print(grid, soft_wrap=True)
         console.print()
-    _lines(console, [outcome.table.legend, *outcome.table.notes])
-    _lines(console, [f"Tables: {', '.join(map(str, outcome.files))}"])
+    _lines(console, [shown.legend, *shown.notes])
+    _lines(console, [f"Tables: {', '.join(map(str, files))}"])
 
 
 def _lines(console: Console, lines: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from vitreous.cli.explain import EXAMPLES, explain
 from vitreous.cli.interactions import interactions
 from vitreous.cli.listing import methods, models
 from vitreous.cli.train import train
+from vitreous.cli.verify import app as verify
 from vitreous.errors import ExplainError, UnknownName
 
 __all__ = ["app", "run"]
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command("explain", epilog=EXAMPLES)(explain)
 app.command("interactions")(interactions)
+app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)
 app.command("methods")(methods)
 app.command("models")(models)

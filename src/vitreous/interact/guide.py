@@ -13,7 +13,10 @@ __all__ = ["Guided", "image_fields"]
 
 
 def image_fields(teacher: nn.Module, images: Images, mass: float = 0.5) -> Fields:
-    """The responsive fields of every image, (batch, blocks, patches, patches), by the certainty of a model's attention.
+    """The responsive fields of every image, (batch, blocks, patches, patches), by the strength of a model's attention.
+
+    Strength foretells what cutting an interaction does; certainty, measured on two models, does not: see the page
+    "Patch interactions" of the docs.
 
     Raises:
         as `interactions`.
@@ -21,7 +24,7 @@ def image_fields(teacher: nn.Module, images: Images, mass: float = 0.5) -> Field
     Cost: one forward pass of the teacher.
     """
     seen = interactions(teacher, images)
-    return responsive_fields(seen.certainty, seen.tokens, mass)
+    return responsive_fields(seen.strength, seen.tokens, mass)
 
 
 class Guided(nn.Module):
@@ -30,7 +33,7 @@ class Guided(nn.Module):
     Args:
         student: learns.
         teacher: stays as it is; has the student's grid of patches and as many blocks.
-        mass: share of a query's certainty that its field holds.
+        mass: share of a query's strength that its field holds.
     """
 
     def __init__(self, student: WinfT, teacher: nn.Module, mass: float = 0.5) -> None:

@@ -1,112 +1,170 @@
-"""Removal of indiscriminative patches ([A] that the indicator is verified on it, [O] how they are scored)."""
+"""Removal of indiscriminative patches ([A] that the indicator is verified on it, [O] where they are removed)."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
-import torch
-from jaxtyping import Int
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from vitreous.errors import ObservationError, ShapeError, UnknownName
-from vitreous.interact.indicator import Interactions, PatchScore, discriminativeness, interactions, received
+from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, uses
 from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.edit import evaluation, find_layers
 from vitreous.trace.glance import find_blocks
 from vitreous.trace.intercept import Interceptor
+from vitreous.trace.record import token_grid
 
-__all__ = ["Pruned", "Removal", "kept_patches", "prune"]
-
-Removal = Literal["lowest", "highest", "random", "received"]
-"""Which patches go: the least discriminative; and as controls the most, any, and those that others take least from."""
+__all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
 
 
-def prune(model: nn.Module, share: float, by: Removal = "lowest", *, seed: int = 0) -> Pruned:
-    """A model that drops the least discriminative patches of each image before its first block.
+def prune(model: nn.Module, share: float, by: str = "lowest", *, after: int | None = None, seed: int = 0) -> Pruned:
+    """A model that drops the least discriminative patches of each image on the way, and is faster for it.
 
-    A reconstruction after the abstract of arXiv 2203.05922. A first pass of the whole image scores every patch by how
-    differently others use it: D_j = std over queries i of the strength μ_ij, averaged over heads and blocks [O]. The
-    rest run a second time, without those of lowest score.
+    A reconstruction after the abstract of arXiv 2203.05922. The first blocks see the whole image and score every patch
+    by how differently others use it: D_j = std over queries i of the strength μ_ij, averaged over heads and over these
+    blocks [O]. The other blocks run without the patches of lowest score.
 
     Args:
         model: with attention between all patches; is used, not copied, and stays as it is.
         share: of the patches to drop, at least 0 and below 1. At 0 the class scores are the model's own, bit for bit.
-        by: "lowest"; or a control: "highest" drops the most discriminative patches, "random" the same random ones of
-            every image, "received" those that others take least from.
+        by: "lowest"; or a control of `SCORES`, or "random".
+        after: how many blocks see all patches; a third of them by default. At 0 a pass of its own scores the patches in
+            all blocks, and a second one drops them before the first block.
         seed: of the random patches.
 
     Raises:
         ShapeError: a share outside [0, 1).
         UnknownName: no such `by`.
 
-    Cost: one forward pass with attention written out, and one of the kept patches.
+    Cost: one forward pass, its first blocks with attention written out, the others on the kept patches alone; at
+    `after=0` one whole pass before it, which no share earns back. The first call runs one image more.
     """
-    return Pruned(model, share, by, seed)
+    return Pruned(model, share, by, after, seed)
 
 
 class Pruned(nn.Module):
     """A model that runs on the kept patches of each image alone, in evaluation mode; see `prune`."""
 
-    def __init__(self, model: nn.Module, share: float, by: Removal, seed: int) -> None:
+    def __init__(self, model: nn.Module, share: float, by: str, after: int | None, seed: int) -> None:
         super().__init__()
         if not 0 <= share < 1:
             raise ShapeError(f"`share` must be at least 0 and below 1; got {share}. Give the share of patches to drop.")
-        if by not in get_args(Removal):
-            raise UnknownName("removal", by, get_args(Removal))
-        self.model, self.share, self.seed = model, share, seed
-        self.by: Removal = by
+        if by not in (known := [*SCORES, "random"]):
+            raise UnknownName("removal", by, known)
+        self.model, self.share, self.by, self.after, self.seed = model, share, by, after, seed
+        self._blocks: tuple[str, ...] = ()  # found when the first image is there
 
     def forward(self, images: Images) -> Any:
         """What the model gives for the kept patches.
 
         Raises:
             ObservationError: the model needs the positions of all patches in its blocks.
+            UnknownName: there are no blocks after `after`.
             NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `interactions`.
         """
-        kind = type(self.model).__name__
-
-        def attend(call: AttentionCall) -> Tensor:
-            if call.attn_mask is not None:
-                raise _needs_all(kind, f"a bias of {tuple(call.attn_mask.shape)} is added to attention")
-            return call.fused()
-
-        with Interceptor(attend):
-            block = find_blocks(self.model, images)[0]
-        seen = interactions(self.model, images)
-        patches = kept_patches(seen, self.share, self.by, self.seed) + seen.tokens.prefix
-        prefix = torch.arange(seen.tokens.prefix, device=patches.device).expand(len(patches), -1)
-        kept = torch.cat([prefix, patches], 1)[..., None]
-
-        def drop(_: nn.Module, args: Any, kwargs: Any) -> Any:
-            tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-            if len(tensors) != 1 or tensors[0].shape[:-1] != (len(images), seen.tokens.tokens):
-                raise _needs_all(kind, f"`{block}` takes {', '.join(str(tuple(each.shape)) for each in tensors)}")
-            return pytree.tree_map_only(Tensor, lambda tokens: tokens.take_along_dim(kept, 1), (args, kwargs))
-
-        handle = find_layers(self.model, [block])[block].register_forward_pre_hook(drop, with_kwargs=True)
-        try:
-            with evaluation(self.model):
+        with evaluation(self.model):
+            if not self.share:
                 return self.model(images)
-        finally:
-            handle.remove()
+            self._blocks = self._blocks or movable_blocks(self.model, images)
+            after = len(self._blocks) // 3 if self.after is None else self.after
+            score = SCORES.get(self.by) or random_score(range(self.seed, self.seed + len(images)))
+            return run_pruned(self.model, images, self._blocks, after=after, score=score, share=self.share)
 
 
-def kept_patches(seen: Interactions, share: float, by: Removal, seed: int) -> Int[Tensor, "batch kept"]:
-    """The patches that stay, in their order on the picture; of equal scores the first ones go."""
-    score = _score(seen.strength.mean(1), by, seed)
-    removed = round(share * score.shape[1])
-    return score.argsort(dim=1, stable=True)[:, removed:].sort(1).values
+def run_pruned(
+    model: nn.Module, images: Images, blocks: Sequence[str], *, after: int, score: Score, share: float
+) -> Any:
+    """What a model gives when the patches of lowest score leave after so many blocks, which score them on the way.
+
+    Args:
+        model: in evaluation mode; comes back as it was.
+        images: its input.
+        blocks: all of its `movable_blocks`.
+        after: how many of these see all patches; at 0 a whole pass scores the patches first.
+        score: of the patches.
+        share: of the patches that leave.
+
+    Raises:
+        UnknownName: no block follows so many.
+        …: as `Pruned.forward`.
+    """
+    if not 0 <= after < len(blocks):
+        raise UnknownName("number of blocks before removal", str(after), [f"0 … {len(blocks) - 1}"])
+    if not after:
+        (use,) = uses(model, images, [0])
+        with dropping(model, blocks[0], lambda: kept_tokens(use, score, share)):
+            return model(images)
+    so_far = UseSoFar()
+
+    def note(weights: Tensor) -> None:
+        if so_far.blocks < after:
+            so_far.add(token_grid(interceptor.grid, weights.shape[-1], type(model).__name__), weights.detach())
+
+    def attend(call: AttentionCall) -> Tensor:
+        if so_far.blocks == after:
+            return call.fused()
+        weights = call.scores().softmax(-1)
+        note(weights)
+        return call.mix(weights)
+
+    with (
+        Interceptor(attend, lambda _, weights: note(weights)) as interceptor,
+        dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)),
+    ):
+        return model(images)
 
 
-def _score(strength: Tensor, by: Removal, seed: int) -> PatchScore:
-    if by == "random":
-        generator = torch.Generator().manual_seed(seed)
-        return torch.rand(strength.shape[-1], generator=generator).to(strength).expand(len(strength), -1)
-    if by == "received":
-        return received(strength)
-    return discriminativeness(strength) * (-1 if by == "highest" else 1)
+@contextmanager
+def dropping(model: nn.Module, block: str, kept: Callable[[], Bool[Tensor, "batch tokens"]]) -> Generator[None]:
+    """Let the named block, and what follows it, run on the kept patches and the extra tokens alone.
+
+    Args:
+        model: comes back as it was.
+        block: one of `movable_blocks`.
+        kept: asked when the block is about to run; as many tokens in every image.
+
+    Raises:
+        ObservationError: the block takes more than the tokens.
+    """
+
+    def drop(_: nn.Module, args: Any, kwargs: Any) -> Any:
+        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        stay = kept()
+        if len(tensors) != 1 or tensors[0].shape[:-1] != stay.shape:
+            shapes = ", ".join(str(tuple(each.shape)) for each in tensors)
+            raise _needs_all(type(model).__name__, f"`{block}` takes {shapes}")
+        # as many stay in each image
+        return pytree.tree_map_only(Tensor, lambda tokens: tokens[stay].unflatten(0, (len(stay), -1)), (args, kwargs))
+
+    handle = find_layers(model, [block])[block].register_forward_pre_hook(drop, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
+    """The transformer blocks of a model whose tokens know their own position, so that some can be left out.
+
+    Raises:
+        ObservationError: a bias between positions is added to attention.
+        NothingObserved, …: as `find_blocks`.
+
+    Cost: a forward pass of the first image.
+    """
+
+    def attend(call: AttentionCall) -> Tensor:
+        if call.attn_mask is not None:
+            raise _needs_all(type(model).__name__, f"a bias of {tuple(call.attn_mask.shape)} is added to attention")
+        return call.fused()
+
+    with Interceptor(attend):
+        return find_blocks(model, images)
 
 
 def _needs_all(kind: str, why: str) -> ObservationError:

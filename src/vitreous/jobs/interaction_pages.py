@@ -16,7 +16,7 @@ from vitreous.files import whole_file
 from vitreous.interact import indicator
 from vitreous.interact.fields import Fields, FieldShape, responsive_fields, shape_of
 from vitreous.interact.indicator import Interactions, Pairs, discriminativeness, entropy, interactions, received
-from vitreous.interact.removal import kept_patches
+from vitreous.interact.use import kept_patches
 from vitreous.interact.windows import Extents, adaptive_windows
 from vitreous.jobs.manifest import check_writable, versions, write_manifest
 from vitreous.jobs.outputs import output_names
@@ -149,8 +149,7 @@ def _find(order: Order, opened: Opened) -> _Found:
     if not (0 <= query[0] < tokens.height and 0 <= query[1] < tokens.width):
         raise UnknownName("patch", f"{query[0]},{query[1]}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
     fields = responsive_fields(pairs, tokens, order.mass)
-    kept = kept_patches(seen, order.share, "lowest", 0)[0]
-    removed = strength.new_ones(len(strength)).bool().index_fill(0, kept, value=False)
+    removed = ~kept_patches(discriminativeness(seen.strength.mean(1)), order.share)[0]
     return _Found(
         seen, pairs, fields, shape_of(fields, pairs, tokens), adaptive_windows(pairs, tokens, _WINDOW), removed, query
     )

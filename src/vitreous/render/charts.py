@@ -1,4 +1,4 @@
-"""Charts as SVG: lines with their bands, and named points. Needs matplotlib."""
+"""Charts as SVG: lines with their intervals, and named points. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from textwrap import fill
 from typing import Any
 
 from vitreous.errors import MissingExtra
 
-__all__ = ["Line", "chart_tag", "line_chart", "point_chart"]
+__all__ = ["Line", "Panels", "chart_tag", "check_charts", "line_chart", "point_chart"]
 
 _STYLES = ("-", "--", ":", "-.")  # ten colors each
 
@@ -24,8 +25,8 @@ class Line:
     Attributes:
         x: where it is known.
         y: its values there.
-        low: lower end of its band; empty for none.
-        high: upper end of its band.
+        low: lower ends of their intervals; empty for none.
+        high: upper ends.
     """
 
     x: Sequence[float]
@@ -34,13 +35,27 @@ class Line:
     high: Sequence[float] = ()
 
 
-def line_chart(lines: Mapping[str, Line], *, x: str, y: str) -> str:
-    """Lines by name, with a legend beside them.
+Panels = Mapping[str, Mapping[str, Line]]
+"""By title, by name, the lines side by side."""
+
+
+def check_charts() -> None:
+    """Say before the work begins that no chart can be drawn.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    _matplotlib()
+
+
+def line_chart(panels: Panels, *, x: str, y: str, title: str = "") -> str:
+    """Panels side by side on one scale; a line of one name looks alike in all of them.
 
     Args:
-        lines: by name.
-        x: what the horizontal axis is.
+        panels: by title, by name, the lines.
+        x: what the horizontal axes are.
         y: what the vertical axis is.
+        title: of all; too long a one goes on below.
 
     Returns:
         an SVG picture, the same for the same lines.
@@ -48,13 +63,15 @@ def line_chart(lines: Mapping[str, Line], *, x: str, y: str) -> str:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    with _axes(x, y) as (axes, svg):
-        for at, (name, line) in enumerate(lines.items()):
-            color = f"C{at % 10}"
-            axes.plot(line.x, line.y, _STYLES[at // 10 % len(_STYLES)], color=color, label=_plain(name))
-            if len(line.low):
-                axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, linewidth=0)
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small", frameon=False)
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    with _axes(x, y, len(panels), title) as (places, svg):
+        for place, (heading, lines) in zip(places, panels.items(), strict=True):
+            for name, line in lines.items():
+                at = names.index(name)
+                look = {"color": f"C{at % 10}", "linestyle": _STYLES[at // 10 % len(_STYLES)], "label": _plain(name)}
+                place.errorbar(line.x, line.y, _ends(line), marker="o", markersize=3, capsize=2, linewidth=1.3, **look)
+            place.set_title(_plain(heading))
+            place.legend(fontsize="x-small", frameon=False)
     return svg.getvalue()
 
 
@@ -72,10 +89,10 @@ def point_chart(points: Mapping[str, tuple[float, float]], *, x: str, y: str) ->
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    with _axes(x, y) as (axes, svg):
-        for name, place in points.items():
-            axes.plot(*place, "o", color="C0")
-            axes.annotate(_plain(name), place, xytext=(4, 3), textcoords="offset points", fontsize="small")
+    with _axes(x, y) as ((place,), svg):
+        for name, at in points.items():
+            place.plot(*at, "o", color="C0")
+            place.annotate(_plain(name), at, xytext=(4, 3), textcoords="offset points", fontsize="small")
     return svg.getvalue()
 
 
@@ -86,22 +103,38 @@ def chart_tag(svg: str, about: str) -> str:
 
 
 @contextmanager
-def _axes(x: str, y: str) -> Generator[tuple[Any, StringIO]]:
-    """Empty axes to draw on; at the end the text holds the picture."""
+def _axes(x: str, y: str, count: int = 1, title: str = "") -> Generator[tuple[list[Any], StringIO]]:
+    """Empty axes to draw on, side by side; at the end the text holds the picture."""
+    context, figure_of = _matplotlib()
+    svg = StringIO()
+    with context({"svg.hashsalt": "vitreous", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure = figure_of(figsize=(5.2 * count + 1.8, 4.6), layout="constrained")
+        places = figure.subplots(1, count, sharey=True, squeeze=False)[0].tolist()
+        for place in places:
+            place.set_xlabel(_plain(x))
+            place.spines[["top", "right"]].set_visible(False)
+            place.grid(alpha=0.25)
+        places[0].set_ylabel(_plain(y))
+        figure.suptitle(fill(_plain(title), 55 * count), fontsize="medium")
+        yield places, svg
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+
+
+def _ends(line: Line) -> list[list[float]] | None:
+    """How far down and up the intervals reach."""
+    if not len(line.low):
+        return None
+    down = [max(0.0, y - low) for y, low in zip(line.y, line.low, strict=True)]
+    return [down, [max(0.0, high - y) for y, high in zip(line.y, line.high, strict=True)]]
+
+
+def _matplotlib() -> tuple[Any, Any]:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra("matplotlib", "charts") from None
-    svg = StringIO()
-    with mpl.rc_context({"svg.hashsalt": "vitreous", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
-        axes: Any = figure.add_subplot()
-        axes.set(xlabel=_plain(x), ylabel=_plain(y))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-        yield axes, svg
-        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return mpl.rc_context, Figure
 
 
 def _plain(text: str) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from vitreous.errors import DataError
-from vitreous.jobs.benchmark.page import write_page
+from vitreous.jobs.benchmark.figures import figures
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, Step, draw, run_model
 from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
-from vitreous.jobs.benchmark.tables import Table, write_tables
+from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.fitting import settings_to_json
 from vitreous.jobs.manifest import MANIFEST, check_writable, versions, write_manifest
 from vitreous.metrics.judge import Judge
@@ -84,8 +84,7 @@ def benchmark(
             write_manifest(output, manifest)
     records = store.read()
     table = _tabulate(plan, runs, records)
-    page = output / "summary.html"
-    write_page(plan, table, runs, records, page)
+    page = write_page(table, figures(plan, table, runs, records), output / "summary.html")
     refused = [(spec, row, reason) for spec, run in runs.items() for row, reason in run.refused.items()]
     unread = {picture: reason for run in runs.values() for picture, reason in run.unread.items()}
     return Outcome(table, [*write_tables(table, output), page], refused, unread)
@@ -118,12 +117,12 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
-    seconds, forwards = (
-        {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
+    costs = {
+        name: {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
         for name in ("seconds", "forwards")
-    )
+    }
     title = f"{', '.join(plan.metrics)} on {plan.dataset}"
-    return Table(title, cells, curves, seconds, forwards, list(plan.rows), reference, list(dict.fromkeys(notes)))
+    return Table(title, cells, curves, costs, list(plan.rows), reference, list(dict.fromkeys(notes)))
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:

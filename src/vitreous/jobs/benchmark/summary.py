@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vitreous.jobs.benchmark.store import Key, Record
-from vitreous.metrics.judge import Judge
 
-__all__ = ["Array", "Cell", "Values", "each_picture", "mean_curves", "median_cost", "summarize"]
+__all__ = ["Array", "Cell", "Summary", "Values", "each_picture", "mean_curves", "median_cost", "summarize"]
 
 Array = NDArray[np.float64]
 _CHUNK = 100  # resamples at once; bounds memory
@@ -80,8 +81,22 @@ class Values:
         return cls(numbers, counted) if counted.any() else None
 
 
+@runtime_checkable
+class Summary(Protocol):
+    """How the values of pictures become what is reported; every metric is one."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each value of one picture."""
+        ...
+
+    def summary(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What is reported, from the means over pictures."""
+        ...
+
+
 def summarize(
-    model: str, metric: str, judge: Judge, found: Mapping[str, Values], *, reference: str, resamples: int, seed: int
+    model: str, metric: str, judge: Summary, found: Mapping[str, Values], *, reference: str, resamples: int, seed: int
 ) -> list[Cell]:
     """The numbers of one model and metric.
 
@@ -124,13 +139,13 @@ def summarize(
     return cells
 
 
-def mean_curves(judge: Judge, values: Values) -> dict[str, Array]:
+def mean_curves(judge: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of all pictures that is a curve."""
     reported = _reported(judge, values, values.counted[None])
     return {name: value[0] for name, value in reported.items() if value.ndim == 2}
 
 
-def each_picture(judge: Judge, values: Values) -> dict[str, Array]:
+def each_picture(judge: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of each picture alone: (pictures,), NaN for those that do not count."""
     return _summaries(judge, values, np.diag(values.counted))
 
@@ -141,7 +156,9 @@ def median_cost(records: Mapping[Key, Sequence[Record]], model: str, row: str, n
     return float(np.median(costs)) if costs else float("nan")
 
 
-def _report(judge: Judge, values: Values, counted: Array, resamples: int, seed: int) -> dict[str, tuple[float, Array]]:
+def _report(
+    judge: Summary, values: Values, counted: Array, resamples: int, seed: int
+) -> dict[str, tuple[float, Array]]:
     """By name, what the metric reports of all pictures, and of each resample."""
     pictures = len(counted)
     whole = _summaries(judge, values, counted[None])
@@ -154,12 +171,12 @@ def _report(judge: Judge, values: Values, counted: Array, resamples: int, seed: 
     return {name: (float(value[0]), np.concatenate([part[name] for part in drawn])) for name, value in whole.items()}
 
 
-def _summaries(judge: Judge, values: Values, weights: Array) -> dict[str, Array]:
+def _summaries(judge: Summary, values: Values, weights: Array) -> dict[str, Array]:
     """What the metric reports for each row of picture weights: its single numbers, not its curves."""
     return {name: value for name, value in _reported(judge, values, weights).items() if value.ndim == 1}
 
 
-def _reported(judge: Judge, values: Values, weights: Array) -> dict[str, Array]:
+def _reported(judge: Summary, values: Values, weights: Array) -> dict[str, Array]:
     """What the metric reports for each row of picture weights."""
     total = weights.sum(1, keepdims=True)
     with np.errstate(invalid="ignore"):  # a resample may draw no picture that counts

@@ -1,18 +1,19 @@
-"""The table as Markdown, CSV and LaTeX."""
+"""The table as Markdown, CSV, LaTeX and a page."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
 
 from vitreous.files import whole_file
 from vitreous.jobs.benchmark.summary import Array, Cell
+from vitreous.render import page
 
-__all__ = ["Table", "write_tables"]
+__all__ = ["Table", "write_page", "write_tables"]
 
 _SURE = 0.05
 
@@ -25,8 +26,8 @@ class Table:
         title: what was measured on what.
         cells: the numbers.
         curves: by model, metric and name, each row's mean curve.
-        seconds: by model and row, seconds per heat map.
-        forwards: by model and row, the model's forward passes per heat map, backward passes not counted.
+        costs: what a heat map costs, by kind ("seconds", "forwards": the model's forward passes, backward passes not
+            counted), then by model and row.
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
@@ -35,8 +36,7 @@ class Table:
     title: str
     cells: Sequence[Cell]
     curves: Mapping[tuple[str, str, str], Mapping[str, Array]]
-    seconds: Mapping[tuple[str, str], float]
-    forwards: Mapping[tuple[str, str], float]
+    costs: Mapping[str, Mapping[tuple[str, str], float]]
     rows: Sequence[str]
     reference: str
     notes: Sequence[str] = ()
@@ -55,12 +55,12 @@ class Table:
             its = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
             names = list(dict.fromkeys(cell.name for cell in its))
             at = {(cell.method, cell.name): cell for cell in its}
-            grid = [["method", *names, "pictures", "s/picture", "forwards/picture"]]
+            grid = [["method", *names, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
             for row in self.rows:
                 counts = [cell.pictures for cell in its if cell.method == row]
-                if (model, row) in self.seconds:
+                if counts or any((model, row) in cost for cost in self.costs.values()):
                     numbers = [_text(at.get((row, name))) for name in names]
-                    costs = [f"{each[model, row]:.3g}" for each in (self.seconds, self.forwards)]
+                    costs = [f"{cost[model, row]:.3g}" for cost in self.costs.values()]
                     grid.append([row, *numbers, str(max(counts, default=0)), *costs])
             yield f"{metric} · {model}", grid
 
@@ -78,6 +78,23 @@ def write_tables(table: Table, folder: Path) -> list[Path]:
         with whole_file(files[-1]) as part:
             part.write_text(form(table), encoding="utf-8")
     return files
+
+
+def write_page(table: Table, figures: Iterable[tuple[str, str]], file: Path) -> Path:
+    """Write one HTML file that needs nothing beside it: the tables, then the figures by their headings.
+
+    Raises:
+        DataError: the disk says no.
+    """
+    parts = [page.paragraph(table.legend)]
+    for heading, grid in table.grids():
+        parts += [page.heading(heading), page.table(grid)]
+    for heading, tag in figures:
+        parts += [page.heading(heading), tag]
+    parts += [page.items(table.notes)] if table.notes else []
+    with whole_file(file) as part:
+        part.write_text(page.page(table.title, parts), encoding="utf-8")
+    return file
 
 
 def _text(cell: Cell | None) -> str:
@@ -103,10 +120,10 @@ def _csv(table: Table) -> str:
     names = [item.name for item in fields(Cell)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "seconds_per_picture", "forwards_per_picture"])
+    writer.writerow([*names, *(f"{kind}_per_picture" for kind in table.costs)])
     for cell in table.cells:
-        costs = [each[cell.model, cell.method] for each in (table.seconds, table.forwards)]
-        values = [getattr(cell, name) for name in names] + costs
+        costs = [cost[cell.model, cell.method] for cost in table.costs.values()]
+        values = [*(getattr(cell, name) for name in names), *costs]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return text.getvalue()
 

@@ -1,16 +1,14 @@
-"""The page: tables, charts, and the pictures that a method did best and worst on."""
+"""What a page shows beside its tables: charts, and the pictures that a method did best and worst on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from vitreous.errors import ExplainError
-from vitreous.files import whole_file
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, draw, open_batch
 from vitreous.jobs.benchmark.store import Key, Record
@@ -23,7 +21,7 @@ from vitreous.render.overlay import overlay
 from vitreous.render.sheet import Panel, sheet
 from vitreous.trace.target import Classes
 
-__all__ = ["write_page"]
+__all__ = ["figures"]
 
 _SHOWN = 2
 """Pictures at either end."""
@@ -31,25 +29,19 @@ _HEADLINES = ("iou", "miou", "abpc", "insertion")
 """Which of a metric's numbers stands for it in a chart; its first where it has none of these."""
 
 
-def write_page(
-    plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]], file: Path
-) -> None:
-    """Write one HTML file that needs nothing beside it.
+def figures(
+    plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
+) -> Iterator[tuple[str, str]]:
+    """A heading and the HTML of each figure.
 
     The pictures at either end are explained anew by every method, so this costs that many heat maps.
 
     Raises:
-        DataError: the disk says no.
         MissingExtra: matplotlib is not installed.
     """
-    parts = [page.paragraph(table.legend)]
-    for heading, grid in table.grids():
-        parts += [page.heading(heading), page.table(grid)]
-    for heading, tag in (*_curves(table), *_scatters(table, runs), *_examples(plan, table, runs, records)):
-        parts += [page.heading(heading), tag]
-    parts += [page.items(table.notes)] if table.notes else []
-    with whole_file(file) as part:
-        part.write_text(page.page(table.title, parts), encoding="utf-8")
+    yield from _curves(table)
+    yield from _scatters(table, runs)
+    yield from _examples(plan, table, runs, records)
 
 
 def _curves(table: Table) -> Iterator[tuple[str, str]]:
@@ -57,7 +49,7 @@ def _curves(table: Table) -> Iterator[tuple[str, str]]:
     for (model, metric, name), its in table.curves.items():
         lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in its.items()}
         heading = f"{metric}: {name} · {model}"
-        yield heading, chart_tag(line_chart(lines, x="step", y=name), f"{heading}, a line per method")
+        yield heading, chart_tag(line_chart({"": lines}, x="step", y=name), f"{heading}, a line per method")
 
 
 def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,141 @@
+"""What the tokens of a model make of each patch, and which patches go first ([A] that some may, [O] which)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vitreous.errors import NoClassToken
+from vitreous.interact.indicator import Pairs, PatchScore, between_patches, discriminativeness, entropy, received
+from vitreous.shapes import Images, Weights
+from vitreous.trace.record import TokenGrid
+from vitreous.trace.watch import watch
+
+__all__ = [
+    "SCORES",
+    "PatchUse",
+    "Score",
+    "UseSoFar",
+    "class_attention",
+    "kept_patches",
+    "kept_tokens",
+    "random_score",
+    "uses",
+]
+
+
+@dataclass(frozen=True)
+class PatchUse:
+    """What the tokens make of each patch, heads averaged.
+
+    Attributes:
+        strength: between patches; see `Interactions`.
+        asked: (batch, prefix, patches), the attention that extra tokens give to patches.
+    """
+
+    strength: Pairs
+    asked: Float[Tensor, "batch prefix patches"]
+
+
+Score = Callable[[PatchUse], PatchScore]
+"""Patches of the lowest score are removed."""
+
+
+def class_attention(use: PatchUse) -> PatchScore:
+    """What the class token, the first of the extra tokens, takes from each patch.
+
+    Raises:
+        NoClassToken: there are no extra tokens.
+    """
+    if not use.asked.shape[1]:
+        raise NoClassToken(
+            'patches cannot be removed by "class_attention" in a model without a class token. Use "received".'
+        )
+    return use.asked[:, 0]
+
+
+def random_score(seeds: Sequence[int]) -> Score:
+    """A control: a number per patch that is random and known by the image's seed."""
+
+    def score(use: PatchUse) -> PatchScore:
+        draws = [torch.rand(use.strength.shape[-1], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(draws).to(use.strength)
+
+    return score
+
+
+SCORES: Mapping[str, Score] = {
+    "lowest": lambda use: discriminativeness(use.strength),
+    "highest": lambda use: -discriminativeness(use.strength),
+    "received": lambda use: received(use.strength),
+    "class_attention": class_attention,
+    "entropy": lambda use: entropy(use.strength),
+}
+"""Which patches go first: the least discriminative; as controls the most discriminative, those that others take least
+from, those that the class token takes least from, and those whose own attention is the most pointed."""
+
+
+@dataclass
+class UseSoFar:
+    """Sums over the blocks that have run; one batch × patches² array, however many they are.
+
+    Attributes:
+        blocks: how many have run.
+        strength: sum of theirs.
+        asked: likewise.
+    """
+
+    blocks: int = 0
+    strength: Tensor | float = 0.0
+    asked: Tensor | float = 0.0
+
+    def add(self, tokens: TokenGrid, weights: Weights) -> None:
+        """Take in the attention of one more block."""
+        self.blocks += 1
+        self.strength = self.strength + between_patches(weights, tokens.prefix).mean(1)
+        self.asked = self.asked + weights[:, :, : tokens.prefix, tokens.prefix :].mean(1)
+
+    def mean(self) -> PatchUse:
+        """The average over these blocks; at least one must have run."""
+        strength, asked = torch.as_tensor(self.strength) / self.blocks, torch.as_tensor(self.asked) / self.blocks
+        return PatchUse(strength, asked.to(strength))
+
+
+def uses(model: nn.Module, images: Images, after: Sequence[int]) -> list[PatchUse]:
+    """What the first so many blocks make of each patch, for each number of blocks; 0 stands for all of them.
+
+    Raises:
+        as `interactions`.
+
+    Cost: one forward pass; holds one batch × patches² array for each.
+    """
+    so_far, found = UseSoFar(), dict[int, PatchUse]()
+
+    def each(tokens: TokenGrid, weights: Weights) -> None:
+        so_far.add(tokens, weights)
+        if so_far.blocks in after:
+            found[so_far.blocks] = so_far.mean()
+
+    watch(model, images, each)
+    found[0] = so_far.mean()
+    return [found[blocks] for blocks in after]
+
+
+def kept_tokens(use: PatchUse, score: Score, share: float) -> Bool[Tensor, "batch tokens"]:
+    """All extra tokens, and the patches that stay when this share goes."""
+    return F.pad(kept_patches(score(use), share), (use.asked.shape[1], 0), value=True)
+
+
+def kept_patches(score: PatchScore, share: float) -> Bool[Tensor, "batch patches"]:
+    """The patches that stay when those of lowest score go; of equal scores the first ones go.
+
+    >>> kept_patches(torch.tensor([[3.0, 1.0, 2.0, 1.0]]), 0.25)
+    tensor([[ True, False,  True,  True]])
+    """
+    stay = score.argsort(dim=1, stable=True)[:, round(share * score.shape[1]) :]
+    return torch.zeros_like(score, dtype=torch.bool).scatter(1, stay, value=True)

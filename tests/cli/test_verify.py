@@ -1,0 +1,59 @@
+"""`vitreous verify`: tables and a plot from labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.tiny import noise
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    for at in range(4):
+        path = tmp_path / "pictures" / ("dog", "hen")[at % 2] / f"{at}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise(at).save(path)
+    return f"folder:{tmp_path / 'pictures'}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("removal", "--place", "1", "--shares", "0.25,0.5"), "after block 1"),
+        (("windows", "--calibrated", 2), "random as adaptive, static"),
+        (("indicators", "--pairs", 8, "--limit", 2), "uncertainty"),
+    ],
+)
+def test_a_table_and_a_plot(run: Run, folder: Path, pictures: str, words: tuple[str, ...], said: str) -> None:
+    what, *options = words
+    done = run("verify", what, pictures, "--model", folder, "--output", "found", *options)
+    assert done.exit_code == 0, done.output
+    assert said in Path("found/summary.md").read_text()
+    assert "plot.svg" in done.stdout
+    assert Path("found/plot.svg").read_text().endswith("</svg>\n")
+    assert "data:image/svg+xml" in Path("found/summary.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("removal", "--place", "middle"), 'no place of removal named "middle"'),
+        (("removal", "--shares", "half"), "is not numbers with commas between"),
+        (("windows", "--indicator", "impact"), 'no indicator named "impact"'),
+        (("indicators", "--block", "7"), 'no block named "7"'),
+        (("windows", "--labels", "guess"), 'no value of `labels` named "guess"'),
+    ],
+)
+def test_what_cannot_be_is_said(run: Run, folder: Path, pictures: str, words: tuple[str, ...], said: str) -> None:
+    what, *options = words
+    done = run("verify", what, pictures, "--model", folder, *options)
+    assert done.exit_code in (1, 2)
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.output
+
+
+def test_the_help_says_whose_formulas_these_are(run: Run) -> None:
+    assert "reconstruction after the abstract of arXiv 2203.05922" in " ".join(run("verify", "--help").output.split())
