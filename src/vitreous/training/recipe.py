@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vitreous.errors import DataError, UnknownName
+from vitreous.interact.indicator import Indicator
 
-__all__ = ["Augment", "Distill", "Optimizer", "Recipe", "find_recipe", "read_recipe", "shipped_recipes"]
+__all__ = ["Augment", "Distill", "FieldSource", "Optimizer", "Recipe", "find_recipe", "read_recipe", "shipped_recipes"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,64 @@ class Distill:
     tokens: float = 1.0
 
 
+FieldKind = Literal["fixed", "random", "static", "per_image", "predicted"]
+
+
+@dataclass(frozen=True)
+class FieldSource:
+    """Where the fields of a WinfT come from: a reconstruction after the abstract of arXiv 2203.05922.
+
+    The last three kinds need a teacher with as many blocks and the same grid of patches. Their fields are the patches
+    that the teacher's patches take most from.
+
+    Attributes:
+        kind: "fixed" for square windows; "random" for patches drawn once; "static" for the teacher's fields, averaged
+            over pictures; "per_image" for those on each image, when the trained model is used as well; "predicted" for
+            a head that learns to foretell those, so that the trained model needs no teacher.
+        radius: of fixed windows, in patches.
+        density: share of the patches in a field of any other kind.
+        indicator: what the teacher's patches take: "certainty" or "strength" of `vitreous.interactions`.
+        calibration: about how many training pictures static fields are averaged over.
+        gates: weight of the loss by which predicted fields are learned.
+        warm_epochs: in these, first, all patches see all; 0 for predicted fields, which start soft.
+    """
+
+    kind: FieldKind
+    radius: int = 2
+    density: float = 0.25
+    indicator: Indicator = "certainty"
+    calibration: int = 1000
+    gates: float = 0.1
+    warm_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.density <= 1:
+            raise DataError(f"`density` of [fields] is {self.density:g}. Give a share, above 0 and up to 1.")
+        if self.calibration < 1 or self.radius < 0:
+            raise DataError(
+                f"[fields] has radius {self.radius} and {self.calibration} calibration pictures. "
+                "Give at least 0 and at least 1."
+            )
+        if self.kind == "predicted" and self.warm_epochs:
+            raise DataError("predicted fields start soft, without `warm_epochs`. Leave them out.")
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a teacher must be given."""
+        return self.kind in ("static", "per_image", "predicted")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments with which a WinfT has such fields."""
+        match self.kind:
+            case "per_image":
+                return {"rf_mode": "per_image"}
+            case "predicted":
+                return {"rf_mode": "predicted", "density": self.density}
+            case _:
+                return {}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides how a classifier is trained, the pictures aside.
@@ -124,6 +183,7 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
     optimizer: Optimizer = field(default_factory=Optimizer)
     distill: Distill | None = None
+    fields: FieldSource | None = None
 
     def __post_init__(self) -> None:
         if self.accumulate < 1 or self.batch_size % self.accumulate:
@@ -144,6 +204,20 @@ class Recipe:
                 "the recipe mixes pictures (mixup or cutmix) and distills from fixed views, which are never mixed. "
                 "Set mixup and cutmix to 0, or drop [distill]."
             )
+        if self.fields:
+            if self.distill:
+                raise DataError("[distill] and [fields] cannot be combined. Drop one of them.")
+            if both := self.fields.arguments.keys() & self.arguments:
+                raise DataError(f"[fields] decides on `{min(both)}`, and so do the arguments. Leave it out there.")
+            if self.fields.warm_epochs >= self.epochs:
+                raise DataError(
+                    f"{self.fields.warm_epochs} of {self.epochs} epochs are `warm_epochs`. Leave some for the fields."
+                )
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the architecture, those that its fields need included."""
+        return {**self.arguments, **(self.fields.arguments if self.fields else {})}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the model card."""
@@ -206,9 +280,13 @@ def _record(kind: Any, values: Mapping[str, Any], path: Path) -> Any:
     for name, value in values.items():
         if name not in known:
             raise UnknownName(f"recipe setting in {path.name}", name, known)
-        inner = Distill if name == "distill" else hints[name]
+        inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
         if is_dataclass(inner) and isinstance(value, Mapping):
             made[name] = _record(inner, value, path)
+        elif get_origin(hints[name]) is Literal:
+            if value not in get_args(hints[name]):
+                raise UnknownName(f"{name} in {path.name}", str(value), get_args(hints[name]))
+            made[name] = value
         else:
             made[name] = _typed(hints[name], value)
             if made[name] is None:

@@ -81,10 +81,14 @@ class WinfT(VisionTransformer):
         Raises:
             ShapeError: fields that are missing, not wanted or do not fit.
         """
+        return self.forward_head(self.forward_features(x, fields))
+
+    def forward_features(self, x: Images, fields: Bool[Tensor, "batch blocks patches patches"] | None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The final tokens; arguments and errors as in `forward`."""
         if self.rf_mode != "per_image":
             if fields is not None:
                 raise ShapeError(f'`fields` were given, but rf_mode is "{self.rf_mode}". Build it with "per_image".')
-            return super().forward(x)
+            return super().forward_features(x)
         patches = self.patch_embed.num_patches
         wanted = (len(x), len(self.blocks), patches, patches)
         if fields is None or fields.shape != wanted:
@@ -93,7 +97,7 @@ class WinfT(VisionTransformer):
         x = self.norm_pre(self._pos_embed(self.patch_embed(x)))
         for block, field in zip(self.blocks, fields.unbind(1), strict=True):
             x = block(x, attn_mask=field)
-        return self.forward_head(self.norm(x))
+        return self.norm(x)
 
     def forward_with_gates(self, x: Images) -> tuple[Logits, Float[Tensor, "batch blocks patches patches"]]:
         """The class scores, and every block's gates before the sigmoid: in mode "predicted", for their own loss.
