@@ -9,6 +9,7 @@ import vitreous.models
 from vitreous.errors import DataError, UnknownName
 from vitreous.models.card import ModelCard
 from vitreous.training.batches import preprocess_of
+from vitreous.training.fields import FieldSource
 from vitreous.training.recipe import Augment, Distill, Recipe, find_recipe, read_recipe, shipped_recipes
 
 
@@ -67,6 +68,10 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "g.toml", "[augment]\nflip = true"))
     with pytest.raises(DataError, match=r"`bf16` in .* is 1\. Give true or false"):
         read_recipe(write(tmp_path / "i.toml", "bf16 = 1"))
+    with pytest.raises(UnknownName, match=r'no kind in k.toml named "statik"\. Did you mean "static"\?'):
+        read_recipe(write(tmp_path / "k.toml", '[fields]\nkind = "statik"'))
+    with pytest.raises(DataError, match=r"does not set `kind` of \[fields\]"):
+        read_recipe(write(tmp_path / "l.toml", "[fields]\nradius = 1"))
     with pytest.raises(DataError, match=r"`distill` in .* is 3\. Give a section"):
         read_recipe(write(tmp_path / "h.toml", "distill = 3"))
 
@@ -76,6 +81,8 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     arguments = {"img_size": 16, "global_pool": "token", "nested": {"a": [1, 2], "b": True}}
     recipe = Recipe("vit_tiny_patch16_224", 16, 3, arguments=arguments, distill=distill)
     assert read_recipe(write(tmp_path / "r.toml", recipe.to_toml())) == recipe
+    guided = Recipe("winft_tiny", 16, 3, fields=FieldSource("static", density=0.5, indicator="strength"))
+    assert read_recipe(write(tmp_path / "g.toml", guided.to_toml())) == guided
 
 
 def test_whole_numbers_are_numbers(tmp_path: Path) -> None:

@@ -38,7 +38,11 @@ def train(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the model, the log and the checkpoint.")] = Path("trained"),
     teacher: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the teacher, where the recipe distills from one.")
+        Path | None,
+        typer.Option(
+            help="Where the recipe asks for one: for [distill] a checkpoint; for [fields] a model, such as a folder "
+            "that an earlier run wrote."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")] = "auto",

@@ -57,7 +57,8 @@ class Guided(nn.Module):
     ) -> None:
         super().__init__()
         self.student, self.teacher = student, teacher.requires_grad_(requires_grad=False)
-        self.density, self.indicator = density, indicator
+        self.density: float = density
+        self.indicator: Indicator = indicator
 
     def forward(self, images: Images) -> Tensor:
         """The student's class scores."""

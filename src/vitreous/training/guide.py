@@ -22,7 +22,8 @@ from vitreous.models.zoo import load
 from vitreous.shapes import Images
 from vitreous.trace.record import TokenGrid
 from vitreous.training.batches import calibration_batches, preprocess_of
-from vitreous.training.recipe import FieldSource, Recipe
+from vitreous.training.fields import FieldSource
+from vitreous.training.recipe import Recipe
 from vitreous.training.teacher import prepared_for
 
 __all__ = ["Guide"]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vitreous.errors import DataError, UnknownName
-from vitreous.interact.indicator import Indicator
+from vitreous.training.fields import FieldSource
 
-__all__ = ["Augment", "Distill", "FieldSource", "Optimizer", "Recipe", "find_recipe", "read_recipe", "shipped_recipes"]
+__all__ = ["Augment", "Distill", "Optimizer", "Recipe", "find_recipe", "read_recipe", "shipped_recipes"]
 
 
 @dataclass(frozen=True)
@@ -86,64 +86,6 @@ class Distill:
     temperature: float = 2.0
     logits: float = 1.0
     tokens: float = 1.0
-
-
-FieldKind = Literal["fixed", "random", "static", "per_image", "predicted"]
-
-
-@dataclass(frozen=True)
-class FieldSource:
-    """Where the fields of a WinfT come from: a reconstruction after the abstract of arXiv 2203.05922.
-
-    The last three kinds need a teacher with as many blocks and the same grid of patches. Their fields are the patches
-    that the teacher's patches take most from.
-
-    Attributes:
-        kind: "fixed" for square windows; "random" for patches drawn once; "static" for the teacher's fields, averaged
-            over pictures; "per_image" for those on each image, when the trained model is used as well; "predicted" for
-            a head that learns to foretell those, so that the trained model needs no teacher.
-        radius: of fixed windows, in patches.
-        density: share of the patches in a field of any other kind.
-        indicator: what the teacher's patches take: "certainty" or "strength" of `vitreous.interactions`.
-        calibration: about how many training pictures static fields are averaged over.
-        gates: weight of the loss by which predicted fields are learned.
-        warm_epochs: in these, first, all patches see all; 0 for predicted fields, which start soft.
-    """
-
-    kind: FieldKind
-    radius: int = 2
-    density: float = 0.25
-    indicator: Indicator = "certainty"
-    calibration: int = 1000
-    gates: float = 0.1
-    warm_epochs: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.density <= 1:
-            raise DataError(f"`density` of [fields] is {self.density:g}. Give a share, above 0 and up to 1.")
-        if self.calibration < 1 or self.radius < 0:
-            raise DataError(
-                f"[fields] has radius {self.radius} and {self.calibration} calibration pictures. "
-                "Give at least 0 and at least 1."
-            )
-        if self.kind == "predicted" and self.warm_epochs:
-            raise DataError("predicted fields start soft, without `warm_epochs`. Leave them out.")
-
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether a teacher must be given."""
-        return self.kind in ("static", "per_image", "predicted")
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments with which a WinfT has such fields."""
-        match self.kind:
-            case "per_image":
-                return {"rf_mode": "per_image"}
-            case "predicted":
-                return {"rf_mode": "predicted", "density": self.density}
-            case _:
-                return {}
 
 
 @dataclass(frozen=True)
@@ -273,7 +215,7 @@ def read_recipe(path: Path) -> Recipe:
     return _record(Recipe, values, path)
 
 
-def _record(kind: Any, values: Mapping[str, Any], path: Path) -> Any:
+def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
     known = [item.name for item in fields(kind)]
     hints = get_type_hints(kind)
     made: dict[str, Any] = {}
@@ -282,7 +224,7 @@ def _record(kind: Any, values: Mapping[str, Any], path: Path) -> Any:
             raise UnknownName(f"recipe setting in {path.name}", name, known)
         inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
         if is_dataclass(inner) and isinstance(value, Mapping):
-            made[name] = _record(inner, value, path)
+            made[name] = _record(inner, value, path, f"[{name}]")
         elif get_origin(hints[name]) is Literal:
             if value not in get_args(hints[name]):
                 raise UnknownName(f"{name} in {path.name}", str(value), get_args(hints[name]))
@@ -293,7 +235,7 @@ def _record(kind: Any, values: Mapping[str, Any], path: Path) -> Any:
                 raise DataError(f"`{name}` in {path} is {value!r}. Give {_WORDS.get(hints[name], 'a section')}.")
     for item in fields(kind):
         if item.default is item.default_factory and item.name not in made:  # neither is given
-            raise DataError(f"{path} does not set `{item.name}` of the {kind.__name__.lower()}. Add it.")
+            raise DataError(f"{path} does not set `{item.name}` of {section}. Add it.")
     return kind(**made)
 
 

@@ -93,7 +93,10 @@ class WinfT(VisionTransformer):
         wanted = (len(x), len(self.blocks), patches, patches)
         if fields is None or fields.shape != wanted:
             got = None if fields is None else tuple(fields.shape)
-            raise ShapeError(f'`fields` must be {wanted} in rf_mode "per_image"; got {got}. See `image_fields`.')
+            raise ShapeError(
+                f'`fields` must be {wanted} in rf_mode "per_image"; got {got}. They come from a teacher: '
+                "`Guided(model, teacher)` of vitreous.interact.guide asks it."
+            )
         x = self.norm_pre(self._pos_embed(self.patch_embed(x)))
         for block, field in zip(self.blocks, fields.unbind(1), strict=True):
             x = block(x, attn_mask=field)
