@@ -4,7 +4,8 @@
     vitreous benchmark --plan PLAN.toml --output SCORES
     python benchmarks/seeds_table.py STUDY --output results/STUDY [--scores SCORES/summary.csv …]
 
-The second is for scores of heat maps, beside accuracy; its models are STUDY/RECIPE/SEED. Writes table.csv, a row per run, and table.md, a row per recipe. Runs that are not finished are named and left out.
+The second is for scores of heat maps beside accuracy; its models are STUDY/RECIPE/SEED. Writes table.csv, a row per
+run, and table.md, a row per recipe. Runs that are not finished are named and left out.
 """
 
 from __future__ import annotations
