@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +44,10 @@ def train(
             "that an earlier run wrote."
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Trained weights to start from: a folder that an earlier run wrote, or a checkpoint."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")] = 0,
@@ -56,7 +60,7 @@ def train(
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the recipes that come with vitreous.")
     ] = False,
 ) -> None:
-    """Train a classifier from a recipe, from scratch; it can be stopped and resumed at any epoch.
+    """Train a classifier from a recipe, from scratch or trained weights; it can be stopped and resumed at any epoch.
 
     The output folder is a model: vitreous explain PICTURE --model OUTPUT
 
@@ -83,7 +87,8 @@ def train(
     with Progress(*columns, console=console) as progress, board as note:
         bar = progress.add_task("starting", total=None)
         pictures = load_labelled(data)
-        for done in run(plan, pictures, output, teacher=teacher, device=where, workers=workers, resume=resume):
+        given: dict[str, Any] = {"teacher": teacher, "start": start, "device": where}
+        for done in run(plan, pictures, output, workers=workers, resume=resume, **given):
             if isinstance(done, EpochDone):
                 if note:
                     note(done)

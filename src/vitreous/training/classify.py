@@ -28,6 +28,7 @@ from vitreous.training.log import EpochDone, StepDone, add_row, versions, write_
 from vitreous.training.processes import Processes, join
 from vitreous.training.randomness import seeded
 from vitreous.training.recipe import Distill, Recipe
+from vitreous.training.start import start_from
 from vitreous.training.teacher import Teacher, class_and_patches, plain_vit
 
 __all__ = ["EpochDone", "StepDone", "train"]
@@ -39,6 +40,7 @@ def train(
     output: Path,
     *,
     teacher: Path | None = None,
+    start: Path | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     resume: bool = False,
@@ -58,6 +60,7 @@ def train(
         output: the folder. It receives model.safetensors and model.json (the best so far), recipe.toml, log.csv,
             summary.json and checkpoint.pt (to resume from).
         teacher: the checkpoint to distill from, or the model that guides fields, where the recipe asks for one.
+        start: weights to start from, as `start_from` takes them; none for random ones.
         device: where to train.
         workers: processes that prepare pictures; 0 prepares them in this one.
         resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
@@ -87,6 +90,8 @@ def train(
         state = _State(recipe, card, pictures, teacher, processes)
         if kept:
             state.load(kept)
+        elif start:
+            state.start(start)
         if processes.rank == 0:
             output.mkdir(parents=True, exist_ok=True)
             with whole_file(output / "recipe.toml") as part:
@@ -158,14 +163,15 @@ class _State:
         settings = recipe.optimizer
         self.ema = ModelEmaV3(self.model, decay=settings.ema, use_warmup=True)
         spared = getattr(self.model, "no_weight_decay", set[str])()
-        self.optimizer = torch.optim.AdamW(
-            param_groups_weight_decay(
-                nn.ModuleDict({"model": self.model, "project": self.project}),
-                settings.weight_decay,
-                no_weight_decay_list=[f"model.{name}" for name in spared],
-            ),
-            settings.lr,
+        groups = param_groups_weight_decay(
+            nn.ModuleDict({"model": self.model, "project": self.project}),
+            settings.weight_decay,
+            no_weight_decay_list=[f"model.{name}" for name in spared],
         )
+        if settings.name == "sgd":
+            self.optimizer = torch.optim.SGD(groups, settings.lr, settings.momentum)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, settings.lr)
         self.steps = max(1, len(pictures) // recipe.batch_size)
         self.schedule = CosineLRScheduler(
             self.optimizer,
@@ -249,6 +255,11 @@ class _State:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
+
+    def start(self, weights: Path) -> None:
+        """Take trained weights in place of random ones."""
+        start_from(self.model, weights)
+        self.ema.set(self.model)
 
     def load(self, tensors: dict[str, Any]) -> None:
         self.model.load_state_dict(tensors["model"])

@@ -40,9 +40,11 @@ class Augment:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW, warmed up and let down along a cosine.
+    """AdamW or SGD, warmed up and let down along a cosine.
 
     Attributes:
+        name: "adamw" or "sgd".
+        momentum: of "sgd".
         lr: the highest learning rate.
         min_lr: the lowest, at the end.
         warmup_lr: the first.
@@ -52,6 +54,8 @@ class Optimizer:
         ema: decay of the moving average of the weights, which is what is kept; 0 keeps the weights as they are.
     """
 
+    name: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
     lr: float = 1e-3
     min_lr: float = 1e-5
     warmup_lr: float = 1e-5

@@ -144,13 +144,13 @@ def _fit_state(model: WinfT, state: dict[str, Any], prefix: str, *_: Any) -> Non
     old = (int(found[0]), int(found[1]))
     if old == new:
         return
+    extra = 0 if model.no_embed_class else model.num_prefix_tokens
     for name in [name for name in state if name.startswith(prefix)]:
         if name.endswith(".field"):
             state[name] = resize_fields(state[name], old, new)
         elif name.endswith(".offset_bias"):
             state[name] = resize_bias(state[name], new)
-        elif name == f"{prefix}pos_embed":
-            extra = 0 if model.no_embed_class else model.num_prefix_tokens
+        elif name == f"{prefix}pos_embed" and state[name].shape[1] != extra + new[0] * new[1]:
             state[name] = resample_abs_pos_embed(state[name], [*new], [*old], extra)
     state[f"{prefix}field_grid"] = torch.tensor(new)
 

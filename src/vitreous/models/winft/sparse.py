@@ -19,8 +19,9 @@ Heads = Float[Tensor, "batch heads tokens width"]
 class SparseAttention(TorchFunctionMode):
     """Inside the block, attention with one boolean mask for the whole batch skips what no query of a tile may see.
 
-    The numbers stay, to rounding. Worth its while on a CPU from about 28×28 patches on and where neighbors have like
-    fields, such as windows: see `benchmarks/winft_cost.py`. Such attention cannot be observed, so explain outside it.
+    The numbers stay, to rounding. Worth its while on a CPU for windows of at most 7×7 in 28×28 patches; where neighbors
+    have unlike fields, torch's masked attention is faster: see `benchmarks/winft_cost.py`. Such attention cannot be
+    observed, so explain outside the block.
 
     Args:
         tile: queries, in token order, that share their keys.
