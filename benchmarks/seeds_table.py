@@ -41,8 +41,8 @@ def read_run(run: Path) -> Row:
     return {
         "recipe": run.parent.name,
         "seed": run.name,
-        "top-1 last": 100 * float(read_csv(run / "log.csv")[-1]["top1"]),
-        "top-1 best": 100 * summary["top1"],
+        "top-1 last": round(100 * float(read_csv(run / "log.csv")[-1]["top1"]), 2),
+        "top-1 best": round(100 * summary["top1"], 2),
         "parameters": sum(weights.numel() for weights in load(run).model.parameters()),
         "seconds": summary["seconds"],
     }
@@ -54,7 +54,7 @@ def read_scores(files: Iterable[Path]) -> dict[tuple[str, str], Row]:
     for line in (line for file in files for line in read_csv(file)):
         if SHOWN.get(line["metric"]) == line["name"] and line["value"]:
             recipe, seed = line["model"].split("/")[-2:]
-            scores[recipe, seed][f"{line['method']} {line['name']}"] = 100 * float(line["value"])
+            scores[recipe, seed][f"{line['method']} {line['name']}"] = round(100 * float(line["value"]), 2)
     return scores
 
 

@@ -14,9 +14,10 @@ def _list(wanted: bool) -> bool:
     if wanted:
         from vitreous.training.recipe import shipped_recipes
 
-        for name, path in shipped_recipes().items():
+        recipes = shipped_recipes()
+        for name, path in recipes.items():
             about = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-            typer.echo(f"{name:<10}{about}")
+            typer.echo(f"{name:<{max(map(len, recipes))}}  {about}")
         raise typer.Exit
     return wanted
 
