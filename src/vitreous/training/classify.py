@@ -60,7 +60,7 @@ def train(
         output: the folder. It receives model.safetensors and model.json (the best so far), recipe.toml, log.csv,
             summary.json and checkpoint.pt (to resume from).
         teacher: the checkpoint to distill from, or the model that guides fields, where the recipe asks for one.
-        start: weights to start from, as `start_from` takes them; none for random ones.
+        start: weights to start from, as `start_from` takes them; random ones without. A resumed run has its own.
         device: where to train.
         workers: processes that prepare pictures; 0 prepares them in this one.
         resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
@@ -81,7 +81,8 @@ def train(
         raise DataError("the recipe distills from a teacher. Give its checkpoint with --teacher.")
     if not resume and has_checkpoint(output):
         raise DataError(f"{output} holds a run already. Add --resume to go on with it, or give another --output.")
-    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **versions()}
+    given = {name: str(path) for name, path in (("teacher", teacher), ("start", start)) if path}
+    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
     card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
     with join(torch.device(device)) as processes:
         kept = load_checkpoint(output, recipe, processes.device) if resume else None
