@@ -26,7 +26,7 @@ ARGUMENTS = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_
 BASE = Recipe(
     architecture="winft_tiny",
     image_size=16,
-    epochs=3,
+    epochs=2,
     batch_size=8,
     arguments=ARGUMENTS,
     augment=Augment(mixup=0.2),
@@ -75,7 +75,7 @@ def test_every_kind_trains_and_resumes_to_the_bit(data: Data, teacher: Path, tmp
 def test_the_trained_folder_has_fields_as_dense_as_configured(
     data: Data, teacher: Path, tmp_path: Path, kind: str
 ) -> None:
-    epochs_of(train(guided(kind, epochs=2), data, tmp_path / "out", teacher=teacher))
+    epochs_of(train(guided(kind), data, tmp_path / "out", teacher=teacher))
     model = load(tmp_path / "out").model
     seen = interactions(model, IMAGES).strength > 0
     assert (seen.sum(-1) == round(0.3 * 16)).all()
@@ -103,7 +103,7 @@ def test_warm_epochs_see_everything_and_do_not_compete(data: Data, teacher: Path
     first = next(done for done in train(BASE, data, tmp_path / "none") if isinstance(done, EpochDone))
     cold = replace(BASE, fields=replace(KINDS[kind], warm_epochs=0))
     other = next(done for done in train(cold, data, tmp_path / "cold", teacher=teacher) if isinstance(done, EpochDone))
-    warm = epochs_of(train(guided(kind, epochs=2), data, tmp_path / "warm", teacher=teacher))
+    warm = epochs_of(train(guided(kind), data, tmp_path / "warm", teacher=teacher))
     assert other.loss != first.loss
     assert warm[0].loss == pytest.approx(first.loss, rel=1e-5)
     assert warm[1].best
@@ -123,7 +123,7 @@ def test_a_teacher_of_another_size_and_mean_guides_alike(data: Data, teacher: Pa
 
 
 def test_a_model_that_needs_a_teacher_says_so(data: Data, teacher: Path, tmp_path: Path) -> None:
-    epochs_of(train(guided("per_image", epochs=2), data, tmp_path / "out", teacher=teacher))
+    epochs_of(train(guided("per_image"), data, tmp_path / "out", teacher=teacher))
     with pytest.raises(ShapeError, match=r"`fields` must be .* in rf_mode \"per_image\"; got None"):
         load(tmp_path / "out").model(IMAGES)
 
@@ -146,7 +146,7 @@ def test_refusals(data: Data, teacher: Path, tmp_path: Path) -> None:
         FieldSource("predicted", warm_epochs=1)
     with pytest.raises(DataError, match="has radius -1"):
         FieldSource("fixed", radius=-1)
-    with pytest.raises(DataError, match="3 of 3 epochs are `warm_epochs`"):
-        replace(BASE, fields=FieldSource("fixed", warm_epochs=3))
+    with pytest.raises(DataError, match="2 of 2 epochs are `warm_epochs`"):
+        replace(BASE, fields=FieldSource("fixed", warm_epochs=2))
     with pytest.raises(DataError, match="decides on `rf_mode`"):
         guided("predicted", arguments={**ARGUMENTS, "rf_mode": "static"})
