@@ -9,6 +9,7 @@ import vitreous.models
 from vitreous.errors import DataError, UnknownName
 from vitreous.models.card import ModelCard
 from vitreous.training.batches import preprocess_of
+from vitreous.training.fields import FieldSource
 from vitreous.training.recipe import Augment, Distill, Recipe, find_recipe, read_recipe, shipped_recipes
 
 
@@ -25,7 +26,16 @@ def test_the_shipped_recipe_reads() -> None:
     assert recipe.optimizer.weight_decay == 0.05
 
 
-MILLIONS = {"deit": 22.05, "salg_s": 53.48, "salg_st": 6.469, "salg_t": 32.14, "swin_st": 5.51, "swin_t": 28.29}
+FINE = ("winft_fine_grained",)
+MILLIONS = {
+    "winft_fine_grained": 22.3,
+    "deit": 22.05,
+    "salg_s": 53.48,
+    "salg_st": 6.469,
+    "salg_t": 32.14,
+    "swin_st": 5.51,
+    "swin_t": 28.29,
+}
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -36,8 +46,7 @@ def test_shipped_recipes_build_the_models_of_the_papers(name: str) -> None:
     with torch.device("meta"):
         model = ModelCard(recipe.architecture, arguments, names, preprocess_of(recipe)).build()
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=2e-3)
-    assert recipe.epochs == 300
-    assert recipe.image_size == 224
+    assert (recipe.epochs, recipe.image_size) == ((50, 448) if name in FINE else (300, 224))
 
 
 def test_recipes_go_by_name_or_path(tmp_path: Path) -> None:
@@ -67,6 +76,10 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "g.toml", "[augment]\nflip = true"))
     with pytest.raises(DataError, match=r"`bf16` in .* is 1\. Give true or false"):
         read_recipe(write(tmp_path / "i.toml", "bf16 = 1"))
+    with pytest.raises(UnknownName, match=r'no kind in k.toml named "statik"\. Did you mean "static"\?'):
+        read_recipe(write(tmp_path / "k.toml", '[fields]\nkind = "statik"'))
+    with pytest.raises(DataError, match=r"does not set `kind` of \[fields\]"):
+        read_recipe(write(tmp_path / "l.toml", "[fields]\nradius = 1"))
     with pytest.raises(DataError, match=r"`distill` in .* is 3\. Give a section"):
         read_recipe(write(tmp_path / "h.toml", "distill = 3"))
 
@@ -76,6 +89,8 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     arguments = {"img_size": 16, "global_pool": "token", "nested": {"a": [1, 2], "b": True}}
     recipe = Recipe("vit_tiny_patch16_224", 16, 3, arguments=arguments, distill=distill)
     assert read_recipe(write(tmp_path / "r.toml", recipe.to_toml())) == recipe
+    guided = Recipe("winft_tiny", 16, 3, fields=FieldSource("static", density=0.5, indicator="strength"))
+    assert read_recipe(write(tmp_path / "g.toml", guided.to_toml())) == guided
 
 
 def test_whole_numbers_are_numbers(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,10 @@ def _list(wanted: bool) -> bool:
     if wanted:
         from vitreous.training.recipe import shipped_recipes
 
-        for name, path in shipped_recipes().items():
+        recipes = shipped_recipes()
+        for name, path in recipes.items():
             about = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-            typer.echo(f"{name:<10}{about}")
+            typer.echo(f"{name:<{max(map(len, recipes))}}  {about}")
         raise typer.Exit
     return wanted
 
@@ -40,7 +41,15 @@ def train(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the model, the log and the checkpoint.")] = Path("trained"),
     teacher: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the teacher, where the recipe distills from one.")
+        Path | None,
+        typer.Option(
+            help="Where the recipe asks for one: for [distill] a checkpoint; for [fields] a model, such as a folder "
+            "that an earlier run wrote."
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Trained weights to start from: a folder that an earlier run wrote, or a checkpoint."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")] = "auto",
@@ -54,7 +63,7 @@ def train(
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the recipes that come with vitreous.")
     ] = False,
 ) -> None:
-    """Train a classifier from a recipe, from scratch; it can be stopped and resumed at any epoch.
+    """Train a classifier from a recipe, from scratch or trained weights; it can be stopped and resumed at any epoch.
 
     The output folder is a model: vitreous explain PICTURE --model OUTPUT
 
@@ -85,7 +94,8 @@ def train(
     with Progress(*columns, console=console) as progress, board as note:
         bar = progress.add_task("starting", total=None)
         pictures = load_labelled(data)
-        for done in run(plan, pictures, output, teacher=teacher, device=where, workers=workers, resume=resume):
+        given: dict[str, Any] = {"teacher": teacher, "start": start, "device": where}
+        for done in run(plan, pictures, output, workers=workers, resume=resume, **given):
             if isinstance(done, EpochDone):
                 if note:
                     note(done)

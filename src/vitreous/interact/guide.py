@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from vitreous.interact.fields import Fields, responsive_fields
-from vitreous.interact.indicator import interactions
+from vitreous.interact.fields import Fields
+from vitreous.interact.indicator import Averages, Indicator, Interactions, interactions
 from vitreous.models.winft.backbone import WinfT
+from vitreous.models.winft.block import top_fields
 from vitreous.shapes import Images
 
-__all__ = ["Guided", "image_fields"]
+__all__ = ["Guided", "guiding_fields", "image_fields"]
 
 
-def image_fields(teacher: nn.Module, images: Images, mass: float = 0.5) -> Fields:
-    """The responsive fields of every image, (batch, blocks, patches, patches), by the strength of a model's attention.
+def image_fields(
+    teacher: nn.Module, images: Images, density: float = 0.25, indicator: Indicator = "strength"
+) -> Fields:
+    """Of every image, in every block, the patches that each one takes most from in a teacher's attention.
 
     Strength foretells what cutting an interaction does; certainty, measured on two models, does not: see the page
     "Patch interactions" of the docs.
+
+    Args:
+        teacher: a model with attention between all patches.
+        images: normalized for the teacher.
+        density: share of the patches in a field.
+        indicator: what the teacher's patches take from each other.
+
+    Returns:
+        (batch, blocks, patches, patches), query before key.
 
     Raises:
         as `interactions`.
 
     Cost: one forward pass of the teacher.
     """
-    seen = interactions(teacher, images)
-    return responsive_fields(seen.strength, seen.tokens, mass)
+    return guiding_fields(interactions(teacher, images), density, indicator)
+
+
+def guiding_fields(seen: Interactions | Averages, density: float, indicator: Indicator) -> Fields:
+    """Each patch itself, and those that it takes most from: together this share of all, rounded [O]."""
+    taken = getattr(seen, indicator)
+    return top_fields(taken, torch.eye(taken.shape[-1], dtype=torch.bool, device=taken.device), density)
 
 
 class Guided(nn.Module):
@@ -33,13 +51,18 @@ class Guided(nn.Module):
     Args:
         student: learns.
         teacher: stays as it is; has the student's grid of patches and as many blocks.
-        mass: share of a query's strength that its field holds.
+        density: share of the patches in a field.
+        indicator: what the teacher's patches take from each other.
     """
 
-    def __init__(self, student: WinfT, teacher: nn.Module, mass: float = 0.5) -> None:
+    def __init__(
+        self, student: WinfT, teacher: nn.Module, density: float = 0.25, indicator: Indicator = "strength"
+    ) -> None:
         super().__init__()
-        self.student, self.teacher, self.mass = student, teacher.requires_grad_(requires_grad=False), mass
+        self.student, self.teacher = student, teacher.requires_grad_(requires_grad=False)
+        self.density: float = density
+        self.indicator: Indicator = indicator
 
     def forward(self, images: Images) -> Tensor:
         """The student's class scores."""
-        return self.student(images, image_fields(self.teacher, images, self.mass))
+        return self.student(images, image_fields(self.teacher, images, self.density, self.indicator))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from vitreous.trace.watch import watch
 
 __all__ = [
     "Averages",
+    "Indicator",
     "Interactions",
     "Pairs",
     "PatchScore",
@@ -36,6 +38,8 @@ Pairs = Float[Tensor, "*images patches patches"]
 """A number per query (first) and key (second): how much the query takes from the key."""
 PatchScore = Float[Tensor, "*images patches"]
 """A number per patch."""
+Indicator = Literal["certainty", "strength"]
+"""Which number of `Interactions` or `Averages` chooses the keys of a field."""
 
 
 @dataclass(frozen=True)

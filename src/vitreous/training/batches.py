@@ -19,7 +19,7 @@ from vitreous.models.preprocess import Preprocess
 from vitreous.training.randomness import place_seed, seeded
 from vitreous.training.recipe import Recipe
 
-__all__ = ["Batch", "preprocess_of", "training_batches", "validation_batches"]
+__all__ = ["Batch", "calibration_batches", "preprocess_of", "training_batches", "validation_batches"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,13 @@ def validation_batches(
     loader = DataLoader(prepared, size, num_workers=workers, generator=torch.Generator())
     for images, labels, _ in loader:
         yield images, labels
+
+
+def calibration_batches(recipe: Recipe, pictures: LabelledPictures, count: int) -> Iterator[Tensor]:
+    """About so many of the pictures, evenly spread over all, as the trained model will see them: images alone."""
+    spread = range(0, len(pictures), max(1, len(pictures) // count))
+    for images, _, _ in DataLoader(Subset(_Prepared(pictures, preprocess_of(recipe), None), spread), recipe.batch_size):
+        yield images
 
 
 @dataclass(frozen=True)

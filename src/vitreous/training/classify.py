@@ -23,10 +23,12 @@ from vitreous.models.card import ModelCard
 from vitreous.models.loaded import first_sentence
 from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
 from vitreous.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
+from vitreous.training.guide import Guide
 from vitreous.training.log import EpochDone, StepDone, add_row, versions, write_summary
 from vitreous.training.processes import Processes, join
 from vitreous.training.randomness import seeded
 from vitreous.training.recipe import Distill, Recipe
+from vitreous.training.start import start_from
 from vitreous.training.teacher import Teacher, class_and_patches, plain_vit
 
 __all__ = ["EpochDone", "StepDone", "train"]
@@ -38,6 +40,7 @@ def train(
     output: Path,
     *,
     teacher: Path | None = None,
+    start: Path | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     resume: bool = False,
@@ -56,7 +59,8 @@ def train(
         data: training pictures, validation pictures, fingerprint: from `load_labelled`.
         output: the folder. It receives model.safetensors and model.json (the best so far), recipe.toml, log.csv,
             summary.json and checkpoint.pt (to resume from).
-        teacher: the checkpoint to distill from, where the recipe asks for one.
+        teacher: the checkpoint to distill from, or the model that guides fields, where the recipe asks for one.
+        start: weights to start from, as `start_from` takes them; random ones without. A resumed run has its own.
         device: where to train.
         workers: processes that prepare pictures; 0 prepares them in this one.
         resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
@@ -77,15 +81,18 @@ def train(
         raise DataError("the recipe distills from a teacher. Give its checkpoint with --teacher.")
     if not resume and has_checkpoint(output):
         raise DataError(f"{output} holds a run already. Add --resume to go on with it, or give another --output.")
-    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **versions()}
-    card = ModelCard(recipe.architecture, recipe.arguments, classes, preprocess_of(recipe), notes)
+    given = {name: str(path) for name, path in (("teacher", teacher), ("start", start)) if path}
+    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
+    card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
     with join(torch.device(device)) as processes:
         kept = load_checkpoint(output, recipe, processes.device) if resume else None
         if kept and ModelCard.read(output).notes["data_sha256"] != fingerprint:
             raise DataError(f"{output} was trained on other data. Resume with the same --data, or start elsewhere.")
-        state = _State(recipe, card, len(pictures), teacher, processes)
+        state = _State(recipe, card, pictures, teacher, processes)
         if kept:
             state.load(kept)
+        elif start:
+            state.start(start)
         if processes.rank == 0:
             output.mkdir(parents=True, exist_ok=True)
             with whole_file(output / "recipe.toml") as part:
@@ -110,12 +117,16 @@ def _epoch(
     """Train for one epoch, then validate."""
     recipe, share = state.recipe, {"workers": workers, "rank": state.processes.rank, "count": state.processes.count}
     started, total = time.perf_counter(), 0.0
+    if recipe.fields and epoch == recipe.fields.warm_epochs:
+        state.best = -1.0  # what saw everything does not compete
+    if state.guide:
+        state.guide.begin(state.model, epoch)
     batches = training_batches(recipe, pictures, epoch, **share)
     for step in range(state.steps):
         loss = state.step(islice(batches, recipe.accumulate), epoch, step)
         total += loss
         yield StepDone(epoch + 1, step + 1, state.steps, loss)
-    top1 = state.accuracy(validation_batches(recipe, held_out, **share))
+    top1 = state.accuracy(validation_batches(recipe, held_out, **share), epoch)
     best, state.best = top1 > state.best, max(top1, state.best)
     return EpochDone(epoch + 1, total / state.steps, state.lr, top1, time.perf_counter() - started, best)
 
@@ -132,9 +143,11 @@ def _build(card: ModelCard, recipe: Recipe) -> Any:
 
 
 class _State:
-    """The model, its average, the optimizer and the student's map to the teacher's tokens."""
+    """The model, its average, the optimizer, what teaches it and the student's map to the teacher's tokens."""
 
-    def __init__(self, recipe: Recipe, card: ModelCard, pictures: int, teacher: Path | None, processes: Processes):
+    def __init__(
+        self, recipe: Recipe, card: ModelCard, pictures: LabelledPictures, teacher: Path | None, processes: Processes
+    ) -> None:
         self.recipe, self.processes, self.best = recipe, processes, -1.0
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         with seeded(recipe.seed):
@@ -144,21 +157,23 @@ class _State:
             if recipe.distill and teacher:
                 student = plain_vit(self.model, "student")
                 self.teacher = Teacher(
-                    recipe.distill, teacher, pictures, preprocess_of(recipe), student.patch_embed.grid_size
+                    recipe.distill, teacher, len(pictures), preprocess_of(recipe), student.patch_embed.grid_size
                 )
                 self.project = nn.Linear(student.num_features, self.teacher.width).to(processes.device)
+            self.guide = Guide(recipe.fields, recipe, self.model, teacher, pictures) if recipe.fields else None
         settings = recipe.optimizer
         self.ema = ModelEmaV3(self.model, decay=settings.ema, use_warmup=True)
         spared = getattr(self.model, "no_weight_decay", set[str])()
-        self.optimizer = torch.optim.AdamW(
-            param_groups_weight_decay(
-                nn.ModuleDict({"model": self.model, "project": self.project}),
-                settings.weight_decay,
-                no_weight_decay_list=[f"model.{name}" for name in spared],
-            ),
-            settings.lr,
+        groups = param_groups_weight_decay(
+            nn.ModuleDict({"model": self.model, "project": self.project}),
+            settings.weight_decay,
+            no_weight_decay_list=[f"model.{name}" for name in spared],
         )
-        self.steps = max(1, pictures // recipe.batch_size)
+        if settings.name == "sgd":
+            self.optimizer = torch.optim.SGD(groups, settings.lr, settings.momentum)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, settings.lr)
+        self.steps = max(1, len(pictures) // recipe.batch_size)
         self.schedule = CosineLRScheduler(
             self.optimizer,
             t_initial=recipe.epochs * self.steps,
@@ -182,7 +197,7 @@ class _State:
         total = torch.zeros((), device=self.processes.device)
         for batch in batches:
             with seeded(self.recipe.seed, epoch, batch.number, 1):
-                loss = self._loss(batch) / self.recipe.accumulate
+                loss = self._loss(batch, epoch) / self.recipe.accumulate
             loss.backward()
             total += loss.detach()
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -194,16 +209,23 @@ class _State:
         self.ema.update(self.model, step=update)
         return total.item()
 
-    def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.model.forward_features(images)
+    def _forward(self, images: Tensor, *fields: Tensor) -> tuple[Tensor, Tensor]:
+        """What a teacher corrects, gates or final tokens, and class scores."""
+        if self.guide and self.guide.foretold:
+            logits, gates = self.model.forward_with_gates(images)
+            return gates, logits
+        features = self.model.forward_features(images, *fields)
         return features, self.model.forward_head(features)
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: Batch, epoch: int) -> Tensor:
         device = self.processes.device
         images, labels = batch.images.to(device, memory_format=self.layout), batch.labels.to(device)
+        fields = self.guide.given(images, epoch) if self.guide else ()
         with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.bf16):
-            features, logits = (output.float() for output in self._run(images))
+            features, logits = (output.float() for output in self._run(images, *fields))
         loss = F.cross_entropy(logits, labels)
+        if self.guide and self.guide.foretold:
+            return loss + self.guide.told(features, images)
         if self.teacher is None or self.recipe.distill is None:
             return loss
         wanted, tokens = self.teacher.answer(replace(batch, images=images))
@@ -211,13 +233,15 @@ class _State:
         return loss + _distance(self.recipe.distill, logits, wanted, given, tokens)
 
     @torch.no_grad()
-    def accuracy(self, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
+    def accuracy(self, batches: Iterator[tuple[Tensor, Tensor]], epoch: int) -> float:
         """Share of pictures that the averaged weights get right, over all processes."""
         self.ema.module.eval()
         device = self.processes.device
         right, total = torch.zeros(2, dtype=torch.float64, device=device).unbind()
         for images, labels in batches:
-            predicted = self.ema.module(images.to(device, memory_format=self.layout)).argmax(1)
+            images = images.to(device, memory_format=self.layout)  # noqa: PLW2901
+            fields = self.guide.given(images, epoch) if self.guide else ()
+            predicted = self.ema.module(images, *fields).argmax(1)
             right += (predicted == labels.to(device)).sum()
             total += len(labels)
         self.processes.average([right, total])
@@ -232,6 +256,11 @@ class _State:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
+
+    def start(self, weights: Path) -> None:
+        """Take trained weights in place of random ones."""
+        start_from(self.model, weights)
+        self.ema.set(self.model)
 
     def load(self, tensors: dict[str, Any]) -> None:
         self.model.load_state_dict(tensors["model"])

@@ -69,7 +69,7 @@ def add_row(folder: Path, row: EpochDone) -> None:
 def write_summary(folder: Path, recipe: Recipe, fingerprint: str) -> None:
     """Write summary.json: the run in one glance."""
     rows = _rows(folder)
-    best = max(rows, key=lambda row: float(row["top1"]))
+    best = [row for row in rows if row["best"] == "True"][-1]
     values = {
         "top1": float(best["top1"]),
         "best_epoch": int(best["epoch"]),

@@ -7,9 +7,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vitreous.errors import DataError, UnknownName
+from vitreous.training.fields import FieldSource
 
 __all__ = ["Augment", "Distill", "Optimizer", "Recipe", "find_recipe", "read_recipe", "shipped_recipes"]
 
@@ -39,9 +40,11 @@ class Augment:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW, warmed up and let down along a cosine.
+    """AdamW or SGD, warmed up and let down along a cosine.
 
     Attributes:
+        name: "adamw" or "sgd".
+        momentum: of "sgd".
         lr: the highest learning rate.
         min_lr: the lowest, at the end.
         warmup_lr: the first.
@@ -51,6 +54,8 @@ class Optimizer:
         ema: decay of the moving average of the weights, which is what is kept; 0 keeps the weights as they are.
     """
 
+    name: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
     lr: float = 1e-3
     min_lr: float = 1e-5
     warmup_lr: float = 1e-5
@@ -124,6 +129,7 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
     optimizer: Optimizer = field(default_factory=Optimizer)
     distill: Distill | None = None
+    fields: FieldSource | None = None
 
     def __post_init__(self) -> None:
         if self.accumulate < 1 or self.batch_size % self.accumulate:
@@ -144,6 +150,20 @@ class Recipe:
                 "the recipe mixes pictures (mixup or cutmix) and distills from fixed views, which are never mixed. "
                 "Set mixup and cutmix to 0, or drop [distill]."
             )
+        if self.fields:
+            if self.distill:
+                raise DataError("[distill] and [fields] cannot be combined. Drop one of them.")
+            if both := self.fields.arguments.keys() & self.arguments:
+                raise DataError(f"[fields] decides on `{min(both)}`, and so do the arguments. Leave it out there.")
+            if self.fields.warm_epochs >= self.epochs:
+                raise DataError(
+                    f"{self.fields.warm_epochs} of {self.epochs} epochs are `warm_epochs`. Leave some for the fields."
+                )
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the architecture, those that its fields need included."""
+        return {**self.arguments, **(self.fields.arguments if self.fields else {})}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the model card."""
@@ -199,23 +219,27 @@ def read_recipe(path: Path) -> Recipe:
     return _record(Recipe, values, path)
 
 
-def _record(kind: Any, values: Mapping[str, Any], path: Path) -> Any:
+def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
     known = [item.name for item in fields(kind)]
     hints = get_type_hints(kind)
     made: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
             raise UnknownName(f"recipe setting in {path.name}", name, known)
-        inner = Distill if name == "distill" else hints[name]
+        inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
         if is_dataclass(inner) and isinstance(value, Mapping):
-            made[name] = _record(inner, value, path)
+            made[name] = _record(inner, value, path, f"[{name}]")
+        elif get_origin(hints[name]) is Literal:
+            if value not in get_args(hints[name]):
+                raise UnknownName(f"{name} in {path.name}", str(value), get_args(hints[name]))
+            made[name] = value
         else:
             made[name] = _typed(hints[name], value)
             if made[name] is None:
                 raise DataError(f"`{name}` in {path} is {value!r}. Give {_WORDS.get(hints[name], 'a section')}.")
     for item in fields(kind):
         if item.default is item.default_factory and item.name not in made:  # neither is given
-            raise DataError(f"{path} does not set `{item.name}` of the {kind.__name__.lower()}. Add it.")
+            raise DataError(f"{path} does not set `{item.name}` of {section}. Add it.")
     return kind(**made)
 
 

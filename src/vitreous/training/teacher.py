@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -19,7 +19,7 @@ from vitreous.shapes import Images, Logits
 from vitreous.training.batches import Batch
 from vitreous.training.recipe import Distill
 
-__all__ = ["Teacher", "Tokens", "class_and_patches", "plain_vit", "regrid"]
+__all__ = ["Teacher", "Tokens", "class_and_patches", "plain_vit", "prepared_for", "regrid"]
 
 Tokens = Float[Tensor, "batch tokens features"]
 
@@ -55,6 +55,8 @@ class Teacher:
                 f"{self.model.num_classes}. Count from 0."
             )
         self.width = self.model.num_features
+        side, config = (distill.image_size, distill.image_size), cast(Any, self.model.pretrained_cfg)
+        self._taught = Preprocess(side, side, mean=config["mean"], std=config["std"])
         self._distill, self._preprocess, self._grid = distill, preprocess, grid
         tokens = 1 + grid[0] * grid[1]
         self._known = torch.zeros(distill.views, pictures, dtype=torch.bool)
@@ -76,9 +78,7 @@ class Teacher:
     @torch.no_grad()
     def _ask(self, images: Images) -> tuple[Logits, Tokens]:
         self.model.to(images.device)
-        seen = _renormalized(images, self._preprocess, self.model.pretrained_cfg)
-        large = F.interpolate(seen, size=(self._distill.image_size,) * 2, mode="bicubic", antialias=True)
-        features = self.model.forward_features(large)
+        features = self.model.forward_features(prepared_for(images, self._preprocess, self._taught))
         logits = self.model.forward_head(features)[:, list(self._distill.classes)]
         tokens = class_and_patches(self.model, features)
         return logits, torch.cat([tokens[:, :1], regrid(tokens[:, 1:], self._grid)], 1)
@@ -110,6 +110,19 @@ def regrid(tokens: Tokens, grid: tuple[int, int]) -> Float[Tensor, "batch cells 
     return F.interpolate(laid, size=grid, mode="bilinear", antialias=True).flatten(2).mT
 
 
+def prepared_for(images: Images, done: Preprocess, wanted: Preprocess) -> Float[Tensor, "batch 3 new_height new_width"]:
+    """Prepared images with the mean, std and size that another model expects."""
+    if (done.mean, done.std) != (wanted.mean, wanted.std):
+        mean, std, other_mean, other_std = (
+            torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
+            for values in (done.mean, done.std, wanted.mean, wanted.std)
+        )
+        images = (images * std + mean - other_mean) / other_std
+    if images.shape[-2:] == wanted.size:
+        return images
+    return F.interpolate(images, size=wanted.size, mode="bicubic", antialias=True)
+
+
 def _load(name: str, weights: Path) -> nn.Module:
     if not timm.is_model(name):
         raise UnknownName("teacher", name, timm.list_models())
@@ -118,14 +131,3 @@ def _load(name: str, weights: Path) -> nn.Module:
     except (RuntimeError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"{weights} does not fit `{name}`: {reason} Give a checkpoint of that teacher.") from None
-
-
-def _renormalized(images: Images, preprocess: Preprocess, config: Any) -> Images:
-    """Images with the mean and std that another model expects."""
-    if (preprocess.mean, preprocess.std) == (config["mean"], config["std"]):
-        return images
-    mean, std, other_mean, other_std = (
-        torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
-        for values in (preprocess.mean, preprocess.std, config["mean"], config["std"])
-    )
-    return (images * std + mean - other_mean) / other_std

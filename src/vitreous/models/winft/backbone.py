@@ -81,19 +81,26 @@ class WinfT(VisionTransformer):
         Raises:
             ShapeError: fields that are missing, not wanted or do not fit.
         """
+        return self.forward_head(self.forward_features(x, fields))
+
+    def forward_features(self, x: Images, fields: Bool[Tensor, "batch blocks patches patches"] | None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The final tokens; arguments and errors as in `forward`."""
         if self.rf_mode != "per_image":
             if fields is not None:
                 raise ShapeError(f'`fields` were given, but rf_mode is "{self.rf_mode}". Build it with "per_image".')
-            return super().forward(x)
+            return super().forward_features(x)
         patches = self.patch_embed.num_patches
         wanted = (len(x), len(self.blocks), patches, patches)
         if fields is None or fields.shape != wanted:
             got = None if fields is None else tuple(fields.shape)
-            raise ShapeError(f'`fields` must be {wanted} in rf_mode "per_image"; got {got}. See `image_fields`.')
+            raise ShapeError(
+                f'`fields` must be {wanted} in rf_mode "per_image"; got {got}. They come from a teacher: '
+                "`Guided(model, teacher)` of vitreous.interact.guide asks it."
+            )
         x = self.norm_pre(self._pos_embed(self.patch_embed(x)))
         for block, field in zip(self.blocks, fields.unbind(1), strict=True):
             x = block(x, attn_mask=field)
-        return self.forward_head(self.norm(x))
+        return self.norm(x)
 
     def forward_with_gates(self, x: Images) -> tuple[Logits, Float[Tensor, "batch blocks patches patches"]]:
         """The class scores, and every block's gates before the sigmoid: in mode "predicted", for their own loss.
@@ -137,13 +144,13 @@ def _fit_state(model: WinfT, state: dict[str, Any], prefix: str, *_: Any) -> Non
     old = (int(found[0]), int(found[1]))
     if old == new:
         return
+    extra = 0 if model.no_embed_class else model.num_prefix_tokens
     for name in [name for name in state if name.startswith(prefix)]:
         if name.endswith(".field"):
             state[name] = resize_fields(state[name], old, new)
         elif name.endswith(".offset_bias"):
             state[name] = resize_bias(state[name], new)
-        elif name == f"{prefix}pos_embed":
-            extra = 0 if model.no_embed_class else model.num_prefix_tokens
+        elif name == f"{prefix}pos_embed" and state[name].shape[1] != extra + new[0] * new[1]:
             state[name] = resample_abs_pos_embed(state[name], [*new], [*old], extra)
     state[f"{prefix}field_grid"] = torch.tensor(new)
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-__all__ = ["FieldBlock", "FieldMode", "Grid", "resize_bias", "resize_fields"]
+__all__ = ["FieldBlock", "FieldMode", "Grid", "resize_bias", "resize_fields", "top_fields"]
 
 FieldMode = Literal["static", "per_image", "predicted"]
 """Fields of the model's own, one per block; given with every batch; or foretold from the tokens by a light head."""
@@ -93,8 +93,7 @@ class FieldBlock(Block):
             gates = self.gates(x)
             if self.training:
                 return self._between_tokens(F.logsigmoid(gates).masked_fill(self.near, 0))
-            kept = max(1, round(self.density * gates.shape[-1]))
-            field = torch.zeros_like(gates, dtype=torch.bool).scatter(-1, gates.topk(kept).indices, value=True)
+            field = top_fields(gates, self.near, self.density)
         else:
             field = self.field[None] if given is None else given
         field = field | self.near
@@ -103,6 +102,19 @@ class FieldBlock(Block):
     def _between_tokens(self, pairs: Tensor) -> Tensor:
         """(batch or 1, 1, tokens, tokens): seen, or a logarithm of 0, wherever an extra token takes part."""
         return F.pad(pairs, (self.prefix, 0, self.prefix, 0), value=pairs.dtype == torch.bool)[:, None]
+
+
+def top_fields(
+    scores: Float[Tensor, "*blocks patches patches"], first: Bool[Tensor, "patches patches"], density: float
+) -> Bool[Tensor, "*blocks patches patches"]:
+    """Of all keys this share, rounded, at least one: those that come first, then the highest scores.
+
+    >>> top_fields(torch.tensor([[0.0, 5, 1, 2]]).expand(4, 4), torch.eye(4, dtype=torch.bool), 0.5)[0]
+    tensor([ True,  True, False, False])
+    """
+    kept = max(1, round(density * scores.shape[-1]))
+    best = scores.masked_fill(first, torch.inf).topk(kept, sorted=False).indices
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, best, value=True)
 
 
 def resize_fields(
