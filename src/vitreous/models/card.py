@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +22,7 @@ __all__ = ["CARD", "WEIGHTS", "ModelCard", "read_card", "read_weights", "save_fo
 
 CARD = "model.json"
 WEIGHTS = "model.safetensors"
+_Card = TypeVar("_Card")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def save_folder(
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def read_card[Card](folder: Path, make: Callable[[dict[str, Any]], Card], writer: str) -> Card:
+def read_card(folder: Path, make: Callable[[dict[str, Any]], _Card], writer: str) -> _Card:
     """What `make` makes of the card in a folder that the command `writer` wrote.
 
     Raises:
@@ -89,7 +90,9 @@ def read_card[Card](folder: Path, make: Callable[[dict[str, Any]], Card], writer
     except (FileNotFoundError, NotADirectoryError):
         raise ModelError(f"`{folder}` has no {CARD}. Give a folder written by `{writer}`.") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"`{folder / CARD}` is not a card of `{writer}`: {error}. Train or save the model again.") from None
+        raise ModelError(
+            f"`{folder / CARD}` is not a card of `{writer}`: {error}. Train or save the model again."
+        ) from None
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

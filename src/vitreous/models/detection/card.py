@@ -9,21 +9,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
 from vitreous.errors import ModelError, UnknownName
-from vitreous.models.card import CARD, WEIGHTS, read_card, read_weights, save_folder
+from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_card, read_weights, save_folder
 from vitreous.models.checkpoint import load_strictly, read_state
 from vitreous.models.detection.pyramid import Pyramid
 from vitreous.models.loaded import first_sentence
 from vitreous.models.registry import registry
 
-__all__ = ["DetectorCard", "load_detector"]
+__all__ = ["DetectorCard", "input_statistics", "load_detector"]
 
 _ANCHOR = 8  # side of an anchor, in strides of its map
 _RATIOS = (0.5, 1.0, 2.0)
+_BOX_GRID, _MASK_GRID = 7, 14
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class DetectorCard:
         arguments: keyword arguments for it.
         class_names: of the objects, in order; the detector's label 0 is the background, so the first is 1.
         norm: whether every stage of the pyramid has a LayerNorm of its own.
-        width: channels of the feature pyramid network.
+        width: channels of the feature pyramid network and of the mask head; the box head has four times as many.
         rois: boxes per picture that the heads learn from.
         shorter: pixels that a picture's shorter side is resized to; in training one of these by chance, else the last.
         longer: pixels that its longer side may have then.
@@ -64,34 +66,38 @@ class DetectorCard:
             backbone: a checkpoint, or a model folder of `vitreous train`, of a classifier of this architecture.
 
         Raises:
-            UnknownName: no such architecture.
-            ModelError: it cannot be built with these arguments, is no pyramid, or the classifier is another.
+            ModelError: there is no such architecture, it cannot be built with these arguments or is no pyramid, or the
+                classifier is another.
         """
-        if not registry().is_model(self.architecture):
-            raise UnknownName("architecture", self.architecture, registry().list_models())
+        shorter: Any = self.shorter  # torchvision's annotation forgets that it takes several
         depth = {"drop_path_rate": drop_path} if drop_path else {}
         try:
             body: nn.Module = registry().create_model(self.architecture, num_classes=0, **self.arguments, **depth)
         except (RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"`{self.architecture}` cannot be built as the recipe says: {first_sentence(error)}. Correct the recipe."
+                f"`{self.architecture}` cannot be built as the recipe says: {first_sentence(error)}. "
+                "Correct the recipe."
             ) from None
         if backbone:
             load_strictly(body, _trunk(body, backbone), backbone, self.architecture)
         pyramid = Pyramid(body, width=self.width, norm=self.norm)
         anchors = [*pyramid.strides, 2 * pyramid.strides[-1]]
         levels = [str(at) for at in range(len(pyramid.levels))]
+        classes, hidden = 1 + len(self.class_names), 4 * self.width
         return MaskRCNN(
             pyramid,
-            1 + len(self.class_names),
-            self.shorter,
-            self.longer,
-            list(self.mean),
-            list(self.std),
-            AnchorGenerator(tuple((_ANCHOR * stride,) for stride in anchors), (_RATIOS,) * len(anchors)),
-            box_roi_pool=MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2),
-            mask_roi_pool=MultiScaleRoIAlign(levels, output_size=14, sampling_ratio=2),
+            min_size=shorter,
+            max_size=self.longer,
+            image_mean=list(self.mean),
+            image_std=list(self.std),
+            rpn_anchor_generator=AnchorGenerator([[_ANCHOR * stride] for stride in anchors], [_RATIOS] * len(anchors)),
+            box_roi_pool=MultiScaleRoIAlign(levels, _BOX_GRID, sampling_ratio=2),
+            box_head=TwoMLPHead(self.width * _BOX_GRID**2, hidden),
+            box_predictor=FastRCNNPredictor(hidden, classes),
             box_batch_size_per_image=self.rois,
+            mask_roi_pool=MultiScaleRoIAlign(levels, _MASK_GRID, sampling_ratio=2),
+            mask_head=MaskRCNNHeads(self.width, [self.width] * 4, 1),
+            mask_predictor=MaskRCNNPredictor(self.width, self.width, classes),
         )
 
     def save(self, folder: Path, state: Mapping[str, Tensor]) -> None:
@@ -107,10 +113,25 @@ class DetectorCard:
         """
 
         def make(values: dict[str, Any]) -> DetectorCard:
-            rows = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+            rows: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
             return cls(**{**values, **rows})
 
         return read_card(folder, make, "vitreous detect train")
+
+
+def input_statistics(architecture: str, backbone: Path | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of the pictures that a backbone was trained with: its model folder's, or else the architecture's.
+
+    Raises:
+        UnknownName: no such architecture.
+    """
+    if not registry().is_model(architecture):
+        raise UnknownName("architecture", architecture, registry().list_models())
+    if backbone and (backbone / CARD).is_file():
+        preprocess = ModelCard.read(backbone).preprocess
+        return preprocess.mean, preprocess.std
+    config = registry().get_pretrained_cfg(architecture)
+    return tuple(config.mean), tuple(config.std)
 
 
 def load_detector(folder: Path, device: torch.device | str = "cpu") -> tuple[MaskRCNN, DetectorCard]:

@@ -47,7 +47,8 @@ class Pyramid(nn.Module):
         self.channels = [stages[at]["num_chs"] for at in self.levels]
         if len(set(self.strides)) < 2 or not hasattr(body, "forward_intermediates"):
             raise ModelError(
-                f"`{type(body).__name__}` has no maps of several strides. Choose a pyramid, such as salg_t, swin_t or a CNN."
+                f"`{type(body).__name__}` has no maps of several strides. "
+                "Choose a pyramid, such as salg_t, a Swin or a CNN."
             )
         if hasattr(body, "prune_intermediate_layers"):
             model.prune_intermediate_layers(self.levels, prune_norm=True)
@@ -80,8 +81,7 @@ class Pyramid(nn.Module):
             self.body.train(training)
         given = [tuple(each.shape[1:]) for each in maps]
         wanted = [
-            (dim, *(side // stride for side in _PROBE))
-            for dim, stride in zip(self.channels, self.strides, strict=True)
+            (dim, *(side // stride for side in _PROBE)) for dim, stride in zip(self.channels, self.strides, strict=True)
         ]
         if given != wanted:
             raise ModelError(f"`{type(self.body).__name__}` gave maps {given}, not {wanted}. Choose another pyramid.")
