@@ -180,7 +180,11 @@ def _checked(annotation: Mapping[str, Any], label: Mapping[int, int]) -> Mapping
     box, outline = [float(side) for side in annotation["bbox"]], annotation["segmentation"]
     if len(box) != 4 or not all(map(isfinite, box)):
         raise ValueError(f"a `bbox` is {annotation['bbox']}, not left, top, width, height")
-    if not isinstance(outline, dict) and not (outline and all(len(p) >= 6 and len(p) % 2 == 0 for p in outline)):
+    if not (
+        {"counts", "size"} <= outline.keys()
+        if isinstance(outline, dict)
+        else outline and all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline)
+    ):
         raise ValueError("a `segmentation` is neither run lengths nor polygons of three corners or more")
     return {
         "bbox": box,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from vitreous.errors import MissingExtra
@@ -56,7 +57,9 @@ class Precision:
     """
 
     def __init__(self) -> None:
-        self._metric = MeanAveragePrecision(iou_type=("bbox", "segm"))
+        # given in double precision: torchmetrics' own recalls are rounded to single, and a recall of 3/5 misses 0.6
+        overlaps, recalls = np.linspace(0.5, 0.95, 10).tolist(), np.linspace(0, 1, 101).tolist()
+        self._metric = MeanAveragePrecision(iou_type=("bbox", "segm"), iou_thresholds=overlaps, rec_thresholds=recalls)
 
     def update(self, found: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
         """Add a picture.
