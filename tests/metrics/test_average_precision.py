@@ -69,8 +69,9 @@ def directly(pairs: list[Any], kind: str) -> list[float]:
                     row |= {"area": float(each["areas"][at]), "iscrowd": int(each["crowd"][at])}
                 else:
                     row |= {"score": float(each["scores"][at])}
-                    if kind == "bbox":
-                        row.pop("segmentation")
+                    row.pop(
+                        {"bbox": "segmentation", "segm": "bbox"}[kind]
+                    )  # pycocotools takes the area of what is there
                 found.append({**row, "id": len(found) + 1})
         return found
 

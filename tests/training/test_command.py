@@ -53,5 +53,5 @@ def test_a_second_run_does_not_replace_the_first(arguments: list[str]) -> None:
 
 def test_shipped_recipes_are_listed() -> None:
     said = CliRunner().invoke(APP, ["--list"], catch_exceptions=False).stdout
-    assert "salg_t    SALG-T from scratch" in said
-    assert "deit      DeiT-S" in said
+    assert "salg_t      SALG-T from scratch" in said
+    assert "deit        DeiT-S" in said

@@ -217,6 +217,8 @@ def _decode(outline: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
         if isinstance(outline, dict) and isinstance(outline["counts"], str):
             codes = outline
         else:
+            if isinstance(outline, dict) and sum(outline["counts"]) != size[0] * size[1]:
+                raise ValueError(f"{sum(outline['counts'])} pixels of run lengths for {size[1]}×{size[0]}")
             codes = tools.frPyObjects(outline, *size)
         inside: NDArray[np.uint8] = tools.decode(tools.merge(codes) if isinstance(codes, list) else codes)
     except (KeyError, TypeError, ValueError) as error:

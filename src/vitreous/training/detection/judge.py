@@ -47,5 +47,5 @@ def judge(
     share = scenes_in_order(scenes, workers=workers, rank=processes.rank, count=processes.count)
     for done, (image, objects) in enumerate(share, 1):
         precision.update(vars(detect(model, image)), vars(objects))
-        yield Judged(done * processes.count, len(scenes))
+        yield Judged(min(done * processes.count, len(scenes)), len(scenes))
     return precision.compute()
