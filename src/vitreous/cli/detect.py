@@ -27,6 +27,7 @@ _Detector = Annotated[Path, typer.Option(help="Folder that `vitreous detect trai
 _Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")]
 
 _COLUMNS = {"ap": "AP", "ap_50": "AP50", "ap_75": "AP75", "small": "small", "medium": "medium", "large": "large"}
+_SHOWN = 10
 
 
 def _list(wanted: bool) -> bool:
@@ -177,10 +178,12 @@ def explain(
     explained = explain_detection(detector, shown, detection, method=method, layer=layer)
     found = explained.found
     table = Table("", "object", "score", "left, top, right, bottom")
-    for at, (label, score, box) in enumerate(zip(found.labels, found.scores, found.boxes, strict=True), 1):
-        sides = ", ".join(f"{side:.0f}" for side in box.tolist())
-        table.add_row(str(at), card.class_names[int(label) - 1], f"{float(score):.1%}", sides)
+    for at in range(min(len(found.boxes), max(detection, _SHOWN))):
+        sides = ", ".join(f"{side:.0f}" for side in found.boxes[at].tolist())
+        table.add_row(str(at + 1), card.class_names[int(found.labels[at]) - 1], f"{float(found.scores[at]):.1%}", sides)
     console = Console(highlight=False)
     console.print(table)
+    if more := len(found.boxes) - table.row_count:
+        console.print(f"and {more} less sure")
     write_detection(output, explained, card.class_names)
     console.print(f"Detection {detection}, explained by {method} at {explained.layer}, is in {output}.")
