@@ -107,7 +107,10 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
         (explained.method, overlay(explained.picture, explained.heatmap)),
     ]
     panels = [Panel(title, draw_detection(page, found.boxes[at], found.masks[at])) for title, page in shown]
-    subtitle = f"detection {explained.number} of {len(found.boxes)} · layer {explained.layer}"
+    subtitle = (
+        f"detection {explained.number} of {len(found.boxes)} · {explained.probability:.1%} for its final box · "
+        f"layer {explained.layer}"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         sheet(panels, title=name, subtitle=subtitle).save(part)

@@ -71,7 +71,8 @@ class Pyramid(nn.Module):
     def _check(self) -> None:
         training = self.body.training
         try:
-            maps = self.body.eval() and self.stages(next(self.body.parameters()).new_zeros(1, 3, *_PROBE))
+            self.body.eval()
+            maps = self.stages(next(self.body.parameters()).new_zeros(1, 3, *_PROBE))
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
                 f"`{type(self.body).__name__}` does not take pictures of every size: {first_sentence(error)}. "
