@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from vitreous.errors import ModelError
 from vitreous.models.card import ModelCard
 from vitreous.models.detection.card import DetectorCard, input_statistics, load_detector
+from vitreous.models.detection.detect import BoxScores
 from vitreous.models.detection.pyramid import Pyramid
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import registry
@@ -126,3 +128,22 @@ def test_what_is_no_pyramid() -> None:
         Pyramid(timm.create_model("vit_tiny_patch16_224", depth=1))
     with pytest.raises(ModelError, match=r"does not take pictures of every size: Input height .* strict_img_size"):
         Pyramid(timm.create_model(SWIN, embed_dim=24, depths=(1, 1, 1, 1)))
+
+
+def test_the_scores_of_a_box_are_those_of_the_detectors_head() -> None:
+    detector = card("salg_st", **TINY).build().eval()
+    images, box = torch.rand(1, 3, 64, 96), torch.tensor([10.0, 12.0, 40.0, 50.0])
+    heads: Any = detector.roi_heads
+    read = heads.box_roi_pool(detector.backbone(images), [box[None]], [(64, 96)])
+    torch.testing.assert_close(BoxScores(detector, box)(images), heads.box_predictor(heads.box_head(read))[0])
+
+
+@pytest.mark.parametrize("side", [20, 111, 113, 223, 225, 447, 449, 2000])
+def test_a_box_is_read_from_the_level_of_its_size(side: int) -> None:
+    """k = ⌊4 + log2(√(w·h) / 224)⌋ (Lin et al., eq. 1), between 2 and 5; here counted from 0."""
+    detector = card("salg_st", **TINY).build().eval()
+    heads: Any = detector.roi_heads
+    heads.box_roi_pool(detector.backbone(torch.rand(1, 3, 64, 96)), [torch.zeros(1, 4)], [(64, 96)])
+    wanted = min(max(math.floor(4 + math.log2(side / 224)), 2), 5) - 2
+    layer = BoxScores(detector, torch.tensor([0.0, 0.0, side, side])).layer
+    assert layer == f"pyramid.fpn.layer_blocks.{wanted}"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from vitreous.errors import DataError, ModelError, UnknownName
 from vitreous.jobs.detections import explain_detection, write_detection
 from vitreous.metrics.average_precision import DetectionScore
 from vitreous.models.detection.card import DetectorCard, load_detector
-from vitreous.models.detection.detect import BoxScores, as_image
 from vitreous.training.detection.batches import training_batches
 from vitreous.training.detection.judge import judge
 from vitreous.training.detection.recipe import RECIPES, DetectionRecipe, read_detection_recipe
@@ -104,18 +102,6 @@ def test_a_detection_is_explained_where_it_is(learned: Path, folder: Path, scene
     write_detection(tmp_path / "new" / "sheet.png", explained, card.class_names)
     with Image.open(tmp_path / "new" / "sheet.png") as page:
         assert page.size[0] > 600
-
-
-def test_the_scores_of_a_box_are_those_of_the_detectors_head(learned: Path, scenes: Scenes) -> None:
-    detector, _ = load_detector(learned)
-    inputs, _ = detector.transform([as_image(scenes[0][0])])
-    box = torch.tensor([10.0, 12.0, 40.0, 50.0])
-    features = detector.backbone(inputs.tensors)
-    heads: Any = detector.roi_heads
-    sizes = [tuple(inputs.tensors.shape[-2:])]
-    wanted = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, [box[None]], sizes)))[0]
-    torch.testing.assert_close(BoxScores(detector, box)(inputs.tensors), wanted)
-    assert BoxScores(detector, 10 * box).layer.endswith(".3")
 
 
 def test_resumed_is_uninterrupted_to_the_bit(scenes: Scenes, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class BoxScores(nn.Module):
     """The class scores that a detector's head gives to one box: a classifier, which heat-map methods can explain.
 
     Args:
-        detector: in evaluation mode; shared, not copied.
+        detector: in evaluation mode, after its first picture, on which torchvision measures the strides; not copied.
         box: left, top, right, bottom in pixels of the input.
 
     Attributes:
