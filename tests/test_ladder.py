@@ -30,6 +30,7 @@ THIRD_PARTIES = {
     "rich": {"cli"},
     "tensorboard": {"training"},
     "torchmetrics": {"metrics"},
+    "pycocotools": {"data"},
     "h5py": {"data"},
     "pyarrow": {"jobs"},
 }

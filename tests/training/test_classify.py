@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from vitreous.data.labelled import LabelledPictures, load_labelled
 from vitreous.errors import DataError, ModelError, UnknownName
-from vitreous.models.card import ModelCard
+from vitreous.models.card import ModelCard, read_weights
 from vitreous.training.batches import Batch, preprocess_of, training_batches
 from vitreous.training.classify import EpochDone, StepDone, train
 from vitreous.training.recipe import Augment, Distill, Optimizer, Recipe, read_recipe
@@ -69,7 +69,7 @@ def test_learns_and_leaves_a_model_folder(data: Data, tmp_path: Path) -> None:
     assert card.notes["top1"] == 1.0
     assert card.notes["data_sha256"] == data[2]
     model = card.build()
-    model.load_state_dict(ModelCard.read_weights(tmp_path / "out"))
+    model.load_state_dict(read_weights(tmp_path / "out"))
     rows = list(csv.DictReader((tmp_path / "out" / "log.csv").read_text().splitlines()))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())

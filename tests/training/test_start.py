@@ -14,7 +14,7 @@ from tests.training.test_classify import Data, dark_and_light, epochs_of
 from tests.training.test_guide import ARGUMENTS, BASE, KINDS
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import ModelError
-from vitreous.models.card import ModelCard
+from vitreous.models.card import read_weights
 from vitreous.models.registry import registry
 from vitreous.models.winft.backbone import WinfT
 from vitreous.models.winft.block import resize_fields
@@ -40,7 +40,7 @@ def trained(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_starts_where_it_is_told(data: Data, trained: Path, tmp_path: Path) -> None:
     epochs_of(train(STILL, data, tmp_path / "out", start=trained))
-    before, after = ModelCard.read_weights(trained), ModelCard.read_weights(tmp_path / "out")
+    before, after = read_weights(trained), read_weights(tmp_path / "out")
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 

@@ -29,8 +29,8 @@ def trained(recipe: Recipe, archive: Path, output: Path) -> tuple[dict[str, Any]
     seen: list[Any] = []
 
     class Seen(classify._State):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
             seen.append(self)
 
     kept, classify._State = classify._State, Seen

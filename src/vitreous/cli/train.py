@@ -7,18 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from vitreous.cli.progress import list_recipes, training_shown
+
 __all__ = ["train"]
 
 
 def _list(wanted: bool) -> bool:
     if wanted:
-        from vitreous.training.recipe import shipped_recipes
-
-        recipes = shipped_recipes()
-        for name, path in recipes.items():
-            about = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-            typer.echo(f"{name:<{max(map(len, recipes))}}  {about}")
-        raise typer.Exit
+        list_recipes()
     return wanted
 
 
@@ -75,9 +71,6 @@ def train(
     from contextlib import nullcontext
     from dataclasses import replace
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from vitreous.data.labelled import load_labelled
     from vitreous.jobs.run_page import write_run_page
     from vitreous.models.device import find_device
@@ -88,26 +81,14 @@ def train(
 
     plan = read_recipe(find_recipe(recipe))
     plan = replace(plan, seed=plan.seed if seed is None else seed, epochs=plan.epochs if epochs is None else epochs)
-    where, console = find_device(device), Console(quiet=not is_first())
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    where = find_device(device)
     board = open_board(output / "tensorboard") if tensorboard and is_first() else nullcontext()
-    with Progress(*columns, console=console) as progress, board as note:
-        bar = progress.add_task("starting", total=None)
+    with training_shown(output, plan.epochs) as show, board as note:
         pictures = load_labelled(data)
         given: dict[str, Any] = {"teacher": teacher, "start": start, "device": where}
         for done in run(plan, pictures, output, workers=workers, resume=resume, **given):
-            if isinstance(done, EpochDone):
-                if note:
-                    note(done)
-                star = " (best so far)" if done.best else ""
-                console.print(
-                    f"epoch {done.epoch:>3}/{plan.epochs}  loss {done.loss:.3f}  lr {done.lr:.2e}  "
-                    f"top-1 {done.top1:.1%}{star}  {done.seconds:.0f} s"
-                )
-            else:
-                text = f"epoch {done.epoch} of {plan.epochs}, loss {done.loss:.3f}"
-                progress.update(bar, description=text, completed=done.step, total=done.steps)
+            show(done)
+            if note and isinstance(done, EpochDone):
+                note(done)
         if is_first():
-            progress.update(bar, description="writing the page")
             write_run_page(output, pictures[1], device=where, workers=workers)
-    console.print(f"The best weights, the log, the page and the checkpoint are in {output}.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,10 +18,11 @@ from vitreous.files import whole_file
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import registry
 
-__all__ = ["CARD", "WEIGHTS", "ModelCard"]
+__all__ = ["CARD", "WEIGHTS", "ModelCard", "read_card", "read_weights", "save_folder"]
 
 CARD = "model.json"
 WEIGHTS = "model.safetensors"
+_Card = TypeVar("_Card")
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,7 @@ class ModelCard:
 
     def save(self, folder: Path, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32) -> None:
         """Write the folder; each file appears whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: (t.to(dtype) if t.is_floating_point() else t).contiguous() for name, t in state.items()}
-        with whole_file(folder / WEIGHTS) as part:
-            save_file(weights, part)
-        values = {
-            "architecture": self.architecture,
-            "arguments": dict(self.arguments),
-            "class_names": list(self.class_names),
-            "preprocess": self.preprocess.to_json(),
-            "notes": dict(self.notes),
-        }
-        with whole_file(folder / CARD) as part:
-            part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        save_folder(folder, {**asdict(self), "preprocess": self.preprocess.to_json()}, state, dtype=dtype)
 
     @classmethod
     def read(cls, folder: Path) -> ModelCard:
@@ -69,27 +58,51 @@ class ModelCard:
         Raises:
             ModelError: there is no card, or it cannot be understood.
         """
-        try:
-            values = json.loads((folder / CARD).read_text(encoding="utf-8"))
+
+        def make(values: dict[str, Any]) -> ModelCard:
             values["class_names"] = tuple(values["class_names"])
             values["preprocess"] = Preprocess.from_json(values["preprocess"])
             return cls(**values)
-        except FileNotFoundError:
-            raise ModelError(f"`{folder}` has no {CARD}. Give a folder written by `vitreous train`.") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                f"`{folder / CARD}` is not a model card: {error}. Train or save the model again."
-            ) from None
 
-    @staticmethod
-    def read_weights(folder: Path) -> dict[str, Tensor]:
-        """The weights of a model folder, as float32.
+        return read_card(folder, make, "vitreous train")
 
-        Raises:
-            ModelError: the file is missing or damaged.
-        """
-        try:
-            state = load_file(folder / WEIGHTS)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise ModelError(f"`{folder / WEIGHTS}` cannot be read: {error}. Train or save the model again.") from None
-        return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
+
+def save_folder(
+    folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a model folder: weights of that type, and the card's plain values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: (t.to(dtype) if t.is_floating_point() else t).contiguous() for name, t in state.items()}
+    with whole_file(folder / WEIGHTS) as part:
+        save_file(weights, part)
+    with whole_file(folder / CARD) as part:
+        part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path, make: Callable[[dict[str, Any]], _Card], writer: str) -> _Card:
+    """What `make` makes of the card in a folder that the command `writer` wrote.
+
+    Raises:
+        ModelError: there is no card, or `make` cannot understand it.
+    """
+    try:
+        return make(json.loads((folder / CARD).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelError(f"`{folder}` has no {CARD}. Give a folder written by `{writer}`.") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"`{folder / CARD}` is not a card of `{writer}`: {error}. Train or save the model again."
+        ) from None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights of a model folder, as float32.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    try:
+        state = load_file(folder / WEIGHTS)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise ModelError(f"`{folder / WEIGHTS}` cannot be read: {error}. Train or save the model again.") from None
+    return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}

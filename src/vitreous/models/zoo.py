@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vitreous.errors import ModelError, UnknownName
-from vitreous.models.card import CARD, WEIGHTS, ModelCard
+from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_weights
 from vitreous.models.checkpoint import load_strictly
 from vitreous.models.device import find_device
 from vitreous.models.hf_source import describe_hf, load_hf, load_prompted
@@ -131,7 +131,7 @@ def _from_card(folder: Path, name: str) -> LoadedModel:
         raise ModelError(
             f"`{folder / CARD}` names no model that timm can build: {first_sentence(error)}. Correct or write it again."
         ) from None
-    load_strictly(model, ModelCard.read_weights(folder), folder / WEIGHTS, card.architecture)
+    load_strictly(model, read_weights(folder), folder / WEIGHTS, card.architecture)
     return LoadedModel(model, card.preprocess, card.class_names, name, folder / WEIGHTS)
 
 

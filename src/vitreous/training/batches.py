@@ -19,7 +19,7 @@ from vitreous.models.preprocess import Preprocess
 from vitreous.training.randomness import place_seed, seeded
 from vitreous.training.recipe import Recipe
 
-__all__ = ["Batch", "calibration_batches", "preprocess_of", "training_batches", "validation_batches"]
+__all__ = ["Batch", "calibration_batches", "preprocess_of", "shuffled", "training_batches", "validation_batches"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ def training_batches(
     Raises:
         DataError: a step cannot be dealt out equally; or pictures are to be mixed in pairs, and a batch is odd.
     """
-    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(place_seed(recipe.seed, epoch)))
     step, parts = min(recipe.batch_size, len(pictures)), recipe.accumulate * count
     if step % parts:
         raise DataError(
@@ -68,7 +67,7 @@ def training_batches(
     size = step // parts
     if (recipe.augment.mixup or recipe.augment.cutmix) and size % 2:
         raise DataError(f"mixup and cutmix mix pairs, and a batch has {size} pictures. Set an even batch_size.")
-    batches = order[: len(order) // step * step].view(-1, size).tolist()
+    batches = shuffled(len(pictures), (recipe.seed, epoch), step, size)
     view = epoch % recipe.distill.views if recipe.distill else epoch
     augmented = _Prepared(pictures, _augmentation(recipe), (recipe.seed, view))
     mix = _mixing(recipe, len(pictures.class_names))
@@ -78,6 +77,12 @@ def training_batches(
         with seeded(recipe.seed, epoch, number):
             mixed, probabilities = mix(images, labels)
         yield Batch(mixed, probabilities, index, view, number)
+
+
+def shuffled(pictures: int, place: tuple[int, int], step: int, size: int) -> list[list[int]]:
+    """Batches of `size` pictures in the order of (seed, epoch): as many as make whole steps of `step` pictures."""
+    order = torch.randperm(pictures, generator=torch.Generator().manual_seed(place_seed(*place)))
+    return order[: pictures // step * step].view(-1, size).tolist()
 
 
 def validation_batches(

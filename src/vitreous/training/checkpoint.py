@@ -6,17 +6,39 @@ import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from vitreous.errors import DataError
 from vitreous.files import whole_file
-from vitreous.training.recipe import Recipe
 
-__all__ = ["has_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _NAME = "checkpoint.pt"
+
+
+@runtime_checkable
+class Plan(Protocol):
+    """A recipe: of a classifier, or of a detector."""
+
+    @property
+    def seed(self) -> int:
+        """Of every random choice."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Times through the pictures."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        ...
+
+    def to_toml(self) -> str:
+        """What it can be read from."""
+        ...
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -24,13 +46,13 @@ def has_checkpoint(folder: Path) -> bool:
     return (folder / _NAME).exists()
 
 
-def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Recipe, *, epoch: int) -> None:
+def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Plan, *, epoch: int) -> None:
     """Keep the state after `epoch` epochs, in place of an earlier one."""
     with whole_file(folder / _NAME) as part:
         torch.save({**state, "epoch": epoch, "recipe": _text(recipe)}, part)
 
 
-def load_checkpoint(folder: Path, recipe: Recipe, device: torch.device) -> dict[str, Any]:
+def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[str, Any]:
     """The state that was kept, and under "epoch" how many epochs were done.
 
     Raises:
@@ -48,5 +70,5 @@ def load_checkpoint(folder: Path, recipe: Recipe, device: torch.device) -> dict[
     return state
 
 
-def _text(recipe: Recipe) -> str:
+def _text(recipe: Plan) -> str:
     return json.dumps(recipe.to_json(), sort_keys=True)

@@ -18,16 +18,15 @@ from torch import Tensor, nn
 
 from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, ModelError
-from vitreous.files import whole_file
 from vitreous.models.card import ModelCard
 from vitreous.models.loaded import first_sentence
 from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
-from vitreous.training.checkpoint import has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.guide import Guide
-from vitreous.training.log import EpochDone, StepDone, add_row, versions, write_summary
-from vitreous.training.processes import Processes, join
+from vitreous.training.log import EpochDone, Event, StepDone, versions
+from vitreous.training.processes import Processes
 from vitreous.training.randomness import seeded
 from vitreous.training.recipe import Distill, Recipe
+from vitreous.training.run import run
 from vitreous.training.start import start_from
 from vitreous.training.teacher import Teacher, class_and_patches, plain_vit
 
@@ -44,7 +43,7 @@ def train(
     device: torch.device | str = "cpu",
     workers: int = 0,
     resume: bool = False,
-) -> Iterator[StepDone | EpochDone]:
+) -> Iterator[Event]:
     """Train, and write a model folder with the best averaged weights.
 
     Everything random depends on the recipe's seed alone, so on one CPU a run that was stopped and resumed ends with the
@@ -79,56 +78,17 @@ def train(
         raise DataError(f"[distill] names {named} classes, the data has {len(classes)}. Match them.")
     if recipe.distill and teacher is None:
         raise DataError("the recipe distills from a teacher. Give its checkpoint with --teacher.")
-    if not resume and has_checkpoint(output):
-        raise DataError(f"{output} holds a run already. Add --resume to go on with it, or give another --output.")
     given = {name: str(path) for name, path in (("teacher", teacher), ("start", start)) if path}
     notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
     card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
-    with join(torch.device(device)) as processes:
-        kept = load_checkpoint(output, recipe, processes.device) if resume else None
-        if kept and ModelCard.read(output).notes["data_sha256"] != fingerprint:
-            raise DataError(f"{output} was trained on other data. Resume with the same --data, or start elsewhere.")
-        state = _State(recipe, card, pictures, teacher, processes)
-        if kept:
-            state.load(kept)
-        elif start:
+
+    def begin(processes: Processes) -> _State:
+        state = _State(recipe, card, (pictures, held_out), teacher, processes, workers=workers)
+        if start and not resume:
             state.start(start)
-        if processes.rank == 0:
-            output.mkdir(parents=True, exist_ok=True)
-            with whole_file(output / "recipe.toml") as part:
-                part.write_text(recipe.to_toml(), encoding="utf-8")
-            if kept:
-                write_summary(output, recipe, fingerprint)
-        for epoch in range(kept["epoch"] if kept else 0, recipe.epochs):
-            row = yield from _epoch(state, pictures, held_out, epoch, workers)
-            if processes.rank == 0:
-                if row.best:
-                    best = replace(card, notes={"top1": row.top1, "epoch": row.epoch, **notes})
-                    best.save(output, state.ema.module.state_dict(), dtype=torch.float16)
-                add_row(output, row)
-                write_summary(output, recipe, fingerprint)
-                save_checkpoint(output, state.tensors(), recipe, epoch=row.epoch)
-            yield row
+        return state
 
-
-def _epoch(
-    state: _State, pictures: LabelledPictures, held_out: LabelledPictures, epoch: int, workers: int
-) -> Generator[StepDone, None, EpochDone]:
-    """Train for one epoch, then validate."""
-    recipe, share = state.recipe, {"workers": workers, "rank": state.processes.rank, "count": state.processes.count}
-    started, total = time.perf_counter(), 0.0
-    if recipe.fields and epoch == recipe.fields.warm_epochs:
-        state.best = -1.0  # what saw everything does not compete
-    if state.guide:
-        state.guide.begin(state.model, epoch)
-    batches = training_batches(recipe, pictures, epoch, **share)
-    for step in range(state.steps):
-        loss = state.step(islice(batches, recipe.accumulate), epoch, step)
-        total += loss
-        yield StepDone(epoch + 1, step + 1, state.steps, loss)
-    top1 = state.accuracy(validation_batches(recipe, held_out, **share), epoch)
-    best, state.best = top1 > state.best, max(top1, state.best)
-    return EpochDone(epoch + 1, total / state.steps, state.lr, top1, time.perf_counter() - started, best)
+    return run(recipe, fingerprint, output, begin, device=device, resume=resume)
 
 
 def _build(card: ModelCard, recipe: Recipe) -> Any:
@@ -146,9 +106,18 @@ class _State:
     """The model, its average, the optimizer, what teaches it and the student's map to the teacher's tokens."""
 
     def __init__(
-        self, recipe: Recipe, card: ModelCard, pictures: LabelledPictures, teacher: Path | None, processes: Processes
+        self,
+        recipe: Recipe,
+        card: ModelCard,
+        pictures: tuple[LabelledPictures, LabelledPictures],
+        teacher: Path | None,
+        processes: Processes,
+        *,
+        workers: int,
     ) -> None:
-        self.recipe, self.processes, self.best = recipe, processes, -1.0
+        self.recipe, self.card, self.processes, self.best = recipe, card, processes, -1.0
+        self.pictures, self.held_out = pictures
+        self._share = {"workers": workers, "rank": processes.rank, "count": processes.count}
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         with seeded(recipe.seed):
             self.model = _build(card, recipe).to(processes.device, memory_format=self.layout)
@@ -157,10 +126,10 @@ class _State:
             if recipe.distill and teacher:
                 student = plain_vit(self.model, "student")
                 self.teacher = Teacher(
-                    recipe.distill, teacher, len(pictures), preprocess_of(recipe), student.patch_embed.grid_size
+                    recipe.distill, teacher, len(self.pictures), preprocess_of(recipe), student.patch_embed.grid_size
                 )
                 self.project = nn.Linear(student.num_features, self.teacher.width).to(processes.device)
-            self.guide = Guide(recipe.fields, recipe, self.model, teacher, pictures) if recipe.fields else None
+            self.guide = Guide(recipe.fields, recipe, self.model, teacher, self.pictures) if recipe.fields else None
         settings = recipe.optimizer
         self.ema = ModelEmaV3(self.model, decay=settings.ema, use_warmup=True)
         spared = getattr(self.model, "no_weight_decay", set[str])()
@@ -173,7 +142,7 @@ class _State:
             self.optimizer = torch.optim.SGD(groups, settings.lr, settings.momentum)
         else:
             self.optimizer = torch.optim.AdamW(groups, settings.lr)
-        self.steps = max(1, len(pictures) // recipe.batch_size)
+        self.steps = max(1, len(self.pictures) // recipe.batch_size)
         self.schedule = CosineLRScheduler(
             self.optimizer,
             t_initial=recipe.epochs * self.steps,
@@ -188,6 +157,27 @@ class _State:
     def lr(self) -> float:
         return self.optimizer.param_groups[0]["lr"]
 
+    def epoch(self, epoch: int) -> Generator[StepDone, None, EpochDone]:
+        """Train for one epoch, then validate."""
+        started, total = time.perf_counter(), 0.0
+        if self.recipe.fields and epoch == self.recipe.fields.warm_epochs:
+            self.best = -1.0  # what saw everything does not compete
+        if self.guide:
+            self.guide.begin(self.model, epoch)
+        batches = training_batches(self.recipe, self.pictures, epoch, **self._share)
+        for step in range(self.steps):
+            loss = self.step(islice(batches, self.recipe.accumulate), epoch, step)
+            total += loss
+            yield StepDone(epoch + 1, step + 1, self.steps, loss)
+        top1 = self.accuracy(validation_batches(self.recipe, self.held_out, **self._share), epoch)
+        best, self.best = top1 > self.best, max(top1, self.best)
+        return EpochDone(epoch + 1, total / self.steps, self.lr, top1, time.perf_counter() - started, best)
+
+    def save(self, output: Path, row: EpochDone) -> None:
+        """Write the model folder, with the averaged weights."""
+        noted = replace(self.card, notes={"top1": row.top1, "epoch": row.epoch, **self.card.notes})
+        noted.save(output, self.ema.module.state_dict(), dtype=torch.float16)
+
     def step(self, batches: Iterable[Batch], epoch: int, step: int) -> float:
         """One step of the optimizer, the same in all processes; returns the loss."""
         update = epoch * self.steps + step
@@ -200,9 +190,7 @@ class _State:
                 loss = self._loss(batch, epoch) / self.recipe.accumulate
             loss.backward()
             total += loss.detach()
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        running = [seen for name, seen in self.model.named_buffers() if name.endswith(("running_mean", "running_var"))]
-        self.processes.average([*gradients, *running, total])
+        self.processes.share(self.model, self.optimizer, total)
         if self.recipe.optimizer.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimizer.clip)
         self.optimizer.step()

@@ -16,9 +16,19 @@ import torch
 from vitreous import __version__
 from vitreous.errors import MissingExtra
 from vitreous.files import whole_file
-from vitreous.training.recipe import Recipe
 
-__all__ = ["EpochDone", "StepDone", "add_row", "open_board", "versions", "write_summary"]
+__all__ = [
+    "DetectionEpoch",
+    "Epoch",
+    "EpochDone",
+    "Event",
+    "Judged",
+    "StepDone",
+    "add_row",
+    "open_board",
+    "versions",
+    "write_summary",
+]
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,14 @@ class StepDone:
     step: int
     steps: int
     loss: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Progress of a validation, in pictures."""
+
+    done: int
+    pictures: int
 
 
 @dataclass(frozen=True)
@@ -52,30 +70,59 @@ class EpochDone:
     best: bool
 
 
+@dataclass(frozen=True)
+class DetectionEpoch:
+    """One row of a detector's log.
+
+    Attributes:
+        epoch: how many are done.
+        loss: mean training loss.
+        lr: learning rate of the last step.
+        box_ap: COCO's average precision of the boxes in the validation pictures.
+        mask_ap: of the masks.
+        seconds: time taken by the epoch, validation included.
+        best: whether these weights are the best so far, by their boxes.
+    """
+
+    epoch: int
+    loss: float
+    lr: float
+    box_ap: float
+    mask_ap: float
+    seconds: float
+    best: bool
+
+
+Epoch = EpochDone | DetectionEpoch
+Event = StepDone | Judged | Epoch
+_COURSE = ("epoch", "loss", "lr", "seconds", "best")
+"""The columns that say how a run goes; the others judge the model."""
+
+
 def versions() -> dict[str, str]:
     """What the numbers of a run depend on."""
     return {"vitreous": __version__, "torch": torch.__version__, "timm": timm.__version__}
 
 
-def add_row(folder: Path, row: EpochDone) -> None:
+def add_row(folder: Path, row: Epoch) -> None:
     """Add a row to log.csv; rows of epochs that are done again go."""
     rows = [old for old in _rows(folder) if int(old["epoch"]) < row.epoch]
     with whole_file(folder / "log.csv") as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [item.name for item in fields(EpochDone)])
+        writer = csv.DictWriter(file, [item.name for item in fields(row)])
         writer.writeheader()
         writer.writerows([*rows, asdict(row)])
 
 
-def write_summary(folder: Path, recipe: Recipe, fingerprint: str) -> None:
+def write_summary(folder: Path, seed: int, fingerprint: str) -> None:
     """Write summary.json: the run in one glance."""
     rows = _rows(folder)
     best = [row for row in rows if row["best"] == "True"][-1]
     values = {
-        "top1": float(best["top1"]),
+        **{name: float(value) for name, value in best.items() if name not in _COURSE},
         "best_epoch": int(best["epoch"]),
         "epochs": len(rows),
         "seconds": round(sum(float(row["seconds"]) for row in rows), 1),
-        "seed": recipe.seed,
+        "seed": seed,
         "data_sha256": fingerprint,
         **versions(),
     }
@@ -84,7 +131,7 @@ def write_summary(folder: Path, recipe: Recipe, fingerprint: str) -> None:
 
 
 @contextmanager
-def open_board(folder: Path) -> Generator[Callable[[EpochDone], None]]:
+def open_board(folder: Path) -> Generator[Callable[[Epoch], None]]:
     """A TensorBoard log in `folder`, open inside the block: call it with each epoch.
 
     Raises:
@@ -96,9 +143,10 @@ def open_board(folder: Path) -> Generator[Callable[[EpochDone], None]]:
         raise MissingExtra("tensorboard", "train") from None
     with SummaryWriter(str(folder)) as writer:
 
-        def write(row: EpochDone) -> None:
-            for name in ("loss", "lr", "top1", "seconds"):
-                writer.add_scalar(name, getattr(row, name), row.epoch)
+        def write(row: Epoch) -> None:
+            for item in fields(row):
+                if item.name not in ("epoch", "best"):
+                    writer.add_scalar(item.name, getattr(row, item.name), row.epoch)
 
         yield write
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitreous.models.device import find_device
 
@@ -39,6 +39,12 @@ class Processes:
         with torch.no_grad():
             for tensor, mean in zip(tensors, flat.div_(self.count).split([t.numel() for t in tensors]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
+
+    def share(self, model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor) -> None:
+        """Average a step's gradients and loss, and the running statistics of the model's batch norms."""
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        running = [seen for name, seen in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
+        self.average([*gradients, *running, total])
 
 
 def is_first() -> bool:

@@ -12,7 +12,21 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from vitreous.errors import DataError, UnknownName
 from vitreous.training.fields import FieldSource
 
-__all__ = ["Augment", "Distill", "Optimizer", "Recipe", "find_recipe", "read_recipe", "shipped_recipes"]
+__all__ = [
+    "RECIPES",
+    "Augment",
+    "Distill",
+    "Optimizer",
+    "Recipe",
+    "find_recipe",
+    "read_recipe",
+    "read_record",
+    "shipped_recipes",
+    "write_record",
+]
+
+RECIPES = Path(__file__).parent / "recipes"
+"""Those of classifiers that come with vitreous."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +185,7 @@ class Recipe:
 
     def to_toml(self) -> str:
         """What `read_recipe` reads."""
-        return "\n".join(_toml(self.to_json())) + "\n"
+        return write_record(self.to_json())
 
 
 _WORDS: dict[Any, str] = {
@@ -184,18 +198,18 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def shipped_recipes() -> dict[str, Path]:
+def shipped_recipes(folder: Path = RECIPES) -> dict[str, Path]:
     """The recipes that come with vitreous, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def find_recipe(name: str) -> Path:
+def find_recipe(name: str, folder: Path = RECIPES) -> Path:
     """Where a recipe is: one that comes with vitreous by its name, any other by its path.
 
     Raises:
         UnknownName: it is neither.
     """
-    shipped = shipped_recipes()
+    shipped = shipped_recipes(folder)
     if name in shipped:
         return shipped[name]
     if Path(name).suffix or Path(name).exists():
@@ -210,13 +224,23 @@ def read_recipe(path: Path) -> Recipe:
         DataError: the file is missing, is no TOML, lacks a value or has one of another type.
         UnknownName: it sets something that does not exist.
     """
+    return read_record(Recipe, path)
+
+
+def read_record(kind: Any, path: Path) -> Any:
+    """The frozen record of that kind in a TOML file. Raises as `read_recipe`."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f"there is no recipe at {path}. Give the path of a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
-    return _record(Recipe, values, path)
+    return _record(kind, values, path)
+
+
+def write_record(values: Mapping[str, Any]) -> str:
+    """The plain values of a record as the TOML that `read_record` reads."""
+    return "\n".join(_toml(values)) + "\n"
 
 
 def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:

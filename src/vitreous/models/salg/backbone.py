@@ -94,7 +94,7 @@ class SALG(nn.Module):
         self.stages.append(GlobalStage(dims[3], list(rates), window_size))
         self.merges = nn.ModuleList((ConvMerge if merge == "conv" else LinearMerge)(dim) for dim in dims[:3])
         self.out_norms = nn.ModuleList(nn.LayerNorm(dim) if out_norm else nn.Identity() for dim in dims)
-        self.norm = nn.LayerNorm(dims[-1])
+        self.norm: nn.Module = nn.LayerNorm(dims[-1])
         self.head_drop = nn.Dropout(drop_rate)
         self.head: nn.Module = nn.Linear(dims[-1], num_classes) if num_classes else nn.Identity()
         self.apply(_initialize)
@@ -147,6 +147,17 @@ class SALG(nn.Module):
             if stop_early and at == last:
                 break
         return kept if intermediates_only else (self.norm(features) if last == 3 else features, kept)
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] | None = None, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Take off what `forward_intermediates` leaves unused, as timm asks for it; returns the stages wanted."""
+        wanted, _ = feature_take_indices(4, list(indices) if isinstance(indices, Sequence) else indices)
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return wanted
 
     def get_classifier(self) -> nn.Module:
         """The linear head."""

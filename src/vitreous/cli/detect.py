@@ -1,0 +1,189 @@
+"""`vitreous detect`: train, evaluate and explain object detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitreous.cli.options import Device
+from vitreous.cli.progress import list_recipes, training_shown
+
+__all__ = ["detect", "evaluate", "explain", "train"]
+
+detect = typer.Typer(
+    no_args_is_help=True, help="Train, evaluate and explain object detectors: Mask R-CNN on any pyramid of timm."
+)
+
+_Data = Annotated[
+    Path,
+    typer.Option(
+        help="A folder, or zip archive, in COCO's layout: annotations/instances_SPLIT.json, and the pictures in SPLIT/."
+    ),
+]
+_Detector = Annotated[Path, typer.Option(help="Folder that `vitreous detect train` wrote.")]
+_Workers = Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")]
+
+_COLUMNS = {"ap": "AP", "ap_50": "AP50", "ap_75": "AP75", "small": "small", "medium": "medium", "large": "large"}
+_SHOWN = 10
+
+
+def _list(wanted: bool) -> bool:
+    if wanted:
+        from vitreous.training.detection.recipe import RECIPES
+
+        list_recipes(RECIPES)
+    return wanted
+
+
+@detect.command("train")
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe that comes with vitreous, such as salg_t_1x (see --list), or a TOML file: architecture, "
+            "picture sizes, learning rate, milestones."
+        ),
+    ],
+    *,
+    data: _Data,
+    train_split: Annotated[str, typer.Option("--train", metavar="SPLIT", help="To learn from.")] = "train2017",
+    val_split: Annotated[str, typer.Option("--val", metavar="SPLIT", help="To validate with.")] = "val2017",
+    output: Annotated[Path, typer.Option(help="Folder for the detector, the log and the checkpoint.")] = Path(
+        "detector"
+    ),
+    backbone: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start from this classifier of the same architecture: a folder that `vitreous train` wrote, or a "
+            "checkpoint. Without it, from scratch.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
+    device: Device = "auto",
+    workers: _Workers = 0,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.", show_default=False)] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", callback=_list, is_eager=True, help="List the recipes that come with vitreous.")
+    ] = False,
+) -> None:
+    """Train a Mask R-CNN from a recipe; it can be stopped and resumed at any epoch.
+
+    Several GPUs share the work under: torchrun --nproc-per-node COUNT -m vitreous detect train …
+    """
+    from dataclasses import replace
+
+    from vitreous.data.objects import read_scenes
+    from vitreous.models.device import find_device
+    from vitreous.training.detection.recipe import RECIPES, read_detection_recipe
+    from vitreous.training.detection.train import train as run
+    from vitreous.training.recipe import find_recipe
+
+    plan = read_detection_recipe(find_recipe(recipe, RECIPES))
+    plan = replace(plan, seed=plan.seed if seed is None else seed)
+    where = find_device(device)
+    with training_shown(output, plan.epochs) as show:
+        scenes = read_scenes(data, train_split), read_scenes(data, val_split)
+        for event in run(plan, scenes, output, backbone=backbone, device=where, workers=workers, resume=resume):
+            show(event)
+
+
+@detect.command("evaluate")
+def evaluate(
+    *,
+    model: _Detector,
+    data: _Data,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="To evaluate on.")] = "val2017",
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the figures, as JSON.")] = Path(
+        "detection.json"
+    ),
+    device: Device = "auto",
+    workers: _Workers = 0,
+) -> None:
+    """Measure COCO's average precision of boxes and masks."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from vitreous.data.objects import read_scenes
+    from vitreous.files import whole_file
+    from vitreous.metrics.average_precision import DetectionScore
+    from vitreous.models.detection.card import load_detector
+    from vitreous.models.device import find_device
+    from vitreous.training.detection.judge import check_classes, judge
+    from vitreous.training.log import Judged, versions
+    from vitreous.training.processes import Processes
+
+    where = find_device(device)
+    detector, card = load_detector(model, where)
+    scenes = read_scenes(data, split)
+    check_classes(card, scenes)
+    console, scores = Console(), list[DetectionScore]()
+
+    def work() -> Iterator[Judged]:
+        scores.append((yield from judge(detector, scenes, Processes(where), workers=workers)))
+
+    for _ in track(work(), "evaluating", total=len(scenes), console=console, transient=True):
+        pass
+    table = Table("average precision", *_COLUMNS.values())
+    for kind, values in asdict(scores[0]).items():
+        table.add_row(kind, *("–" if values[name] is None else f"{values[name]:.1%}" for name in _COLUMNS))
+    console.print(table)
+    inputs = {"model": str(model), "data_sha256": scenes.fingerprint, "split": split, "pictures": len(scenes)}
+    with whole_file(output) as part:
+        part.write_text(json.dumps({**asdict(scores[0]), **inputs, **versions()}, indent=1) + "\n", encoding="utf-8")
+    console.print(f"The figures are in {output}.")
+
+
+@detect.command("explain")
+def explain(
+    picture: Annotated[Path, typer.Argument(help="A picture file.")],
+    *,
+    model: _Detector,
+    detection: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="The detection to explain; 1 is the surest.")
+    ] = 1,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="A method that reads one layer: grad_cam, layer_cam, hires_cam …")
+    ] = "grad_cam",
+    layer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The layer to read, such as pyramid.body.stages.2. By default the level of the feature pyramid that "
+            "the detection's box is read from.",
+            show_default=False,
+        ),
+    ] = "",
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the sheet.")] = Path("detection.png"),
+    device: Device = "auto",
+) -> None:
+    """List the objects that a detector finds in a picture, and show what speaks for one of them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vitreous.data.pictures import open_picture
+    from vitreous.jobs.detections import explain_detection, write_detection
+    from vitreous.models.detection.card import load_detector
+    from vitreous.models.device import find_device
+
+    shown = open_picture(picture)
+    detector, card = load_detector(model, find_device(device))
+    explained = explain_detection(detector, shown, detection, method=method, layer=layer)
+    found = explained.found
+    table = Table("", "object", "score", "left, top, right, bottom")
+    for at in range(min(len(found.boxes), max(detection, _SHOWN))):
+        sides = ", ".join(f"{side:.0f}" for side in found.boxes[at].tolist())
+        table.add_row(str(at + 1), card.class_names[int(found.labels[at]) - 1], f"{float(found.scores[at]):.1%}", sides)
+    console = Console(highlight=False)
+    console.print(table)
+    if more := len(found.boxes) - table.row_count:
+        console.print(f"and {more} less sure")
+    write_detection(output, explained, card.class_names)
+    console.print(f"Detection {detection}, explained by {method} at {explained.layer}, is in {output}.")

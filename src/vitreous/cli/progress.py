@@ -1,0 +1,63 @@
+"""What training commands say while they work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+__all__ = ["list_recipes", "training_shown"]
+
+
+def list_recipes(folder: Path | None = None) -> None:
+    """Print the names and first lines of the recipes in a folder, by default those of classifiers."""
+    from vitreous.training.recipe import RECIPES, shipped_recipes
+
+    recipes = shipped_recipes(folder or RECIPES)
+    for name, path in recipes.items():
+        about = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        typer.echo(f"{name:<{max(map(len, recipes))}}  {about}")
+    raise typer.Exit
+
+
+@contextmanager
+def training_shown(output: Path, epochs: int) -> Generator[Callable[[Any], None]]:
+    """A progress bar inside the block, and a line per epoch: call it with each event of a run."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from vitreous.training.log import Judged, StepDone
+    from vitreous.training.processes import is_first
+
+    console = Console(quiet=not is_first())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("starting", total=None)
+
+        def show(event: Any) -> None:
+            if isinstance(event, StepDone):
+                text = f"epoch {event.epoch} of {epochs}, loss {event.loss:.3f}"
+                progress.update(bar, description=text, completed=event.step, total=event.steps)
+            elif isinstance(event, Judged):
+                progress.update(bar, description="validating", completed=event.done, total=event.pictures)
+            else:
+                scores = "  ".join(
+                    f"{title} {value:.1%}" for title, name in _SCORES if (value := asdict(event).get(name)) is not None
+                )
+                star = " (best so far)" if event.best else ""
+                console.print(
+                    f"epoch {event.epoch:>3}/{epochs}  loss {event.loss:.3f}  lr {event.lr:.2e}  "
+                    f"{scores}{star}  {event.seconds:.0f} s"
+                )
+
+        yield show
+    console.print(f"The best weights, the log and the checkpoint are in {output}.")
+
+
+_SCORES = (("top-1", "top1"), ("box AP", "box_ap"), ("mask AP", "mask_ap"))
+"""What an epoch is judged by: as it is called, and its field."""

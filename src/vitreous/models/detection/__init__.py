@@ -1,0 +1,1 @@
+"""Detectors: torchvision's Mask R-CNN on any pyramid of timm's registry."""

@@ -1,0 +1,92 @@
+"""A run over epochs that can be stopped and resumed, whatever it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from vitreous.errors import DataError
+from vitreous.files import whole_file
+from vitreous.models.card import read_card
+from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
+from vitreous.training.log import Event, Judged, StepDone, add_row, write_summary
+from vitreous.training.processes import Processes, join
+
+__all__ = ["State", "run"]
+
+
+class State(Protocol):
+    """What is trained, and all that changes while it is."""
+
+    def epoch(self, epoch: int) -> Generator[StepDone | Judged, None, Any]:
+        """Train for one epoch, counted from 0, then validate; returns the row of the log."""
+        ...
+
+    def save(self, output: Path, row: Any) -> None:
+        """Write the model folder; the card's notes hold `data_sha256`."""
+        ...
+
+    def tensors(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        ...
+
+    def load(self, tensors: dict[str, Any]) -> None:
+        """Take up what `tensors` gave."""
+        ...
+
+
+def run(
+    recipe: Plan,
+    fingerprint: str,
+    output: Path,
+    start: Callable[[Processes], State],
+    *,
+    device: torch.device | str,
+    resume: bool,
+) -> Iterator[Event]:
+    """Train what `start` makes, and keep the best of it, the log and a checkpoint in the output folder.
+
+    Processes started by `torchrun` share the work; rank 0 writes.
+
+    Args:
+        recipe: what to do.
+        fingerprint: of the data.
+        output: the folder. It receives model.safetensors and model.json (the best so far), recipe.toml, log.csv,
+            summary.json and checkpoint.pt (to resume from).
+        start: gives the state at the beginning.
+        device: where to train.
+        resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
+
+    Yields:
+        progress, after each step and each epoch.
+
+    Raises:
+        DataError: nothing to resume, or something that must not be overwritten.
+    """
+    if not resume and has_checkpoint(output):
+        raise DataError(f"{output} holds a run already. Add --resume to go on with it, or give another --output.")
+    with join(torch.device(device)) as processes:
+        kept = load_checkpoint(output, recipe, processes.device) if resume else None
+        if kept and read_card(output, lambda card: card["notes"]["data_sha256"], "vitreous") != fingerprint:
+            raise DataError(f"{output} was trained on other data. Resume with the same --data, or start elsewhere.")
+        state = start(processes)
+        if kept:
+            state.load(kept)
+        if processes.rank == 0:
+            output.mkdir(parents=True, exist_ok=True)
+            with whole_file(output / "recipe.toml") as part:
+                part.write_text(recipe.to_toml(), encoding="utf-8")
+            if kept:
+                write_summary(output, recipe.seed, fingerprint)
+        for epoch in range(kept["epoch"] if kept else 0, recipe.epochs):
+            row = yield from state.epoch(epoch)
+            if processes.rank == 0:
+                if row.best:
+                    state.save(output, row)
+                add_row(output, row)
+                write_summary(output, recipe.seed, fingerprint)
+                save_checkpoint(output, state.tensors(), recipe, epoch=row.epoch)
+            yield row
