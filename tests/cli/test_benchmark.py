@@ -52,11 +52,19 @@ def test_a_plan_and_flags_before_it(run: Run, folder: Path, data: str) -> None:
     assert Path("here/manifest.json").is_file()
 
 
-def test_a_preset(run: Run, folder: Path, data: str) -> None:
-    done = run("benchmark", data, "--model", folder, "--preset", "ag_cam")
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("ag_cam", ("box_overlap ·", "abpc", "attention_grad_cam")),
+        ("chefer", ("segmentation ·", "perturbation ·", "partial_lrp")),
+        ("mgrw", ("segmentation ·", "mean_ap", "score_cam", "relevance_cam")),
+    ],
+)
+def test_a_preset(run: Run, folder: Path, data: str, preset: str, said: tuple[str, ...]) -> None:
+    done = run("benchmark", data, "--model", folder, "--preset", preset)
     assert done.exit_code == 0, done.output
-    assert "box_overlap ·" in done.stdout
-    assert "abpc" in done.stdout
+    for words in said:
+        assert words in done.stdout
 
 
 def test_refusals_are_listed(run: Run, folder: Path, data: str, refusal: str) -> None:

@@ -26,6 +26,8 @@ EXAMPLES = """
 
 `table:FILE.csv` file, label, x0, y0, x1, y1 … of pictures in images/ or images.zip beside it
 
+`listed:FILE.json` pictures with boxes and instances, in images.zip and instances.zip beside it
+
 `npz:FILE:val` the archives that `vitreous train` reads
 
 `voc:VOCdevkit/VOC2012:val`, `cub:CUB_200_2011:test`, `ilsvrc:ILSVRC:val`, `coco:PATH:val2017`,

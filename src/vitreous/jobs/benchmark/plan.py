@@ -191,7 +191,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "rollout": {"start_layer": 1},
             "raw_attention": {},
             "attention_grad_cam": {},
-            "lrp": {},
+            "lrp": {"rules": "orig"},
+            "partial_lrp": {"use": "lrp", "readout": "last_layer", "rules": "orig"},
         },
         "metrics": {"segmentation": {}, "perturbation": {"preset": "chefer"}},
         "target": "predicted",
@@ -200,7 +201,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reference": "transformer_attribution",
     },
     "mgrw": {
-        "methods": {"mgrw": {}, "raw_attention": {}, "rollout": {"start_layer": 1}, "score_cam": {}},
+        "methods": {"mgrw": {}, "raw_attention": {}, "score_cam": {}, "relevance_cam": {}},
         "metrics": {"segmentation": {}},
         "target": "predicted",
         "whole": True,
@@ -210,5 +211,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """The papers' protocols, as far as they do not depend on the data and the model.
 
 AG-CAM explains the predicted class for its boxes, where only pictures classified right count: that is the label, which
-it explains for its curves. So one heat map serves both.
+it explains for its curves. So one heat map serves both. MGRW's fine row needs a second model, which a plan names:
+`[methods.mgrw_fine]` with `use = "mgrw"` and `fine = "timm:vit_base_patch16_224"`.
 """
