@@ -409,9 +409,18 @@ def test_names_in_a_plan_are_checked() -> None:
         ("pointing", {"size": 3}, 'no setting of `pointing` named "size"'),
         ("saco", {"preset": "rise"}, r"\(it has none\)"),
         ("perturbation", {"preset": "ris"}, 'Did you mean "rise"'),
+        ("saco", {"precision": "bfloat8"}, 'Did you mean "bfloat16"'),
     ):
         with pytest.raises(UnknownName, match=said):
             make_judge(name, settings)
+
+
+def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, dataset: str, spec: str) -> None:
+    metrics = {name: {"use": "saco", **its} for name, its in (("whole", {}), ("half", {"precision": "bfloat16"}))}
+    found = numbers(benchmark(plan(dataset, spec, metrics=metrics), tmp_path, device=CPU))
+    assert found["ag_cam", "half", "saco"] != found["ag_cam", "whole", "saco"]
+    assert found["ag_cam", "half", "saco"] == pytest.approx(found["ag_cam", "whole", "saco"], abs=0.2)
+    assert json.loads((tmp_path / "manifest.json").read_text())["metrics"]["half"]["settings"]["precision"]
 
 
 @pytest.mark.parametrize("name", PRESETS)

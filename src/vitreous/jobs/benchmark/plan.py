@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import torch
+
 from vitreous.errors import DataError, UnknownName
 from vitreous.methods import make_method
 from vitreous.methods.method import Method, check_at_least, check_setting
@@ -21,6 +23,7 @@ BASELINES = ("random", "center_gaussian", "edges")
 """Methods that know nothing of the model; they are in every table."""
 
 Settings = Mapping[str, Mapping[str, Any]]
+_PRECISIONS = ("bfloat16", "float16")
 _CHOICES = {
     "target": ("predicted", "label"),
     "follow": ("", "predicted", "label"),
@@ -90,7 +93,7 @@ def make_methods(plan: Plan) -> dict[str, Method]:
 
 
 def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
-    """A metric with its settings.
+    """A metric with its settings; a `precision` by its name.
 
     Raises:
         UnknownName: there is no such metric, preset or setting.
@@ -109,6 +112,9 @@ def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
         if setting not in known:
             raise UnknownName(f"setting of `{name}`", setting, known or ["(it has none)"])
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if "precision" in values:
+        check_setting("precision", values["precision"], _PRECISIONS)
+        values["precision"] = getattr(torch, values["precision"])
     return replace(CURVES[preset], **values) if preset else METRICS[name](**values)
 
 
