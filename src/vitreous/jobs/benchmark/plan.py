@@ -114,7 +114,7 @@ def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     if "precision" in values:
         check_setting("precision", values["precision"], _PRECISIONS)
-        values["precision"] = getattr(torch, values["precision"])
+        values["precision"] = getattr(torch, str(values["precision"]))
     return replace(CURVES[preset], **values) if preset else METRICS[name](**values)
 
 
