@@ -13,6 +13,7 @@ data, out = map(Path, sys.argv[1:])
 
 
 def write(folder: str, rows: list[dict[str, object]]) -> Path:
+    """A table whose rows are in the two splits in turn."""
     (out / folder).mkdir(parents=True, exist_ok=True)
     with (out / folder / "list.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "split"])
