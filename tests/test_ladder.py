@@ -25,6 +25,7 @@ THIRD_PARTIES = {
     "transformers": {"models"},
     "torchvision": {"models", "training", "data", "masking"},
     "PIL": {"data", "render"},
+    "matplotlib": {"render"},
     "typer": {"cli"},
     "rich": {"cli"},
     "tensorboard": {"training"},

@@ -31,9 +31,10 @@ def train(
     ],
     *,
     data: Annotated[
-        Path,
+        str,
         typer.Option(
-            help="An npz archive (jpeg, offset, label, split), or a folder with train/CLASS/*.jpg and val/CLASS/*.jpg."
+            help="An npz archive (jpeg, offset, label, split), a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, or "
+            "torchvision:NAME:FOLDER for one of torchvision's data sets, such as torchvision:CIFAR10:data."
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the model, the log and the checkpoint.")] = Path("trained"),

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from vitreous.data.pictures import find_pictures, open_picture
+from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError
 
 __all__ = ["ArchiveSplit", "FolderSplit", "LabelledPictures", "load_labelled"]
@@ -79,13 +80,13 @@ class FolderSplit:
         return open_picture(path), label
 
 
-def load_labelled(path: Path) -> tuple[LabelledPictures, LabelledPictures, str]:
+def load_labelled(place: Path | str) -> tuple[LabelledPictures, LabelledPictures, str]:
     """The training and validation pictures of a data set, and its fingerprint.
 
     Args:
-        path: an npz archive (`jpeg`, `offset`, `label`, `split` 0 for training and 1 for validation; class names in
+        place: an npz archive (`jpeg`, `offset`, `label`, `split` 0 for training and 1 for validation; class names in
             `classes` or in the column `words` of a classes.csv beside it), or a folder with `train` and `val`, each
-            with one folder per class.
+            with one folder per class, or "torchvision:NAME:FOLDER" for a set of torchvision's.
 
     Returns:
         training pictures, validation pictures, SHA-256 of the archive or of the folder's file names and sizes.
@@ -93,6 +94,11 @@ def load_labelled(path: Path) -> tuple[LabelledPictures, LabelledPictures, str]:
     Raises:
         DataError: there is nothing there, or its layout is another.
     """
+    kind, _, rest = str(place).partition(":")
+    name, _, root = rest.partition(":")
+    if kind == "torchvision":
+        return load_torchvision(name, root)
+    path = Path(place)
     if path.is_dir():
         return _folder(path)
     if not path.is_file():

@@ -43,7 +43,7 @@ def read_listed(path: Path, split: str) -> Samples:
 
 
 def _entry(image: Any, pictures: Root, masks: Root) -> Entry:
-    kinds = {box["category"] for box in image["boxes"]}
+    kinds = {int(box["category"]) for box in image["boxes"]}
     corners = [[float(side) for side in box["xyxy"]] for box in image["boxes"]]
     return Entry(
         image["file"],

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from vitreous.errors import DataError
+from vitreous.jobs.benchmark.page import write_page
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, Step, draw, run_model
 from vitreous.jobs.benchmark.store import Key, Record, Store
-from vitreous.jobs.benchmark.summary import Cell, Values, median_seconds, summarize
+from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.jobs.benchmark.tables import Table, write_tables
 from vitreous.jobs.fitting import settings_to_json
 from vitreous.jobs.manifest import MANIFEST, check_writable, versions, write_manifest
@@ -81,16 +82,20 @@ def benchmark(
         finally:
             manifest["models"][spec] |= {"refused": run.refused, "unread": run.unread}
             write_manifest(output, manifest)
-    table = _tabulate(plan, runs, store.read())
+    records = store.read()
+    table = _tabulate(plan, runs, records)
+    page = output / "summary.html"
+    write_page(plan, table, runs, records, page)
     refused = [(spec, row, reason) for spec, run in runs.items() for row, reason in run.refused.items()]
     unread = {picture: reason for run in runs.values() for picture, reason in run.unread.items()}
-    return Outcome(table, write_tables(table, output), refused, unread)
+    return Outcome(table, [*write_tables(table, output), page], refused, unread)
 
 
 def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, list[Record]]) -> Table:
     reference = plan.reference or next(iter(plan.rows))
     cells: list[Cell] = []
     notes: list[str] = []
+    curves: dict[tuple[str, str, str], dict[str, Array]] = {}
     for spec, run in runs.items():
         pictures = [entry.id for entry in draw(run.samples.entries, plan.limit, plan.seed)]
         drawn = set(pictures)
@@ -105,14 +110,20 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
             cells += summarize(
                 spec, metric, judge, found, reference=reference, resamples=plan.resamples, seed=plan.seed
             )
+            for row, values in found.items():
+                for name, curve in mean_curves(judge, values).items():
+                    curves.setdefault((spec, metric, name), {})[row] = curve
             notes += _failures(spec, metric, its, drawn)
             if judge.reads == "mask" and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
-    seconds = {(spec, row): median_seconds(records, spec, row) for spec, run in runs.items() for row in run.methods}
+    seconds, forwards = (
+        {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
+        for name in ("seconds", "forwards")
+    )
     title = f"{', '.join(plan.metrics)} on {plan.dataset}"
-    return Table(title, cells, seconds, list(plan.rows), reference, list(dict.fromkeys(notes)))
+    return Table(title, cells, curves, seconds, forwards, list(plan.rows), reference, list(dict.fromkeys(notes)))
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:

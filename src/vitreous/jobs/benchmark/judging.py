@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleError, UnknownName
 from vitreous.jobs.benchmark.store import Key, Record
@@ -86,15 +87,17 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
         return []
     batch = batch.part(rows)
 
-    def heat(some: Batch) -> list[tuple[Tensor, float]]:
+    def heat(some: Batch) -> list[tuple[Tensor, dict[str, float]]]:
         began = _now(some.images)
         target = Classes(tuple(some.target.tolist()))
-        found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
-        seconds = (_now(some.images) - began) / len(some.images)
+        with _forwards(row.subject.model) as passes:
+            found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
+        seconds = _now(some.images) - began
+        cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
         maps = found.heatmap
         if isinstance(row.method, BlockMethod):
             maps = F.interpolate(maps[:, None], some.images.shape[2:], mode="nearest-exact")[:, 0]
-        return [(each, seconds) for each in maps]
+        return [(each, cost) for each in maps]
 
     maps = _attempt(heat, batch)
     records: list[Record] = []
@@ -107,7 +110,7 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
                 if fitted.id in pictures
             ]
         else:
-            records.append(Record(row.model, row.name, "", fitted.id, "seconds", [found[1]]))
+            records += [Record(row.model, row.name, "", fitted.id, name, [cost]) for name, cost in found[1].items()]
     if not good:
         return records
     heatmap = torch.stack([each[0] for each in maps if not isinstance(each, str)])
@@ -196,6 +199,21 @@ def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:
         if len(batch.fitted) == 1:
             return [f"{error.fact.rstrip(',')}. {error.remedy}" if isinstance(error, DegenerateMap) else str(error)]
     return [answer for at in range(len(batch.fitted)) for answer in _attempt(ask, batch.part([at]))]
+
+
+@contextmanager
+def _forwards(model: nn.Module) -> Generator[list[int]]:
+    """How many images each call of the model has, as they come."""
+    passes: list[int] = []
+
+    def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        passes.append(len(inputs[0]))
+
+    handle = model.register_forward_pre_hook(count)
+    try:
+        yield passes
+    finally:
+        handle.remove()
 
 
 def _now(images: Images) -> float:

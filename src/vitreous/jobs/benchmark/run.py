@@ -24,7 +24,7 @@ from vitreous.models.zoo import load
 from vitreous.trace.edit import evaluation
 from vitreous.trace.target import logits_of
 
-__all__ = ["ModelRun", "Step", "draw", "fit_judge", "run_model"]
+__all__ = ["ModelRun", "Step", "draw", "fit_judge", "open_batch", "run_model"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[St
         part = entries[start : start + plan.batch_size]
         todo = {row: _todo(spec, row, part, run, finished) for row in run.methods}
         wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
-        batch = _open(plan, run, [entry for entry in part if entry.id in wanted])
+        batch = open_batch(plan, run, [entry for entry in part if entry.id in wanted])
         records: list[Record] = []
         if batch:
             known = finished.get(Key(spec, "", ""), set())
@@ -155,7 +155,7 @@ def _todo(
     return {metric: {entry.id for entry in part} - finished.get(Key(spec, row, metric), set()) for metric in run.judges}
 
 
-def _open(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | None:
+def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | None:
     """The pictures that can be read, and have the label that the plan needs; None if there is none."""
     subject, fitted = run.subject, list[Fitted]()
     for entry in entries:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.metrics.judge import Judge
 
-__all__ = ["Cell", "Values", "median_seconds", "summarize"]
+__all__ = ["Array", "Cell", "Values", "each_picture", "mean_curves", "median_cost", "summarize"]
 
 Array = NDArray[np.float64]
 _CHUNK = 100  # resamples at once; bounds memory
@@ -124,10 +124,21 @@ def summarize(
     return cells
 
 
-def median_seconds(records: Mapping[Key, Sequence[Record]], model: str, row: str) -> float:
-    """Seconds per heat map; NaN where there is none."""
-    seconds = [record.values[0] for record in records.get(Key(model, row, ""), ())]
-    return float(np.median(seconds)) if seconds else float("nan")
+def mean_curves(judge: Judge, values: Values) -> dict[str, Array]:
+    """By name, what the metric reports of all pictures that is a curve."""
+    reported = _reported(judge, values, values.counted[None])
+    return {name: value[0] for name, value in reported.items() if value.ndim == 2}
+
+
+def each_picture(judge: Judge, values: Values) -> dict[str, Array]:
+    """By name, what the metric reports of each picture alone: (pictures,), NaN for those that do not count."""
+    return _summaries(judge, values, np.diag(values.counted))
+
+
+def median_cost(records: Mapping[Key, Sequence[Record]], model: str, row: str, name: str) -> float:
+    """The median heat map's "seconds" or "forwards"; NaN where there is none."""
+    costs = [record.values[0] for record in records.get(Key(model, row, ""), ()) if record.name == name]
+    return float(np.median(costs)) if costs else float("nan")
 
 
 def _report(judge: Judge, values: Values, counted: Array, resamples: int, seed: int) -> dict[str, tuple[float, Array]]:
@@ -145,12 +156,17 @@ def _report(judge: Judge, values: Values, counted: Array, resamples: int, seed: 
 
 def _summaries(judge: Judge, values: Values, weights: Array) -> dict[str, Array]:
     """What the metric reports for each row of picture weights: its single numbers, not its curves."""
+    return {name: value for name, value in _reported(judge, values, weights).items() if value.ndim == 1}
+
+
+def _reported(judge: Judge, values: Values, weights: Array) -> dict[str, Array]:
+    """What the metric reports for each row of picture weights."""
     total = weights.sum(1, keepdims=True)
     with np.errstate(invalid="ignore"):  # a resample may draw no picture that counts
         means = {name: weights @ numbers / total for name, numbers in values.numbers.items()}
     shaped = {name: torch.from_numpy(mean.reshape(len(mean), *judge.shapes[name])) for name, mean in means.items()}
     reported = torch.vmap(judge.summary)(shaped)
-    return {name: value.numpy() for name, value in reported.items() if value.ndim == 1}
+    return {name: value.numpy() for name, value in reported.items()}
 
 
 def _middle(drawn: Array) -> tuple[float, float]:

@@ -1,9 +1,8 @@
-"""The table as Markdown, CSV, LaTeX and a page."""
+"""The table as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
 import csv
-import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 from vitreous.files import whole_file
-from vitreous.jobs.benchmark.summary import Cell
+from vitreous.jobs.benchmark.summary import Array, Cell
 
 __all__ = ["Table", "write_tables"]
 
@@ -25,7 +24,9 @@ class Table:
     Attributes:
         title: what was measured on what.
         cells: the numbers.
+        curves: by model, metric and name, each row's mean curve.
         seconds: by model and row, seconds per heat map.
+        forwards: by model and row, the model's forward passes per heat map, backward passes not counted.
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
@@ -33,7 +34,9 @@ class Table:
 
     title: str
     cells: Sequence[Cell]
+    curves: Mapping[tuple[str, str, str], Mapping[str, Array]]
     seconds: Mapping[tuple[str, str], float]
+    forwards: Mapping[tuple[str, str], float]
     rows: Sequence[str]
     reference: str
     notes: Sequence[str] = ()
@@ -52,23 +55,23 @@ class Table:
             its = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
             names = list(dict.fromkeys(cell.name for cell in its))
             at = {(cell.method, cell.name): cell for cell in its}
-            grid = [["method", *names, "pictures", "s/picture"]]
+            grid = [["method", *names, "pictures", "s/picture", "forwards/picture"]]
             for row in self.rows:
                 counts = [cell.pictures for cell in its if cell.method == row]
                 if (model, row) in self.seconds:
                     numbers = [_text(at.get((row, name))) for name in names]
-                    seconds = self.seconds[model, row]
-                    grid.append([row, *numbers, str(max(counts, default=0)), f"{seconds:.3g}"])
+                    costs = [f"{each[model, row]:.3g}" for each in (self.seconds, self.forwards)]
+                    grid.append([row, *numbers, str(max(counts, default=0)), *costs])
             yield f"{metric} · {model}", grid
 
 
 def write_tables(table: Table, folder: Path) -> list[Path]:
-    """Write summary.md, summary.csv, summary.tex and summary.html.
+    """Write summary.md, summary.csv and summary.tex.
 
     Raises:
         DataError: the disk says no.
     """
-    forms: dict[str, Callable[[Table], str]] = {"md": _markdown, "csv": _csv, "tex": _latex, "html": _page}
+    forms: dict[str, Callable[[Table], str]] = {"md": _markdown, "csv": _csv, "tex": _latex}
     files: list[Path] = []
     for suffix, form in forms.items():
         files.append(folder / f"summary.{suffix}")
@@ -100,9 +103,10 @@ def _csv(table: Table) -> str:
     names = [item.name for item in fields(Cell)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "seconds_per_picture"])
+    writer.writerow([*names, "seconds_per_picture", "forwards_per_picture"])
     for cell in table.cells:
-        values = [getattr(cell, name) for name in names] + [table.seconds[cell.model, cell.method]]
+        costs = [each[cell.model, cell.method] for each in (table.seconds, table.forwards)]
+        values = [getattr(cell, name) for name in names] + costs
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return text.getvalue()
 
@@ -132,29 +136,3 @@ def _escape(text: str) -> str:
         "–": "--",
     }
     return "".join(words.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
-
-
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right}td:first-child,th:first-child"
-    "{text-align:left}thead{border-bottom:2px solid}tr+tr{border-top:1px solid #8884}.scroll{overflow-x:auto}"
-    ":root{color-scheme:light dark}"
-)
-
-
-def _page(table: Table) -> str:
-    parts: list[str] = []
-    for heading, (head, *body) in table.grids():
-        columns = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in head)
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>" for row in body)
-        parts.append(
-            f'<h2>{html.escape(heading)}</h2><div class="scroll"><table><thead><tr>{columns}</tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
-        )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
-    title = html.escape(table.title)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><p>{html.escape(table.legend)}</p>"
-        f"{''.join(parts)}{f'<ul>{notes}</ul>' if notes else ''}</html>\n"
-    )

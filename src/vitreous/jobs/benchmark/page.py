@@ -1,0 +1,146 @@
+"""The page: tables, charts, and the pictures that a method did best and worst on."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitreous.errors import ExplainError
+from vitreous.files import whole_file
+from vitreous.jobs.benchmark.plan import Plan
+from vitreous.jobs.benchmark.run import ModelRun, draw, open_batch
+from vitreous.jobs.benchmark.store import Key, Record
+from vitreous.jobs.benchmark.summary import Array, Values, each_picture
+from vitreous.jobs.benchmark.tables import Table
+from vitreous.jobs.explain import explain
+from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
+from vitreous.render.overlay import overlay
+from vitreous.render.sheet import Panel, sheet
+from vitreous.trace.target import Classes
+
+__all__ = ["write_page"]
+
+_SHOWN = 2
+"""Pictures at either end."""
+_HEADLINES = ("iou", "miou", "abpc", "insertion")
+"""Which of a metric's numbers stands for it in a chart; its first where it has none of these."""
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
+    "table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right}td:first-child,th:first-child"
+    "{text-align:left}thead{border-bottom:2px solid}tr+tr{border-top:1px solid #8884}.scroll{overflow-x:auto}"
+    "img{max-width:100%;background:#fff}:root{color-scheme:light dark}"
+)
+
+
+def write_page(
+    plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]], file: Path
+) -> None:
+    """Write one HTML file that needs nothing beside it.
+
+    The pictures at either end are explained anew by every method, so this costs that many heat maps.
+
+    Raises:
+        DataError: the disk says no.
+        MissingExtra: matplotlib is not installed.
+    """
+    parts: list[str] = [f"<h1>{html.escape(table.title)}</h1><p>{html.escape(table.legend)}</p>"]
+    for heading, (head, *body) in table.grids():
+        columns = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in head)
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>" for row in body)
+        parts.append(
+            f'<h2>{html.escape(heading)}</h2><div class="scroll"><table><thead><tr>{columns}</tr></thead>'
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+    for heading, tag in (*_curves(table), *_scatters(table, runs), *_examples(plan, table, runs, records)):
+        parts.append(f"<h2>{html.escape(heading)}</h2>{tag}")
+    parts += ["<ul>", *(f"<li>{html.escape(note)}</li>" for note in table.notes), "</ul>"] if table.notes else []
+    with whole_file(file) as part:
+        part.write_text(
+            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<title>{html.escape(table.title)}</title><style>{_STYLE}</style>{''.join(parts)}</html>\n",
+            encoding="utf-8",
+        )
+
+
+def _curves(table: Table) -> Iterator[tuple[str, str]]:
+    """A chart per model and curve, a line per method."""
+    for (model, metric, name), its in table.curves.items():
+        lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in its.items()}
+        heading = f"{metric}: {name} · {model}"
+        yield heading, chart_tag(line_chart(lines, x="step", y=name), f"{heading}, a line per method")
+
+
+def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, str]]:
+    """Where maps point against how faithful they are, per model."""
+    for model, run in runs.items():
+        kinds = {metric: judge.reads in ("boxes", "mask") for metric, judge in run.judges.items()}
+        places, faiths = ([metric for metric, place in kinds.items() if place is wanted] for wanted in (True, False))
+        for place, faith in product(places, faiths):
+            across, up = (_by_row(table, model, metric) for metric in (place, faith))
+            if shared := [row for row in across[1] if row in up[1]]:
+                points = {row: (across[1][row], up[1][row]) for row in shared}
+                x, y = f"{place}: {across[0]}", f"{faith}: {up[0]}"
+                yield f"{y} against {x} · {model}", chart_tag(point_chart(points, x=x, y=y), f"{y} against {x}")
+
+
+def _by_row(table: Table, model: str, metric: str) -> tuple[str, dict[str, float]]:
+    """The number that stands for a metric, and its value for each method."""
+    cells = [cell for cell in table.cells if (cell.model, cell.metric) == (model, metric)]
+    name = _headline([cell.name for cell in cells])
+    return name, {cell.method: cell.value for cell in cells if cell.name == name}
+
+
+def _headline(names: Sequence[str]) -> str:
+    return next((name for name in _HEADLINES if name in names), names[0] if names else "")
+
+
+def _examples(
+    plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
+) -> Iterator[tuple[str, str]]:
+    """Every method's map of the pictures for which the reference's first metric is lowest and highest."""
+    metric = next(iter(plan.metrics))
+    for model, run in runs.items():
+        entries = draw(run.samples.entries, plan.limit, plan.seed)
+        values = Values.of(records.get(Key(model, table.reference, metric), ()), [entry.id for entry in entries])
+        if values is None:
+            continue
+        numbers = each_picture(run.judges[metric], values)
+        name = _headline(list(numbers))
+        for at in _ends(numbers[name]):
+            heading = f"{entries[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
+            if tag := _sheet_tag(plan, run, at, heading):
+                yield heading, tag
+
+
+def _ends(numbers: Array) -> list[int]:
+    """The rows with the highest numbers, then those with the lowest."""
+    order = [int(at) for at in np.argsort(-numbers, kind="stable") if not np.isnan(numbers[at])]
+    return [*order[:_SHOWN], *order[_SHOWN:][-_SHOWN:]]
+
+
+def _sheet_tag(plan: Plan, run: ModelRun, at: int, about: str) -> str:
+    """The picture and every method's map of it; nothing if it can no longer be read."""
+    entry = draw(run.samples.entries, plan.limit, plan.seed)[at]
+    batch = open_batch(plan, run, [entry])
+    if batch is None:
+        return ""
+    picture = run.preprocess.view(entry.open().picture)
+    target = Classes(tuple(batch.target.tolist()))
+    panels = [Panel("picture", picture)]
+    for row, method in run.methods.items():
+        if row not in run.refused:
+            try:
+                found = explain(run.subject, batch.images, method, target)
+                panels.append(Panel(row, overlay(picture, found.heatmap[0].float().cpu())))
+            except (ExplainError, torch.OutOfMemoryError):
+                panels.append(Panel(row, None, "no map"))
+    jpeg = BytesIO()
+    sheet(panels, title=entry.id).save(jpeg, "JPEG", quality=85)
+    return f'<img alt="{html.escape(about)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}">'
