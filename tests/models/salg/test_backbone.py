@@ -69,29 +69,29 @@ def test_a_batch_gives_what_its_images_give(settings: dict[str, Any]) -> None:
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-def make_regions(rows: int = 2, columns: int = 2, margin: int = 1) -> tuple[Tensor, Regions]:
-    features = torch.randn(2, rows * 7, columns * 7, 32, generator=torch.Generator().manual_seed(0))
-    return features, find_regions(features, 7, margin)
+def make_regions(margin: int = 1, *, agr: bool = True, batch: int = 2, side: int = 2) -> tuple[Tensor, Regions]:
+    features = torch.randn(2, 7 * side, 7 * side, 32, generator=torch.Generator().manual_seed(0))[:batch]
+    return features, find_regions(features, 7, margin, agr=agr)
 
 
 @pytest.mark.parametrize("agr", [True, False])
 def test_attention_is_that_of_each_region_alone(agr: bool) -> None:
     torch.manual_seed(0)
-    features, regions = make_regions()
+    features, regions = make_regions(agr=agr, side=6)
     attention = RegionAttention(32, 2, 9, agr=agr)
     for parameter in attention.parameters():
         nn.init.normal_(parameter, std=0.3)
     tokens = features.flatten(1, 2)
     if agr:
-        tokens = torch.cat([tokens, torch.randn(2, 4, 32)], 1)
+        tokens = torch.cat([tokens, torch.randn(2, 36, 32)], 1)
     out = attention(tokens, regions)
     for batch in range(2):
-        for region in range(4):
+        for region in range(36):
             cells = (regions.index[batch].flatten() == region).nonzero().flatten()
-            top, left = region // 2 * 7 - 1, region % 2 * 7 - 1
-            own = [196 + region, *cells.tolist()] if agr else cells.tolist()
+            top, left = region // 6 * 7 - 1, region % 6 * 7 - 1
+            own = [42 * 42 + region, *cells.tolist()] if agr else cells.tolist()
             qkv = attention.qkv(tokens[batch, own])
-            y, x = cells // 14 - top, cells % 14 - left
+            y, x = cells // 42 - top, cells % 42 - left
             offset = (y[:, None] - y + 8) * 17 + x[:, None] - x + 8
             mixed: list[Tensor] = []
             for head in range(2):
@@ -108,7 +108,7 @@ def test_attention_is_that_of_each_region_alone(agr: bool) -> None:
 
 def test_windows_alone_are_swin_without_shift() -> None:
     torch.manual_seed(0)
-    features, regions = make_regions(margin=0)
+    features, regions = make_regions(0, agr=False)
     ours, swin = RegionAttention(32, 2, 7, agr=False), WindowAttention(32, 2, window_size=7)
     swin.qkv.load_state_dict(ours.qkv.state_dict())
     swin.proj.load_state_dict(ours.proj.state_dict())
@@ -121,15 +121,14 @@ def test_windows_alone_are_swin_without_shift() -> None:
 
 def reached(blocks: list[LocalGlobalBlock], source: int) -> Tensor:
     """Which pixels change when that one does."""
-    features, regions = make_regions()
-    tokens = torch.cat([features.flatten(1, 2)[:1], torch.zeros(1, 4, 32)], 1).requires_grad_()
-    kept = Regions(regions.index[:1], regions.cells, regions.members[:1], regions.place[:1], regions.occupied, 7, 1)
+    features, regions = make_regions(batch=1)
+    tokens = torch.cat([features.flatten(1, 2), torch.zeros(1, 4, 32)], 1).requires_grad_()
     changed = tokens.detach().clone()
     changed[0, source, 0] += 9
     outputs: list[Tensor] = []
     for out in (tokens, changed):
         for block in blocks:
-            out = block(out, kept)  # noqa: PLW2901
+            out = block(out, regions)  # noqa: PLW2901
         outputs.append(out[0, :196])
     return (outputs[0] != outputs[1]).any(1)
 
@@ -190,6 +189,14 @@ def test_timms_ways() -> None:
     assert model.forward_head(features, pre_logits=True).shape == (1, 256)
     assert model.get_classifier() is model.head
     assert {name.rpartition(".")[2] for name in model.no_weight_decay()} == {"table", "agr", "agr_bias"}
+
+
+def test_one_graph_of_fixed_shapes_for_every_picture() -> None:
+    model, images = tiny(propagation="msa"), torch.randn(3, 2, 3, 64, 80)
+    exported = torch.export.export(model, (images[0],)).module()
+    with torch.no_grad():
+        for batch in images:
+            torch.testing.assert_close(exported(batch), model(batch), rtol=1e-4, atol=1e-5)
 
 
 def test_recomputing_changes_no_gradient() -> None:

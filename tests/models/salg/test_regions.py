@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -72,6 +73,14 @@ def test_scale_does_not_matter_and_no_gradient_flows() -> None:
     assert not segment(images, 7, 1).requires_grad
 
 
+def test_near_ties_go_to_the_own_window_then_row_by_row() -> None:
+    flat = torch.ones(1, 21, 21, 5) + 1e-7 * torch.randn(1, 21, 21, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(segment(flat, 7, 2), segment(flat, 7, 0))
+    flat[:, 7:14, 7:14, 0] = -9
+    flat[:, 7, 7] = 1
+    assert segment(flat, 7, 2)[0, 7, 7] == 0
+
+
 def test_autocast_changes_nothing() -> None:
     images = features(2, 2, 2)
     with torch.autocast("cpu", torch.bfloat16):
@@ -80,15 +89,24 @@ def test_autocast_changes_nothing() -> None:
     assert torch.equal(low, segment(images, 7, 2))
 
 
-def test_members_and_places_are_the_regions() -> None:
-    images = features(3, 2, 3)
-    regions = find_regions(images, 7, 2)
-    assert regions.members.sum((1, 2)).tolist() == [14 * 21] * 2
-    for batch in range(2):
-        for y in range(14):
-            for x in range(21):
-                region = int(regions.index[batch, y, x])
-                top, left = region // 3 * 7 - 2, region % 3 * 7 - 2
-                place = region * 121 + (y - top) * 11 + x - left
-                assert regions.place[batch, y * 21 + x] == place
-                assert regions.members[batch].flatten()[place]
+@pytest.mark.parametrize("agr", [True, False])
+def test_every_token_has_one_place_among_its_region(agr: bool) -> None:
+    regions = find_regions(features(3, 5, 7), 7, 2, agr=agr)
+    assert len(regions.groups) > 1, "the case should have more regions than one group holds"
+    at = [
+        (group, row, slot)
+        for group in regions.groups
+        for row, slots in enumerate(group.tokens)
+        for slot in range(len(slots))
+    ]
+    per_image = regions.place.shape[1]
+    found: dict[tuple[int, int], set[int]] = {}
+    for token, place in enumerate(regions.place.flatten().tolist()):
+        group, row, slot = at[place]
+        assert group.tokens[row, slot] == token
+        image, within = divmod(token, per_image)
+        region = int(regions.index[image].flatten()[within]) if within < 35 * 49 else within - 35 * 49
+        keys = group.tokens[row, group.pairs[row, slot] > 0].tolist()
+        found.setdefault((image, region), set(keys)).discard(token)
+        assert token in keys
+    assert not any(found.values())

@@ -48,36 +48,31 @@ class RegionAttention(nn.Module):
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.table = nn.Parameter(trunc_normal_(torch.empty((2 * area - 1) ** 2, heads), std=0.02))
         self.agr_bias = nn.Parameter(torch.zeros(3, heads)) if agr else None
-        self.index: Tensor
-        self.register_buffer("index", relative_index(area, area), persistent=False)
 
     def forward(self, tokens: Sequence, regions: Regions) -> Sequence:
         """The sequence of the same shape."""
-        cells, members, place = regions.cells, regions.members, regions.place
-        if self.agr:  # each area's first cell
-            count, area = cells.shape
-            numbers = torch.arange(count, device=cells.device)
-            cells = torch.cat([place.shape[1] + numbers[:, None], cells], 1)
-            members = F.pad(members, (1, 0), value=True)
-            firsts = (numbers * (area + 1)).expand(len(place), -1)
-            place = torch.cat([place + place // area + 1, firsts], 1)
-        laid = self.qkv(tokens).index_select(1, cells.flatten()).unflatten(1, cells.shape).flatten(0, 1)
-        query, key, value = laid.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        # -1e4 is 0 after softmax, and a region without members, which nobody reads, gives no NaN
-        hidden = torch.zeros_like(members, dtype=query.dtype).masked_fill_(~members, -1e4)
-        mask = self.bias().to(query.dtype) + hidden.flatten(0, 1)[:, None, None]
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        mixed = mixed.transpose(1, 2).flatten(2).unflatten(0, (len(place), -1)).flatten(1, 2)
-        return self.proj(mixed.gather(1, place[..., None].expand(-1, -1, mixed.shape[-1])))
+        groups = regions.groups
+        cells = torch.cat([group.tokens.flatten() for group in groups])
+        pairs = torch.cat([group.pairs.flatten() for group in groups])
+        laid = self.qkv(tokens).flatten(0, 1).index_select(0, cells).unflatten(1, (3, self.heads, -1))
+        bias = self.bias().to(laid.dtype).index_select(1, pairs)  # heads first: rows that short are slow to add up
+        rows = laid.split([group.tokens.numel() for group in groups])
+        masks = bias.split([group.pairs.numel() for group in groups], 1)
+        mixed: list[Tensor] = []
+        for group, row, mask in zip(groups, rows, masks, strict=True):
+            query, key, value = row.unflatten(0, group.tokens.shape).permute(2, 0, 3, 1, 4).unbind(0)
+            added = mask.unflatten(1, group.pairs.shape).transpose(0, 1)
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=added)
+            mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
+        return self.proj(torch.cat(mixed).index_select(0, regions.place.flatten()).unflatten(0, regions.place.shape))
 
-    def bias(self) -> Float[Tensor, "heads queries keys"]:
-        """Relative position bias; the AGR token first, where there is one."""
-        bias = self.table[self.index].permute(2, 0, 1)
-        if self.agr_bias is None:
-            return bias
-        reads, is_read, itself = self.agr_bias[:, :, None, None].expand(-1, -1, -1, bias.shape[-1])
-        corner = itself[:, :, :1]
-        return torch.cat([torch.cat([corner, reads], 2), torch.cat([is_read.mT, bias], 2)], 1)
+    def bias(self) -> Float[Tensor, "heads entries"]:
+        """What is added to a score: -1e4, which is 0 after softmax, for a slot that is not used, then the table.
+
+        After these the biases of the AGR token, where there is one: reading, being read, and reading itself.
+        """
+        hidden = self.table.new_full((1, self.heads), -1e4)
+        return torch.cat([hidden, self.table] if self.agr_bias is None else [hidden, self.table, self.agr_bias]).T
 
 
 class Average(nn.Module):
@@ -85,7 +80,8 @@ class Average(nn.Module):
 
     def forward(self, agr: Sequence, regions: Regions) -> Sequence:
         """AGR tokens of the same shape."""
-        return agr[:, regions.occupied].mean(1, keepdim=True).expand_as(agr)
+        counts = regions.occupied[:, None].to(agr.dtype)
+        return ((agr * counts).sum(1, keepdim=True) / counts.sum()).expand_as(agr)
 
 
 class GlobalBlock(nn.Module):
@@ -160,5 +156,5 @@ class LocalGlobalBlock(nn.Module):
         tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
         if self.inter is None:
             return tokens
-        pixels = regions.place.shape[1]
+        pixels = tokens.shape[1] - len(regions.occupied)
         return torch.cat([tokens[:, :pixels], self.inter(tokens[:, pixels:], regions)], 1)

@@ -102,13 +102,13 @@ class RegionStage(nn.Module):
         valid = None
         if self.mask_pad and (below or right):
             valid = F.pad(torch.ones(height, width, dtype=torch.bool, device=features.device), (0, right, 0, below))
-        regions = find_regions(padded, self.window, self.margin, valid)
+        regions = find_regions(padded, self.window, self.margin, valid, agr=self.agr is not None)
         tokens = padded.flatten(1, 2)
         if self.agr is not None:
-            tokens = torch.cat([tokens, self.agr.expand(batch, regions.members.shape[1], -1)], 1)
+            tokens = torch.cat([tokens, self.agr.expand(batch, len(regions.occupied), -1)], 1)
         for block in self.blocks:
             tokens = checkpoint(block, tokens, regions) if self.recompute and self.training else block(tokens, regions)
-        laid = tokens[:, : regions.place.shape[1]].unflatten(1, padded.shape[1:3])
+        laid = tokens[:, : padded.shape[1] * padded.shape[2]].unflatten(1, padded.shape[1:3])
         return laid[:, :height, :width], regions.index[:, :height, :width]
 
 
