@@ -67,6 +67,14 @@ def test_a_preset(run: Run, folder: Path, data: str, preset: str, said: tuple[st
         assert words in done.stdout
 
 
+def test_a_narrow_terminal_cuts_nothing(run: Run, folder: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    done = run("benchmark", data, "--model", folder, "--method", "attention_grad_cam", "--metric", "segmentation")
+    assert done.exit_code == 0, done.output
+    assert all(name in done.stdout for name in ("attention_grad_cam", "pixel_accuracy", "recall"))
+    assert "…" not in done.stdout
+
+
 def test_refusals_are_listed(run: Run, folder: Path, data: str, refusal: str) -> None:
     done = run("benchmark", data, "--model", folder, "--method", f"ag_cam,{refusal}", "--metric", "cor_loc")
     assert done.exit_code == 0

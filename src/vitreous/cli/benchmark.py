@@ -216,11 +216,13 @@ def _show(console: Console, outcome: Outcome) -> None:
 
     for heading, (head, *body) in outcome.table.grids():
         shown = Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
-        for at, name in enumerate(head):
-            shown.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
+        for at, (name, *values) in enumerate(zip(head, *body, strict=True)):
+            # in a narrow terminal lines break, and no name or number is cut
+            width = max(map(len, (name, *values)))
+            shown.add_column(Text(name), justify="right" if at else "left", no_wrap=True, min_width=width)
         for row in body:
             shown.add_row(*map(Text, row))
-        console.print(shown, soft_wrap=True)
+        console.print(shown, crop=False)
         console.print()
     _lines(console, [outcome.table.legend, *outcome.table.notes])
     _lines(console, [f"Tables: {', '.join(map(str, outcome.files))}"])
