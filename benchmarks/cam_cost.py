@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
@@ -50,6 +51,7 @@ def scaled(heatmap: Tensor, size: int) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--architecture", default="vit_base_patch16_224")
+    parser.add_argument("--arguments", type=json.loads, default={}, help="of the architecture, as JSON")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--device", default="cpu")
@@ -57,9 +59,9 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(0)
-    model = timm.create_model(options.architecture, num_classes=10).eval().to(options.device)
+    model = timm.create_model(options.architecture, num_classes=10, **options.arguments).eval().to(options.device)
     nn.init.normal_(model.head.weight, std=0.5)
-    size = model.pretrained_cfg["input_size"][-1]
+    size = model.patch_embed.img_size[0]
     # smooth images: pure noise gives maps without a shape
     coarse = torch.randn(options.batch, 3, 14, 14)
     images = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear").to(options.device)

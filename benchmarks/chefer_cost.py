@@ -2,6 +2,7 @@
 
     python benchmarks/chefer_cost.py --authors FOLDER [--architecture vit_tiny_patch16_224] [--batch 8] [--pairs 3]
 
+With --arguments '{"img_size": 64, "patch_size": 8, "depth": 6, "num_heads": 6}', on the shape of the embedded default.
 FOLDER is a checkout of hila-chefer/Transformer-Explainability; it needs einops. Both run in one process on the same
 random weights; in float64 their maps are compared first.
 """
@@ -9,6 +10,7 @@ random weights; in float64 their maps are compared first.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from statistics import median
@@ -27,7 +29,8 @@ def published(folder: Path, model: nn.Module, images: Tensor) -> nn.Module:
     from baselines.ViT.ViT_LRP import VisionTransformer
 
     heads, depth = model.blocks[0].attn.num_heads, len(model.blocks)
-    copy = VisionTransformer(embed_dim=model.embed_dim, depth=depth, num_heads=heads, mlp_ratio=4, qkv_bias=True)
+    (size, _), (patch, _) = model.patch_embed.img_size, model.patch_embed.patch_size
+    copy = VisionTransformer(size, patch, embed_dim=model.embed_dim, depth=depth, num_heads=heads, qkv_bias=True)
     copy.load_state_dict(model.state_dict())
     copy.norm.eps = model.norm.eps
     return copy.to(images)
@@ -44,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--authors", type=Path, required=True)
     parser.add_argument("--architecture", default="vit_tiny_patch16_224")
+    parser.add_argument("--arguments", type=json.loads, default={}, help="of the architecture, as JSON")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
@@ -51,9 +55,9 @@ def main() -> None:
         Tensor.cuda = lambda self: self  # their generator moves to a GPU whether there is one or not
 
     torch.manual_seed(0)
-    model = timm.create_model(options.architecture).eval()
+    model = timm.create_model(options.architecture, **options.arguments).eval()
     nn.init.normal_(model.head.weight, std=0.02)
-    images = torch.rand(options.batch, 3, 224, 224) * 2 - 1
+    images = torch.rand(options.batch, 3, *model.patch_embed.img_size) * 2 - 1
     copy = published(options.authors, model, images)
     ours = TransformerAttribution()
     exact = ours(model.double(), images[:2].double()).heatmap.flatten(1)

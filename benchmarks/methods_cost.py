@@ -2,9 +2,10 @@
 
     python benchmarks/methods_cost.py --model default [--pictures FOLDER] [--count 50] [--output results/cost.csv]
 
-Each method explains as many of the pictures as fit into --budget seconds, a batch at least; a forward pass of the same
-batch is timed before and after. Prints a table and writes it as CSV; a method that refuses the model is listed with its
-reason. Without --pictures: random pictures, which cost the same.
+Each method explains as many of the pictures as fit into --budget seconds: a batch at least, or a picture at least where
+it makes hundreds of forward passes for one. A forward pass of a batch is timed before and after. Prints a table and
+writes it as CSV, method by method; a method that refuses the model is listed with its reason. Without --pictures:
+random pictures, which cost the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import csv
 import inspect
 import platform
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -26,6 +28,8 @@ from vitreous.data.pictures import find_pictures, open_picture
 from vitreous.errors import DegenerateMap
 from vitreous.models.loaded import LoadedModel
 
+COLUMNS = ["method", "pictures", "ms_per_picture", "forwards", "batches_with_a_constant_map", "refused"]
+
 
 def load_images(model: LoadedModel, pictures: str, count: int) -> Tensor:
     if model.preprocess is None:
@@ -38,20 +42,22 @@ def load_images(model: LoadedModel, pictures: str, count: int) -> Tensor:
 
 
 def timed_forward(model: LoadedModel, images: Tensor) -> float:
+    """Seconds per picture."""
     start = perf_counter()
     with torch.no_grad():
         model.model(images)
-    return perf_counter() - start
+    return (perf_counter() - start) / len(images)
 
 
 def cost(model: LoadedModel, method: str, images: Tensor, batch: int, budget: float) -> dict[str, object]:
-    """Median over batches of the explanation's seconds, alone and over the forward pass's."""
+    """Median over batches of the explanation's seconds per picture, alone and over the forward pass's."""
     rows: list[tuple[float, float]] = []
     used, degenerate = 0.0, 0
-    for part in images.split(batch):
+    at_once = 1 if getattr(vitreous.METHODS[method], "slow", False) else batch
+    for part in images.split(at_once):
         if rows and used + used / len(rows) > budget:
             break
-        before = timed_forward(model, part)
+        before = timed_forward(model, images[:batch])
         start = perf_counter()
         try:
             vitreous.explain(model, part, method, batch_size=batch)
@@ -60,11 +66,12 @@ def cost(model: LoadedModel, method: str, images: Tensor, batch: int, budget: fl
         except ExplainError as error:
             return {"method": method, "refused": str(error)}
         seconds = perf_counter() - start
-        rows.append((seconds / len(part), 2 * seconds / (before + timed_forward(model, part))))
+        each = seconds / len(part)
+        rows.append((each, 2 * each / (before + timed_forward(model, images[:batch]))))
         used += seconds
     return {
         "method": method,
-        "pictures": min(len(images), batch * len(rows)),
+        "pictures": min(len(images), at_once * len(rows)),
         "ms_per_picture": round(1e3 * median(row[0] for row in rows), 2),
         "forwards": round(median(row[1] for row in rows), 2),
         "batches_with_a_constant_map": degenerate,
@@ -89,19 +96,18 @@ def main() -> None:
         f"{options.model}, {len(images)} pictures of {tuple(images.shape[1:])}, batch {options.batch}, "
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}"
     )
-    rows = []
-    for method in options.methods.split(","):
-        rows.append(cost(model, method, images, options.batch, options.budget))
-        row = rows[-1]
-        told = row["refused"] or f"{row['ms_per_picture']:>10} ms  {row['forwards']:>9} x forward  ({row['pictures']})"
-        print(f"{method:24}{told}", flush=True)
-    if options.output:
-        with options.output.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(
-                file, ["method", "pictures", "ms_per_picture", "forwards", "batches_with_a_constant_map", "refused"]
-            )
+    with ExitStack() as stack:
+        writer = None
+        if options.output:
+            file = stack.enter_context(options.output.open("w", encoding="utf-8", newline="", buffering=1))
+            writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(rows)
+        for method in options.methods.split(","):
+            row = cost(model, method, images, options.batch, options.budget)
+            figures = "{ms_per_picture:>10} ms  {forwards:>9} x forward  ({pictures})"
+            print(f"{method:24}{row['refused'] or figures.format_map(row)}", flush=True)
+            if writer:
+                writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_version(run: Run) -> None:
     assert done.stdout == f"vitreous {vitreous.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["explain", "methods", "models", "train"])
+@pytest.mark.parametrize("command", ["evaluate", "explain", "methods", "models", "train"])
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.exit_code == 0

@@ -32,7 +32,7 @@ MEAN: dict[str, Method] = {
 # divisions by sums near zero: only double precision gives numbers to compare, as with the authors' code
 DOUBLE_ONLY = {"lrp", "relevance_cam", "transformer_attribution"}
 # gradients through the whole of a random network: in single precision they differ more between batches than promised;
-# and so do small drops of large scores, and the regions of areas that a mask made flat, whose features are rounding
+# and so do small drops of large scores
 DOWN_TO_PIXELS = {
     "ablation_cam",
     "attn_lrp",
@@ -41,9 +41,9 @@ DOWN_TO_PIXELS = {
     "input_x_gradient",
     "integrated_gradients",
     "libra_grad",
-    "occlusion",
-    "score_cam",
 }
+# what a mask makes flat has features that are mere rounding, and they decide what regions a model finds
+MASKING = {"occlusion", "score_cam"}
 # sums that nearly cancel: bfloat16 keeps little of them, and float32 is asked for
 BFLOAT16 = {"ablation_cam": 0.3, "attcat": 0.5}
 # which of a case's expectations a method goes by, where it is not the class token's
@@ -85,7 +85,8 @@ PAIRS = [(case, method) for case in CASES for method in DEFAULT | MEAN]
 
 
 def inputs(case: Case, method: str) -> tuple[nn.Module, Tensor]:
-    dtype = torch.float64 if method in DOUBLE_ONLY | DOWN_TO_PIXELS else torch.float32
+    double = DOWN_TO_PIXELS | DOUBLE_ONLY | (MASKING if case.finds_regions else set())
+    dtype = torch.float64 if method in double else torch.float32
     return case.model().to(dtype), case.images().to(dtype)
 
 

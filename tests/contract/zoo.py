@@ -28,6 +28,7 @@ class Case:
         relevance: likewise, methods that change backward rules.
         chefer: likewise, methods that carry relevance down to the pixels by Chefer's rules.
         pixels: likewise, methods that change or read the input alone.
+        finds_regions: whether it compares features to decide which tokens attend to which.
         attends_in_head: whether the head pools the tokens by attention.
         fixed_tokens: whether positions inside the blocks are made for all the tokens.
     """
@@ -42,6 +43,7 @@ class Case:
     chefer: str | None = None
     pixels: str | None = None
     size: tuple[int, ...] = (3, 32, 32)
+    finds_regions: bool = False
     attends_in_head: bool = False
     fixed_tokens: bool = False
 
@@ -204,6 +206,7 @@ CASES: dict[str, Case] = {
         "NoGlobalAttention",
         pooling=None,
         chefer="RuleError",
+        finds_regions=True,
         size=(3, 64, 64),
     ),
     "torchvision_vit": Case(_torchvision_vit),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vitreous.data.labelled import LabelledPictures, load_labelled
-from vitreous.errors import DataError
+from vitreous.data.labelled import LabelledPictures, load_labelled, load_split
+from vitreous.errors import DataError, UnknownName
 
 
 def encoded(gray: int) -> np.ndarray:
@@ -27,6 +27,16 @@ def archive(path: Path, **changes: Any) -> Path:
         "label": np.array([0, 1, 0, 1]),
         "split": np.array([0, 0, 1, 1], np.uint8),
     }
+    np.savez(path, **{name: value for name, value in {**values, **changes}.items() if value is not None})
+    return path
+
+
+def medmnist(path: Path, **changes: Any) -> Path:
+    """Per split two pictures of 5 × 4, gray, class 0 and class 1; brighter from split to split."""
+    values: dict[str, Any] = {}
+    for at, split in enumerate(("train", "val", "test")):
+        values[f"{split}_images"] = np.array([[[60 * at]], [[60 * at + 30]]], np.uint8).repeat(5, 1).repeat(4, 2)
+        values[f"{split}_labels"] = np.array([[0], [1]], np.uint8)
     np.savez(path, **{name: value for name, value in {**values, **changes}.items() if value is not None})
     return path
 
@@ -114,3 +124,50 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other" / "val").mkdir()
     with pytest.raises(DataError, match="has no class folders"):
         load_labelled(tmp_path / "other")
+
+
+def test_an_archive_of_medmnist_is_read_as_rgb(tmp_path: Path) -> None:
+    train, val, fingerprint = load_labelled(medmnist(tmp_path / "a.npz"))
+    assert contents(train) == [((0, 0, 0), 0), ((30, 30, 30), 1)]
+    assert contents(val) == [((60, 60, 60), 0), ((90, 90, 90), 1)]
+    assert train[0][0].size == (4, 5)
+    test, same = load_split(tmp_path / "a.npz", "test")
+    assert contents(test) == [((120, 120, 120), 0), ((150, 150, 150), 1)]
+    assert same == fingerprint
+    colors = np.zeros((2, 5, 4, 3), np.uint8) + np.array([9, 8, 7], np.uint8)
+    assert contents(load_labelled(medmnist(tmp_path / "b.npz", train_images=colors))[0])[0] == ((9, 8, 7), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_images": None}, "no archive of labelled pictures: .*test_images"),
+        ({"val_labels": np.zeros((2, 14), np.uint8)}, r"val images uint8 \(2, 5, 4\) and labels \(2, 14\)"),
+        ({"train_images": np.zeros((2, 5, 4, 4), np.uint8)}, r"train images uint8 \(2, 5, 4, 4\)"),
+        ({"train_images": np.zeros((2, 5, 4))}, "train images float64"),
+        ({"classes": ["dark"]}, "labels from 0 to 1 and 1 class names"),
+    ],
+)
+def test_an_archive_of_medmnist_with_other_contents_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_labelled(medmnist(tmp_path / "a.npz", **changes))
+
+
+def test_only_what_has_test_pictures_has_a_test_split(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r'no split named "test"\..* Known: train, val\.'):
+        load_split(archive(tmp_path / "a.npz"), "test")
+    tested, _ = load_split(archive(tmp_path / "b.npz", split=np.array([0, 1, 2, 2], np.uint8)), "test")
+    assert contents(tested) == [((100, 100, 100), 0), ((150, 150, 150), 1)]
+
+
+def test_test_pictures_that_came_later_do_not_make_a_folder_another(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split / "hen").mkdir(parents=True)
+        Image.new("RGB", (2, 2)).save(tmp_path / split / "hen" / "a.png")
+    before = load_labelled(tmp_path)[2]
+    (tmp_path / "test" / "hen").mkdir(parents=True)
+    Image.new("RGB", (2, 2), "white").save(tmp_path / "test" / "hen" / "b.png")
+    assert load_labelled(tmp_path)[2] == before
+    assert contents(load_split(tmp_path, "test")[0]) == [((255, 255, 255), 0)]

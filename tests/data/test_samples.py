@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.test_labelled import archive
+from tests.data.test_labelled import archive, medmnist
 from vitreous.data.readers import DATASETS, open_samples
 from vitreous.data.readers.voc import CLASSES
 from vitreous.data.samples import Entry, Root, Samples
@@ -428,3 +428,12 @@ def test_damaged_archives(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not UTF-8"):
         root.text("a.txt")
     assert io.BytesIO(root.read("a.txt")).read() == b"\xff\xfe"
+
+
+def test_an_archive_of_medmnist_has_three_splits_and_no_boxes(tmp_path: Path) -> None:
+    samples = open_samples(f"npz:{medmnist(tmp_path / 'm.npz')}:test")
+    assert [(entry.id, entry.label, entry.boxes) for entry in samples.entries] == [
+        ("test/0", 0, None),
+        ("test/1", 1, None),
+    ]
+    assert samples[1].picture.getpixel((0, 0)) == (150, 150, 150)

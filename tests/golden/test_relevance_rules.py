@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitreous.relevance.rule import Step
-from vitreous.relevance.rules import divide, matmul_z, residual, z_box, z_plus
+from vitreous.relevance.rule import Share, Step
+from vitreous.relevance.rules import divide, linear_z_plus, matmul_z, residual, z_box, z_plus
 
 Golden = dict[str, Tensor]
 
@@ -31,10 +31,18 @@ def test_division(golden: Golden) -> None:
     close(divide(golden["safe_divide_a"], golden["safe_divide_b"]), golden["safe_divide_out"])
 
 
-def test_linear(golden: Golden) -> None:
+@pytest.mark.parametrize("rule", [z_plus, linear_z_plus])
+def test_linear(golden: Golden, rule: Share) -> None:
     x, weight, bias = (golden[f"ours_linear_{name}"] for name in "xwb")
     step = Step((x, weight, bias), F.linear(x, weight, bias), F.linear)
-    close(z_plus(step, golden["ours_linear_Rout"])[0], golden["ours_linear_Rin"])
+    close(rule(step, golden["ours_linear_Rout"])[0], golden["ours_linear_Rin"])
+
+
+def test_linear_where_single_precision_cancels() -> None:
+    x, weight = torch.tensor([[1.0, 1.0, 1.0]]), torch.tensor([[-1.0, 1e-6, -2.0]])
+    relevance = torch.tensor([[3.0]])
+    (got, _, _) = linear_z_plus(Step((x, weight, None), F.linear(x, weight), F.linear), relevance)
+    torch.testing.assert_close(got, torch.tensor([[0.0, 3 / 1.001, 0.0]]))
 
 
 @pytest.mark.parametrize("name", ["qk", "av"])

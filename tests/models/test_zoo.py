@@ -15,12 +15,10 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import nn
 
-import vitreous.models.network
-import vitreous.models.zoo
 from tests.models.conftest import TINY, hf_config
 from vitreous.models.loaded import LoadedModel, digest
 from vitreous.models.preprocess import Preprocess
-from vitreous.models.zoo import describe, load
+from vitreous.models.zoo import PACKAGED, describe, load
 
 IMAGES = torch.randn(2, 3, 160, 160, generator=torch.Generator().manual_seed(1))
 
@@ -44,7 +42,7 @@ def test_a_model_folder(card_folder: Path) -> None:
 
 
 def test_the_default_is_the_folder_in_the_package(card_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vitreous.models.zoo, "DEFAULT", card_folder)
+    monkeypatch.setitem(PACKAGED, "default", card_folder)
     assert load().class_names == ("cat", "dog")
     assert load().name == "default"
 
@@ -192,3 +190,12 @@ def test_a_digest_tells_names_types_shapes_and_values() -> None:
     ]
     assert digest(state) == digest(dict(reversed(state.items())))
     assert digest(state) not in map(digest, others)
+
+
+def test_the_medical_example_is_small_and_looks_at_chest_x_rays() -> None:
+    loaded = load("pneumonia")
+    assert loaded.class_names == ("normal", "pneumonia")
+    assert loaded.preprocess
+    assert loaded.preprocess.size == (28, 28)
+    assert sum(file.stat().st_size for file in PACKAGED["pneumonia"].iterdir()) < 4e6
+    assert loaded.weights_sha256 == file_hash(PACKAGED["pneumonia"] / "model.safetensors")

@@ -175,6 +175,31 @@ def test_sums_in_place_are_sums(recipe: object) -> None:
     torch.testing.assert_close(slopes[0], slopes[1])
 
 
+def test_suspended_rules_of_operations_in_place_leave_gradients() -> None:
+    images = torch.randn(4, 5).double().requires_grad_()
+    model = nn.Sequential(nn.Linear(5, 3), nn.ReLU(inplace=True), nn.Linear(3, 1)).double()
+    (expected,) = torch.autograd.grad(model(images).sum(), images)
+    with propagate(model, CHEFER) as suspended:
+        score = model(images).sum()
+    with suspended():
+        (gradient,) = torch.autograd.grad(score, images)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("name", ["timm_vit", "torchvision_vit", "hf_vit_eager", "timm_eva02"])
+def test_suspended_rules_leave_gradients(name: str) -> None:
+    model, images = CASES[name].model().double(), CASES[name].images().double()
+    plain = observe(model, images)
+    with propagate(model, CHEFER) as suspended:
+        ruled = observe(model, images)
+    direction = Classes((3,))(plain.logits.detach())
+    before = ruled.gradients(direction)
+    with suspended():
+        gradients = ruled.gradients(direction)
+    torch.testing.assert_close(gradients, plain.gradients(direction))
+    torch.testing.assert_close(ruled.gradients(direction), before, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["timm_vit", "timm_dinov2_registers", "torchvision_vit", "hf_vit_sdpa", "timm_eva02"])
 def test_chefers_rules_conserve(name: str) -> None:
     """The total of relevance stays what it starts from, 1, at every block's output."""

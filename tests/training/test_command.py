@@ -35,6 +35,7 @@ def test_trains_then_resumes_a_finished_run(arguments: list[str], tmp_path: Path
     again = CliRunner().invoke(APP, [*arguments, "--epochs", "1", "--seed", "3", "--resume"], catch_exceptions=False)
     assert again.exit_code == 0
     assert "loss" not in again.stdout
+    assert "training loss" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["seed"] == 3
 

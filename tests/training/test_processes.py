@@ -89,7 +89,7 @@ def test_the_command_writes_and_prints_once(folder: Path) -> None:
     )
     assert said.count("epoch   1/1") == 1
     assert said.count("are in") == 1
-    assert {"model.safetensors", "log.csv", "checkpoint.pt"} <= {file.name for file in out.iterdir()}
+    assert {"model.safetensors", "log.csv", "report.html", "checkpoint.pt"} <= {file.name for file in out.iterdir()}
     assert len((out / "log.csv").read_text().splitlines()) == 2
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = ["methods", "models"]
 
 _SPECS = {
-    "default": "the classifier that comes with vitreous",
+    "default": "the classifier that comes with vitreous: 20 everyday classes",
+    "pneumonia": "the medical example that comes with vitreous: chest X-rays, normal or pneumonia; not for diagnosis",
     "FOLDER": "a folder that `vitreous train`, transformers or timm saved a model in",
     "timm:NAME": "a timm model with its published weights, such as timm:vit_base_patch16_224",
     "torchvision:NAME": "a torchvision model with its default weights, such as torchvision:vit_b_16",

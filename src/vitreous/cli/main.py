@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from vitreous import __version__
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
 from vitreous.cli.benchmark import benchmark
+from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
 from vitreous.cli.interactions import interactions
 from vitreous.cli.listing import methods, models
@@ -49,6 +50,7 @@ app.command("benchmark", epilog=BENCHMARKS)(benchmark)
 app.command("methods")(methods)
 app.command("models")(models)
 app.command("train")(train)
+app.command("evaluate")(evaluate)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -34,8 +34,8 @@ Model = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="The model: 'default', 'timm:NAME', 'torchvision:NAME', 'hf:ID', or the folder of a saved model. "
-        "See 'vitreous models'.",
+        help="The model: 'default', 'pneumonia', 'timm:NAME', 'torchvision:NAME', 'hf:ID', or the folder of a saved "
+        "model. See 'vitreous models'.",
     ),
 ]
 Checkpoint = Annotated[

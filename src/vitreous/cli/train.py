@@ -33,8 +33,9 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="An npz archive (jpeg, offset, label, split), a folder with train/CLASS/*.jpg and val/CLASS/*.jpg, or "
-            "torchvision:NAME:FOLDER for one of torchvision's data sets, such as torchvision:CIFAR10:data."
+            help="An npz archive (jpeg, offset, label, split; or MedMNIST's), a folder with train/CLASS/*.jpg and "
+            "val/CLASS/*.jpg, or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
+            "torchvision:CIFAR10:data."
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the model, the log and the checkpoint.")] = Path("trained"),
@@ -57,6 +58,9 @@ def train(
 
     The output folder is a model: vitreous explain PICTURE --model OUTPUT
 
+    At the end it receives report.html: curves, confusions, and the worst mistakes with their heat maps. With
+    --resume, a finished run gets a new one.
+
     Several GPUs share the work under: torchrun --nproc-per-node COUNT -m vitreous train …
     """
     from contextlib import nullcontext
@@ -66,6 +70,7 @@ def train(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from vitreous.data.labelled import load_labelled
+    from vitreous.jobs.run_page import write_run_page
     from vitreous.models.device import find_device
     from vitreous.training.classify import train as run
     from vitreous.training.log import EpochDone, open_board
@@ -92,4 +97,7 @@ def train(
             else:
                 text = f"epoch {done.epoch} of {plan.epochs}, loss {done.loss:.3f}"
                 progress.update(bar, description=text, completed=done.step, total=done.steps)
-    console.print(f"The best weights, the log and the checkpoint are in {output}.")
+        if is_first():
+            progress.update(bar, description="writing the page")
+            write_run_page(output, pictures[1], device=where, workers=workers)
+    console.print(f"The best weights, the log, the page and the checkpoint are in {output}.")

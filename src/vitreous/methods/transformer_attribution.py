@@ -9,6 +9,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitreous.errors import RuleError
 from vitreous.methods.method import Explanation, check_class_token, check_setting
 from vitreous.methods.readout import Readout, first_row
 from vitreous.relevance.propagate import propagate
@@ -38,7 +39,8 @@ class TransformerAttribution:
 
     Needs a class token that the classifier reads, and global attention. Run it in float64 for numbers to rely on:
     divisions by sums near zero make single precision differ by percents.
-    Cost: two forward passes, a backward pass, and a relevance pass of about three forward passes.
+    Cost: one forward pass with attention written out, a backward pass, and a relevance pass of about three forward
+    passes.
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
@@ -48,17 +50,21 @@ class TransformerAttribution:
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
-        trace = observe(model, images)
+        try:
+            with propagate(model, chefer(epsilon=self.epsilon)) as suspended:
+                trace = observe(model, images)
+        except RuleError:
+            _ = observe(model, images).global_attentions  # without such a one, that is the better reason
+            raise
         attentions, tokens = trace.global_attentions, trace.tokens
         check_setting("start_layer", self.start_layer, range(len(attentions)))
         logits = trace.logits.detach()
         direction = target(logits)
         kept = attentions[self.start_layer :]
-        gradients = trace.gradients(direction, kept)
+        with suspended():
+            gradients = trace.gradients(direction, kept)
         check_class_token(tokens, model, "transformer_attribution", read=bool(gradients[-1][:, :, 0].any()))
-        with propagate(model, chefer(epsilon=self.epsilon)):
-            ruled = observe(model, images)
-        relevances = ruled.gradients(direction, ruled.global_attentions[self.start_layer :])
+        relevances = trace.gradients(direction, kept)
         steps = [(g * r).relu().mean(1) for g, r in zip(gradients, relevances, strict=True)]
         return Explanation(multiply_up(tokens, steps), logits, direction.argmax(1), self)
 

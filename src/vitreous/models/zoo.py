@@ -21,10 +21,10 @@ from vitreous.models.loaded import first_sentence
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
 
-__all__ = ["DEFAULT", "LoadedModel", "describe", "load"]
+__all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 
-DEFAULT = Path(__file__).parent / "default"
-"""The classifier that comes with the package."""
+PACKAGED = {name: Path(__file__).parent / name for name in ("default", "pneumonia")}
+"""The classifiers that come with the package: everyday things, and chest X-rays."""
 
 _SOURCES = ("timm", "torchvision", "hf")
 _HF_CONFIG = "config.json"
@@ -42,9 +42,9 @@ def load(
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
     Args:
-        spec: "default", "timm:NAME", "torchvision:NAME", "hf:ID", or a folder that `vitreous train`, transformers or
-            timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the weights from a file; the number of classes
-            is that of its head, and pictures are prepared as for the pretrained NAME.
+        spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", or a folder that `vitreous train`,
+            transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the weights from a file; the
+            number of classes is that of its head, and pictures are prepared as for the pretrained NAME.
         checkpoint: the same FILE, given apart.
         device: where to put the model; the CPU if None.
         dtype: of its weights; float32 if None.
@@ -95,8 +95,8 @@ def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
             raise ModelError(
                 f"`{spec}` takes no checkpoint. Leave it out, or give timm:NAME or torchvision:NAME with it."
             )
-        if spec == "default":
-            return _from_card(DEFAULT, "default")
+        if isinstance(spec, str) and spec in PACKAGED:
+            return _from_card(PACKAGED[spec], spec)
         return _from_path(Path(spec)) if is_path else load_hf(name)
     if "@" in name and ":" not in name:
         name, _, file = name.partition("@")

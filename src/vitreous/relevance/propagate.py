@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from vitreous.errors import RuleError
-from vitreous.relevance.rule import Recipe, carrying
+from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
@@ -39,23 +40,28 @@ _MOVES = {
 
 
 @contextmanager
-def propagate(model: nn.Module, recipe: Recipe) -> Generator[None]:
+def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
     """Within the block, gradients are relevance: what `observe` records there gives it by `trace.gradients`.
 
     The forward pass is the model's own, operation by operation. Ask for the relevance after the block, where
     operations are themselves again. Parameters take no relevance: they are frozen within the block. Fused attention
     is written out, so that its products and its softmax have rules.
 
+    Yields:
+        what suspends the rules: within a block of it, before or after the end of this one, gradients of the same
+        observation are gradients again.
+
     Raises:
         RuleError: an operation that carries relevance has no rule in the recipe.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    kind = type(model).__name__
-    with running_names(model) as name, _Rules(recipe, name, kind), Interceptor(AttentionCall.written):
+    kind, suspension = type(model).__name__, Suspension()
+    rules = {op: replace(way, suspension=suspension) if isinstance(way, Rule) else way for op, way in recipe.items()}
+    with running_names(model) as name, _Rules(rules, name, kind), Interceptor(AttentionCall.written):
         for parameter in trainable:
             parameter.requires_grad_(False)
         try:
-            yield
+            yield suspension
         finally:
             for parameter in trainable:
                 parameter.requires_grad_(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -13,8 +14,10 @@ from torch import Tensor
 from vitreous.relevance.rule import Backward, Recipe, Rule, halved, ordinary, stopped
 from vitreous.relevance.rules import (
     EPSILON,
+    chosen,
     convolution,
     identity,
+    linear_z_plus,
     matmul_z,
     mean_plus,
     mean_z,
@@ -70,7 +73,7 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Recipe:
         return Rule(tuple(names.split()), share if share in (identity, product) else partial(share, epsilon=epsilon))
 
     return {
-        **dict.fromkeys(_LINEAR, rule("input weight bias", z_plus if rules == "ours" else z_signs)),
+        **dict.fromkeys(_LINEAR, rule("input weight bias", linear_z_plus if rules == "ours" else z_signs)),
         **dict.fromkeys(_CONVOLUTION, rule("input weight bias", convolution)),
         **dict.fromkeys(_MATMUL, rule("input other", matmul_z)),
         **dict.fromkeys(_SUM, rule("input other", residual if rules == "ours" else sum_z)),
@@ -78,7 +81,12 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Recipe:
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
         **dict.fromkeys((*_LAYER_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
         **dict.fromkeys(_MEAN, rule("input", mean_z)),
+        Tensor.__getitem__: replace(rule("input index", chosen), applies=_takes_a_token),
     }
+
+
+def _takes_a_token(_: Tensor, index: object) -> bool:
+    return isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None) and isinstance(index[1], int)
 
 
 CHEFER = chefer()

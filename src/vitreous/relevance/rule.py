@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Backward", "Recipe", "Rule", "Step", "carrying", "halved", "ordinary", "stopped"]
+__all__ = ["Backward", "Recipe", "Rule", "Share", "Step", "Suspension", "carrying", "halved", "ordinary", "stopped"]
 
 Backward = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """Runs an operation on its arguments, and sees to it that its backward is another."""
@@ -27,15 +28,32 @@ class Step:
         result: what it returned.
         run: the same operation on other operands.
         carries: per operand, whether relevance flowed back to it when the operation ran.
+        shared: whether more than one operation took its result.
     """
 
     operands: tuple[Any, ...]
     result: Tensor
     run: Callable[..., Tensor]
     carries: tuple[bool, ...] = ()
+    shared: bool = True
 
 
 Share = Callable[[Step, Tensor], tuple[Tensor | None, ...]]
+
+
+class Suspension:
+    """Within its block, rules are suspended: what flows back are gradients."""
+
+    active = False
+
+    @contextmanager
+    def __call__(self) -> Generator[None]:
+        """Suspend them."""
+        self.active = True
+        try:
+            yield
+        finally:
+            self.active = False
 
 
 @dataclass(frozen=True)
@@ -45,13 +63,19 @@ class Rule:
     Attributes:
         operands: names of the leading arguments, in torch's order.
         share: from the step and what arrives at its result to what each operand gets (None: nothing).
+        applies: whether the rule speaks of a call; autograd's own backward serves the others.
+        suspension: while it is active, autograd's own backward takes the rule's place.
     """
 
     operands: tuple[str, ...]
     share: Share
+    applies: Callable[..., bool] = lambda *_, **__: True
+    suspension: Suspension = field(default_factory=Suspension)
 
     def __call__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """The operation's result; its backward is the rule."""
+        if not self.applies(*args, **kwargs):
+            return func(*args, **kwargs)
         count = len(self.operands)
         rest = {key: value for key, value in kwargs.items() if key not in self.operands}
         given = [*args[:count], *(kwargs.get(name) for name in self.operands[len(args[:count]) :])]
@@ -64,6 +88,10 @@ class Rule:
 
         name = getattr(func, "__name__", "")
         in_place = (name.endswith("_") and not name.endswith("__")) or name == "__iadd__" or rest.get("inplace", False)
+        made: list[Any] = [x.grad_fn for x in given if isinstance(x, Tensor)]
+        for maker in made:
+            if hasattr(maker, "takers"):
+                maker.takers += 1
         return _Ruled.apply(run, self, in_place, *given)  # type: ignore[no-any-return]
 
 
@@ -97,21 +125,32 @@ class _Ruled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Callable[..., Tensor], rule: Rule, in_place: bool, *operands: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         before = (operands[0].clone(), *operands[1:]) if in_place else operands
-        result = run(*operands)
+        ctx.save_for_backward(*(x for x in before if isinstance(x, Tensor)))
+        # a graph of this operation alone, for its own backward
+        alone = [
+            x.detach().requires_grad_(given.requires_grad) if isinstance(x, Tensor) else x
+            for x, given in zip(before, operands, strict=True)
+        ]
+        with torch.enable_grad():
+            ctx.alone = run(alone[0].clone(), *alone[1:]) if in_place else run(*alone)
+        result = operands[0].copy_(ctx.alone.detach()) if in_place else ctx.alone.detach()
         if in_place:
             ctx.mark_dirty(result)
-        ctx.save_for_backward(*(x for x in before if isinstance(x, Tensor)))
-        ctx.result, ctx.version = result.detach(), result._version
+        ctx.inputs, ctx.version = [x for x in alone if carrying((x,))], ctx.alone._version
         ctx.rest = [None if isinstance(x, Tensor) else (x,) for x in before]
-        ctx.run, ctx.rule = run, rule
+        ctx.run, ctx.rule, ctx.takers = run, rule, 0
         return result
 
     @staticmethod
     def backward(ctx: Any, relevance: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        carries = ctx.needs_input_grad[3:]
+        if ctx.rule.suspension.active:
+            gradients = iter(torch.autograd.grad(ctx.alone, ctx.inputs, relevance, retain_graph=True))
+            return None, None, None, *(next(gradients) if takes else None for takes in carries)
         tensors = iter(ctx.saved_tensors)
         operands = tuple(next(tensors) if kept is None else kept[0] for kept in ctx.rest)
         # an activation in place may have overwritten the result
-        intact = ctx.result._version == ctx.version
-        result = ctx.result if intact else ctx.run(operands[0].clone(), *operands[1:])
-        shares = ctx.rule.share(Step(operands, result, ctx.run, ctx.needs_input_grad[3:]), relevance)
+        intact = ctx.alone._version == ctx.version
+        result = ctx.alone.detach() if intact else ctx.run(operands[0].clone(), *operands[1:])
+        shares = ctx.rule.share(Step(operands, result, ctx.run, carries, ctx.takers > 1), relevance)
         return None, None, None, *shares, *(None for _ in range(len(operands) - len(shares)))

@@ -9,52 +9,49 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from vitreous.data.labelled import LabelledPictures, load_labelled
+from vitreous.data.labelled import SPLITS, LabelledPictures, load_split
 from vitreous.data.samples import Boxes, Entry, Samples
-from vitreous.errors import DataError, UnknownName
+from vitreous.errors import DataError
 
 __all__ = ["read_npz"]
 
-_SPLITS = ("train", "val")
-
 
 def read_npz(path: Path, split: str) -> Samples:
-    """An archive with `jpeg`, `offset`, `label` and `split`; the split is `val` unless `train` is asked for.
+    """An archive as `vitreous train` reads it, MedMNIST's among them; the split is `val` unless another is asked for.
 
-    Its `box`, (pictures, 4), holds left, top, right, bottom with the right and bottom pixels inside; where `box_valid`
-    is False, there is none.
+    Its `box`, (pictures, 4), if any, holds left, top, right, bottom with the right and bottom pixels inside; where
+    `box_valid` is False, there is none.
 
     Raises:
         UnknownName: there is no such split.
         DataError: nothing is there, or its layout is another.
     """
     split = split or "val"
-    if split not in _SPLITS:
-        raise UnknownName("split", split, _SPLITS)
     if path.is_dir():
         raise DataError(f"`{path}` is a folder. Give an npz archive, or name it folder:{path}.")
-    which = _SPLITS.index(split)
-    train, val, _ = load_labelled(path)
-    pictures = (train, val)[which]
+    pictures, _ = load_split(path, split)
     with np.load(path, allow_pickle=False) as file:
-        rows = np.flatnonzero(file["split"] == which)
-        box = file["box"] if "box" in file.files else None
-        if box is not None and box.shape != (len(file["split"]), 4):
-            raise DataError(f"`box` in {path} is {box.shape}. Give left, top, right, bottom for every picture.")
-        valid = (
-            file["box_valid"] if box is not None and "box_valid" in file.files else np.ones(len(file["split"]), bool)
-        )
-        labels = file["label"]
+        if "split" in file.files:
+            rows = np.flatnonzero(file["split"] == SPLITS.index(split))
+            labels, boxes = file["label"][rows], _boxes(path, file)
+        else:
+            rows, labels, boxes = np.arange(len(pictures)), file[f"{split}_labels"].ravel(), {}
     entries = [
-        Entry(
-            f"{split}/{row}",
-            partial(_picture, pictures, at),
-            int(labels[row]),
-            _exclusive(box[row]) if box is not None and valid[row] else None,
-        )
-        for at, row in enumerate(rows.tolist())
+        Entry(f"{split}/{row}", partial(_picture, pictures, at), int(label), boxes.get(row))
+        for at, (row, label) in enumerate(zip(rows.tolist(), labels, strict=True))
     ]
     return Samples(f"npz:{path}:{split}", pictures.class_names, entries)
+
+
+def _boxes(path: Path, file: Any) -> dict[int, Boxes]:
+    """By picture of the archive that has one, its box, right and bottom exclusive."""
+    if "box" not in file.files:
+        return {}
+    box, count = file["box"], len(file["split"])
+    if box.shape != (count, 4):
+        raise DataError(f"`box` in {path} is {box.shape}. Give left, top, right, bottom for every picture.")
+    valid = file["box_valid"] if "box_valid" in file.files else np.ones(count, bool)
+    return {row: _exclusive(box[row]) for row in np.flatnonzero(valid).tolist()}
 
 
 def _picture(pictures: LabelledPictures, at: int) -> Image:

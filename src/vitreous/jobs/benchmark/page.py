@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.jobs.benchmark.summary import Array, Values, each_picture
 from vitreous.jobs.benchmark.tables import Table
 from vitreous.jobs.explain import explain
+from vitreous.render import page
 from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
 from vitreous.render.overlay import overlay
 from vitreous.render.sheet import Panel, sheet
@@ -31,12 +29,6 @@ _SHOWN = 2
 """Pictures at either end."""
 _HEADLINES = ("iou", "miou", "abpc", "insertion")
 """Which of a metric's numbers stands for it in a chart; its first where it has none of these."""
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .7rem;text-align:right}td:first-child,th:first-child"
-    "{text-align:left}thead{border-bottom:2px solid}tr+tr{border-top:1px solid #8884}.scroll{overflow-x:auto}"
-    "img{max-width:100%;background:#fff}:root{color-scheme:light dark}"
-)
 
 
 def write_page(
@@ -50,23 +42,14 @@ def write_page(
         DataError: the disk says no.
         MissingExtra: matplotlib is not installed.
     """
-    parts: list[str] = [f"<h1>{html.escape(table.title)}</h1><p>{html.escape(table.legend)}</p>"]
-    for heading, (head, *body) in table.grids():
-        columns = "".join(f'<th scope="col">{html.escape(each)}</th>' for each in head)
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>" for row in body)
-        parts.append(
-            f'<h2>{html.escape(heading)}</h2><div class="scroll"><table><thead><tr>{columns}</tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
-        )
+    parts = [page.paragraph(table.legend)]
+    for heading, grid in table.grids():
+        parts += [page.heading(heading), page.table(grid)]
     for heading, tag in (*_curves(table), *_scatters(table, runs), *_examples(plan, table, runs, records)):
-        parts.append(f"<h2>{html.escape(heading)}</h2>{tag}")
-    parts += ["<ul>", *(f"<li>{html.escape(note)}</li>" for note in table.notes), "</ul>"] if table.notes else []
+        parts += [page.heading(heading), tag]
+    parts += [page.items(table.notes)] if table.notes else []
     with whole_file(file) as part:
-        part.write_text(
-            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(table.title)}</title><style>{_STYLE}</style>{''.join(parts)}</html>\n",
-            encoding="utf-8",
-        )
+        part.write_text(page.page(table.title, parts), encoding="utf-8")
 
 
 def _curves(table: Table) -> Iterator[tuple[str, str]]:
@@ -141,6 +124,4 @@ def _sheet_tag(plan: Plan, run: ModelRun, at: int, about: str) -> str:
                 panels.append(Panel(row, overlay(picture, found.heatmap[0].float().cpu())))
             except (ExplainError, torch.OutOfMemoryError):
                 panels.append(Panel(row, None, "no map"))
-    jpeg = BytesIO()
-    sheet(panels, title=entry.id).save(jpeg, "JPEG", quality=85)
-    return f'<img alt="{html.escape(about)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}">'
+    return page.picture(sheet(panels, title=entry.id), about)
