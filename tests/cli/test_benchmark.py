@@ -52,11 +52,27 @@ def test_a_plan_and_flags_before_it(run: Run, folder: Path, data: str) -> None:
     assert Path("here/manifest.json").is_file()
 
 
-def test_a_preset(run: Run, folder: Path, data: str) -> None:
-    done = run("benchmark", data, "--model", folder, "--preset", "ag_cam")
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("ag_cam", ("box_overlap ·", "abpc", "attention_grad_cam")),
+        ("chefer", ("segmentation ·", "perturbation ·", "partial_lrp")),
+        ("mgrw", ("segmentation ·", "mean_ap", "score_cam", "relevance_cam")),
+    ],
+)
+def test_a_preset(run: Run, folder: Path, data: str, preset: str, said: tuple[str, ...]) -> None:
+    done = run("benchmark", data, "--model", folder, "--preset", preset)
     assert done.exit_code == 0, done.output
-    assert "box_overlap ·" in done.stdout
-    assert "abpc" in done.stdout
+    for words in said:
+        assert words in done.stdout
+
+
+def test_a_narrow_terminal_cuts_nothing(run: Run, folder: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    done = run("benchmark", data, "--model", folder, "--method", "attention_grad_cam", "--metric", "segmentation")
+    assert done.exit_code == 0, done.output
+    assert all(name in done.stdout for name in ("attention_grad_cam", "pixel_accuracy", "recall"))
+    assert "…" not in done.stdout
 
 
 def test_refusals_are_listed(run: Run, folder: Path, data: str, refusal: str) -> None:

@@ -132,6 +132,27 @@ def coco(root: Path) -> str:
     return f"coco:{root}"
 
 
+def listed(root: Path) -> str:
+    """Two instances of the object, of one class; a picture of two classes; one that nothing is known of."""
+    for name in ("val/a.jpg", "val/b.jpg", "val/c.jpg"):
+        write(root / "images" / name)
+    instances = OBJECT.copy()
+    instances[1:3, 3:5] *= 7
+    write(root / "instances/val/a.png", Image.fromarray(instances))
+
+    def picture(name: str, *boxes: Any, mask: str | None = None) -> dict[str, Any]:
+        found = [{"category": kind, "xyxy": box} for kind, box in boxes]
+        return {"file": f"val/{name}.jpg", "split": "val", "boxes": found, "mask": mask}
+
+    images = [
+        picture("a", (1, BOX[0]), mask="val/a.png"),
+        picture("b", (0, [0, 0, 1, 1]), (1, [2, 2, 3, 3])),
+        picture("c"),
+    ]
+    values = {"categories": {"0": "hen", "1": "cat"}, "images": images}
+    return f"listed:{write(root / 'list.json', json.dumps(values))}"
+
+
 def imagenet_seg(root: Path) -> str:
     """MATLAB's layout: cells are references, arrays are transposed, a picture may have several masks."""
     root.mkdir(exist_ok=True)
@@ -154,6 +175,7 @@ TREES: dict[str, Callable[[Path], str]] = {
     "folder": folder,
     "ilsvrc": ilsvrc,
     "imagenet_seg": imagenet_seg,
+    "listed": listed,
     "npz": npz,
     "table": table,
     "voc": voc,
@@ -172,6 +194,14 @@ EXPECTED: dict[str, tuple[list[str], list[Any], list[bool], list[bool], int | No
         None,
     ),
     "imagenet_seg": (["0000", "0001", "0002"], [None] * 3, [False] * 3, [True] * 3, None, 2),
+    "listed": (
+        ["val/a.jpg", "val/b.jpg", "val/c.jpg"],
+        [1, None, None],
+        [True, True, False],
+        [True, False, False],
+        0,
+        0,
+    ),
     "npz": (["val/2", "val/3"], [0, 1], [True, False], [False, False], 0, None),
     "table": (["a.jpg", "b.jpg", "c.jpg"], [1, 0, 0], [False, True, True], [False, True, False], 1, 1),
     "voc": (["2007_1", "2007_3"], [7, 11], [True, True], [True, False], 0, 0),
@@ -198,7 +228,7 @@ def test_a_published_layout_is_read(tmp_path: Path, kind: str) -> None:
         assert np.array_equal(opened[object_].mask, OBJECT == 1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TREES if kind not in ("imagenet_seg", "npz", "table")])
+@pytest.mark.parametrize("kind", [kind for kind in TREES if kind not in ("imagenet_seg", "listed", "npz", "table")])
 def test_a_zip_is_read_in_place(tmp_path: Path, kind: str) -> None:
     plain = open_samples(TREES[kind](tmp_path / "set"))
     archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "set")
@@ -222,6 +252,10 @@ def test_splits(tmp_path: Path) -> None:
     assert [entry.id for entry in open_samples(f"{table(tmp_path / 't')}:test").entries] == ["a.jpg", "c.jpg"]
     assert [entry.id for entry in open_samples(f"{npz(tmp_path / 'n')}:train").entries] == ["train/0", "train/1"]
     assert [entry.id for entry in open_samples(f"{cub(tmp_path / 'c')}:train").entries] == ["001.Albatross/a.jpg"]
+    spec = listed(tmp_path / "l")
+    assert open_samples(f"{spec}:val").fingerprint == open_samples(spec).fingerprint
+    with pytest.raises(UnknownName, match='Did you mean "val"'):
+        open_samples(f"{spec}:vla")
     folder(tmp_path / "f" / "val")
     assert len(open_samples(f"folder:{tmp_path / 'f'}:val")) == 3
 
@@ -317,6 +351,8 @@ WRONG: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "no folder": ("ilsvrc", lambda root: shutil.rmtree(root / "Data"), "Give the folder that holds Data"),
     "no JSON": ("coco", lambda root: write(root / "annotations/instances_val2017.json", "{"), "no file of instances"),
+    "no list of pictures": ("listed", lambda root: write(root / "list.json", '{"images": []}'), "no 'categories'"),
+    "no pictures listed": ("listed", lambda root: write(root / "list.json", "[]"), "is no list of pictures"),
     "no key": (
         "coco",
         lambda root: write(root / "annotations/instances_val2017.json", '{"categories": []}'),

@@ -25,7 +25,7 @@ from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Values, summarize
 from vitreous.jobs.benchmark.truth import fit_sample, match_labels, move_boxes
 from vitreous.jobs.explain import explain
-from vitreous.methods import METHODS
+from vitreous.methods import METHODS, make_method
 from vitreous.metrics import METRICS
 from vitreous.metrics.score import Score
 from vitreous.models.preprocess import Preprocess
@@ -412,9 +412,18 @@ def test_names_in_a_plan_are_checked() -> None:
         ("pointing", {"size": 3}, 'no setting of `pointing` named "size"'),
         ("saco", {"preset": "rise"}, r"\(it has none\)"),
         ("perturbation", {"preset": "ris"}, 'Did you mean "rise"'),
+        ("saco", {"precision": "bfloat8"}, 'Did you mean "bfloat16"'),
     ):
         with pytest.raises(UnknownName, match=said):
             make_judge(name, settings)
+
+
+def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, dataset: str, spec: str) -> None:
+    metrics = {name: {"use": "saco", **its} for name, its in (("whole", {}), ("half", {"precision": "bfloat16"}))}
+    found = numbers(benchmark(plan(dataset, spec, metrics=metrics), tmp_path, device=CPU))
+    assert found["ag_cam", "half", "saco"] != found["ag_cam", "whole", "saco"]
+    assert found["ag_cam", "half", "saco"] == pytest.approx(found["ag_cam", "whole", "saco"], abs=0.2)
+    assert json.loads((tmp_path / "manifest.json").read_text())["metrics"]["half"]["settings"]["precision"]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -438,14 +447,29 @@ def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:
     assert "data:image/svg+xml" in (tmp_path / "summary.html").read_text()
 
 
-def test_a_papers_protocol_runs(tmp_path: Path, dataset: str, spec: str) -> None:
-    for name in ("ag_cam", "chefer"):
-        outcome = benchmark(
-            replace(Plan(dataset, **PRESETS[name]), models=(spec,), resamples=100), tmp_path / name, device=CPU
-        )
-        assert {cell.metric for cell in outcome.table.cells} >= {"perturbation"}
-        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
-        assert manifest["models"][spec]["preprocess"]["resize"] == [32, 32]
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_papers_protocol_runs(tmp_path: Path, dataset: str, spec: str, name: str) -> None:
+    wanted = replace(Plan(dataset, **PRESETS[name]), models=(spec,), resamples=100)
+    outcome = benchmark(wanted, tmp_path, device=CPU)
+    assert {cell.metric for cell in outcome.table.cells} == set(wanted.metrics)
+    assert {cell.method for cell in outcome.table.cells} == set(wanted.rows)
+    assert not outcome.refused
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["models"][spec]["preprocess"]["resize"] == [32, 32]
+
+
+def test_a_map_of_blocks_keeps_their_edges(tmp_path: Path, dataset: str, spec: str) -> None:
+    """MGRW's blocks are 8 × 8 pixels here, and every pixel above the map's mean lies in a block that stays."""
+    method, metrics = {"walks": 20, "length": 8}, {"segmentation": {}}
+    found = numbers(benchmark(plan(dataset, spec, methods={"mgrw": method}, metrics=metrics), tmp_path, device=CPU))
+    model, right = load(spec), []
+    assert model.preprocess
+    for entry in open_samples(dataset).entries:
+        fitted = fit_sample(entry.open(), model.preprocess, None)
+        if fitted.mask is not None:
+            blocks = np.kron(explain(model, fitted.image, make_method("mgrw", **method)).heatmap[0], np.ones((8, 8)))
+            right.append(np.mean((blocks > blocks.mean()) == fitted.mask.numpy()))
+    assert found["mgrw", "segmentation", "pixel_accuracy"] == pytest.approx(np.mean(right), abs=1e-9)
 
 
 def test_a_picture_without_a_label_is_judged_by_what_needs_none(tmp_path: Path, spec: str) -> None:

@@ -26,6 +26,8 @@ EXAMPLES = """
 
 `table:FILE.csv` file, label, x0, y0, x1, y1 … of pictures in images/ or images.zip beside it
 
+`listed:FILE.json` pictures with boxes and instances, in images.zip and instances.zip beside it
+
 `npz:FILE:val` the archives that `vitreous train` reads
 
 `voc:VOCdevkit/VOC2012:val`, `cub:CUB_200_2011:test`, `ilsvrc:ILSVRC:val`, `coco:PATH:val2017`,
@@ -215,11 +217,13 @@ def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
 
     for heading, (head, *body) in shown.grids():
         grid = table.Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
-        for at, name in enumerate(head):
-            grid.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
+        for at, (name, *values) in enumerate(zip(head, *body, strict=True)):
+            # in a narrow terminal lines break, and no name or number is cut
+            width = max(map(len, (name, *values)))
+            grid.add_column(Text(name), justify="right" if at else "left", no_wrap=True, min_width=width)
         for row in body:
             grid.add_row(*map(Text, row))
-        console.print(grid, soft_wrap=True)
+        console.print(grid, crop=False)
         console.print()
     _lines(console, [shown.legend, *shown.notes])
     _lines(console, [f"Tables: {', '.join(map(str, files))}"])

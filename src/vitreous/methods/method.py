@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from vitreous.render.sheet import Panel
 
-__all__ = ["Detail", "Explanation", "Method", "SlowMethod", "check_at_least", "check_class_token", "check_setting"]
+__all__ = [
+    "BlockMethod",
+    "Detail",
+    "Explanation",
+    "Method",
+    "SlowMethod",
+    "check_at_least",
+    "check_class_token",
+    "check_setting",
+]
 
 
 @runtime_checkable
@@ -50,6 +59,13 @@ class SlowMethod(Method, Protocol):
     ) -> Explanation:
         """Explain a batch of normalised images."""
         ...
+
+
+@runtime_checkable
+class BlockMethod(Method, Protocol):
+    """A method whose map is of whole blocks: metrics enlarge it to the nearest, so that blocks keep their edges."""
+
+    blocks: ClassVar[Literal[True]]
 
 
 @runtime_checkable

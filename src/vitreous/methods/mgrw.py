@@ -74,6 +74,7 @@ class MGRW:
 
     source: ClassVar[str] = "Ding et al., MGRW-Transformer, IEEE TNNLS 36(1), 2025"
     slow: ClassVar[Literal[True]] = True
+    blocks: ClassVar[Literal[True]] = True
 
     walks: int = 500
     length: int = 36

@@ -10,6 +10,7 @@ from vitreous.data.readers.cub import read_cub
 from vitreous.data.readers.folder import read_folder
 from vitreous.data.readers.ilsvrc import read_ilsvrc
 from vitreous.data.readers.imagenet_seg import read_imagenet_seg
+from vitreous.data.readers.listed import read_listed
 from vitreous.data.readers.npz import read_npz
 from vitreous.data.readers.table import read_table
 from vitreous.data.readers.voc import read_voc
@@ -24,6 +25,7 @@ DATASETS: dict[str, Callable[[Path, str], Samples]] = {
     "folder": read_folder,
     "ilsvrc": read_ilsvrc,
     "imagenet_seg": read_imagenet_seg,
+    "listed": read_listed,
     "npz": read_npz,
     "table": read_table,
     "voc": read_voc,

@@ -11,7 +11,7 @@ from vitreous.data.readers.rows import Row, read_rows
 from vitreous.data.samples import Entry, Root, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
-__all__ = ["read_table"]
+__all__ = ["beside", "read_table"]
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _LABELS = ("label", "index")
@@ -43,7 +43,7 @@ def read_table(path: Path, split: str) -> Samples:
     for row in rows:
         if not split or row["split"] == split:
             grouped[row["file"]].append(row)
-    pictures, masks = _beside(path, "images"), _beside(path, "masks")
+    pictures, masks = beside(path, "images"), beside(path, "masks")
     entries: list[Entry] = []
     for file, its in grouped.items():
         boxes = [[row.number(side) for side in _CORNERS] for row in its if all(row.get(side) for side in _CORNERS)]
@@ -60,7 +60,8 @@ def read_table(path: Path, split: str) -> Samples:
     return Samples(f"table:{path}" + (f":{split}" if split else ""), names, entries)
 
 
-def _beside(path: Path, name: str) -> Root:
+def beside(path: Path, name: str) -> Root:
+    """The folder of that name beside a file, or the zip archive where there is no folder."""
     folder = path.with_name(name)
     return Root(folder if folder.is_dir() else folder.with_suffix(".zip"))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleE
 from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.jobs.benchmark.truth import Fitted
 from vitreous.jobs.explain import explain
-from vitreous.methods.method import Method
+from vitreous.methods.method import BlockMethod, Method
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.stability import Explain
 from vitreous.models.loaded import LoadedModel
@@ -93,7 +94,10 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
             found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
         seconds = _now(some.images) - began
         cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
-        return [(each, cost) for each in found.heatmap]
+        maps = found.heatmap
+        if isinstance(row.method, BlockMethod):
+            maps = F.interpolate(maps[:, None], some.images.shape[2:], mode="nearest-exact")[:, 0]
+        return [(each, cost) for each in maps]
 
     maps = _attempt(heat, batch)
     records: list[Record] = []

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import torch
+
 from vitreous.errors import DataError, UnknownName
 from vitreous.methods import make_method
 from vitreous.methods.method import Method, check_at_least, check_setting
@@ -21,6 +23,7 @@ BASELINES = ("random", "center_gaussian", "edges")
 """Methods that know nothing of the model; they are in every table."""
 
 Settings = Mapping[str, Mapping[str, Any]]
+_PRECISIONS = ("bfloat16", "float16")
 _CHOICES = {
     "target": ("predicted", "label"),
     "follow": ("", "predicted", "label"),
@@ -90,7 +93,7 @@ def make_methods(plan: Plan) -> dict[str, Method]:
 
 
 def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
-    """A metric with its settings.
+    """A metric with its settings; a `precision` by its name.
 
     Raises:
         UnknownName: there is no such metric, preset or setting.
@@ -109,6 +112,9 @@ def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
         if setting not in known:
             raise UnknownName(f"setting of `{name}`", setting, known or ["(it has none)"])
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if "precision" in values:
+        check_setting("precision", values["precision"], _PRECISIONS)
+        values["precision"] = getattr(torch, str(values["precision"]))
     return replace(CURVES[preset], **values) if preset else METRICS[name](**values)
 
 
@@ -191,7 +197,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "rollout": {"start_layer": 1},
             "raw_attention": {},
             "attention_grad_cam": {},
-            "lrp": {},
+            "lrp": {"rules": "orig"},
+            "partial_lrp": {"use": "lrp", "readout": "last_layer", "rules": "orig"},
         },
         "metrics": {"segmentation": {}, "perturbation": {"preset": "chefer"}},
         "target": "predicted",
@@ -200,7 +207,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reference": "transformer_attribution",
     },
     "mgrw": {
-        "methods": {"mgrw": {}, "raw_attention": {}, "rollout": {"start_layer": 1}, "score_cam": {}},
+        "methods": {"mgrw": {}, "raw_attention": {}, "score_cam": {}, "relevance_cam": {}},
         "metrics": {"segmentation": {}},
         "target": "predicted",
         "whole": True,
@@ -210,5 +217,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 """The papers' protocols, as far as they do not depend on the data and the model.
 
 AG-CAM explains the predicted class for its boxes, where only pictures classified right count: that is the label, which
-it explains for its curves. So one heat map serves both.
+it explains for its curves. So one heat map serves both. MGRW's fine row needs a second model, which a plan names:
+`[methods.mgrw_fine]` with `use = "mgrw"` and `fine = "timm:vit_base_patch16_224"`.
 """
