@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.shapes import Images, Logits
+from vitreous.shapes import Images
 
 __all__ = ["PromptClassifier"]
 
@@ -31,8 +31,8 @@ class PromptClassifier(nn.Module):
         self.texts: Tensor
         self.register_buffer("texts", F.normalize(texts, dim=1))
 
-    def forward(self, images: Images) -> Logits:
-        """(batch, classes) logits."""
+    def forward(self, images: Images) -> Tensor:
+        """(batch, classes) logits; more of them while an observation makes copies of the tokens."""
         features = F.normalize(self.encode(self.model, images), dim=1)
         logits = features @ self.texts.T * self.model.logit_scale.exp()
         bias = getattr(self.model, "logit_bias", None)

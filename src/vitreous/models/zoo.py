@@ -86,11 +86,11 @@ def _load_prompted(spec: str | Path, checkpoint: Path | None, prompts: Sequence[
         raise ModelError(f"a prompt of {prompts!r} is empty. Give texts such as 'a photo of a cat'.")
     if source == "open_clip":
         return load_open_clip(*_with_checkpoint(spec, name, checkpoint), texts)
-    if checkpoint is not None or (source != "hf" and not Path(spec).is_dir()):
+    if source != "hf" and not Path(spec).is_dir():
         raise ModelError(
-            f'`{spec}` takes no prompts. Give "open_clip:NAME/TAG", "hf:ID" or a folder of a model such as CLIP; '
-            "a checkpoint for open_clip only."
+            f'`{spec}` takes no prompts. Give "hf:ID", "open_clip:NAME/TAG" or a folder of a model such as CLIP.'
         )
+    _check_no_checkpoint(spec, checkpoint)
     return load_prompted(name if source == "hf" else str(spec), texts)
 
 
@@ -100,10 +100,7 @@ def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
     if not is_path and source not in _SOURCES:
         raise UnknownName("model source", source, _SOURCES)
     if is_path or source == "hf":
-        if checkpoint is not None:
-            raise ModelError(
-                f"`{spec}` takes no checkpoint. Leave it out, or give timm:NAME or torchvision:NAME with it."
-            )
+        _check_no_checkpoint(spec, checkpoint)
         if isinstance(spec, str) and spec in PACKAGED:
             return _from_card(PACKAGED[spec], spec)
         return _from_path(Path(spec)) if is_path else load_hf(name)
@@ -111,6 +108,13 @@ def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
         raise ModelError(f"the classes of `{spec}` are texts, and there are none. Give prompts such as 'a cat'.")
     name, checkpoint = _with_checkpoint(spec, name, checkpoint)
     return load_timm(name, checkpoint) if source == "timm" else load_torchvision(name, checkpoint)
+
+
+def _check_no_checkpoint(spec: str | Path, checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        raise ModelError(
+            f"`{spec}` takes no checkpoint. Leave it out, or give timm:, torchvision: or open_clip:NAME with it."
+        )
 
 
 def _with_checkpoint(spec: str | Path, name: str, checkpoint: Path | None) -> tuple[str, Path | None]:
