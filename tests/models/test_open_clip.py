@@ -93,10 +93,13 @@ def test_a_prompt_is_a_target(folder: Path, method: str) -> None:
 
 def test_published_weights_keep_the_activation_that_they_were_trained_with(weights: Path) -> None:
     images = torch.randn(2, 3, 32, 32)
-    loaded = load("open_clip:tiny/mine", prompts=PROMPTS)
-    quick = built(OWN | {"quick_gelu": True})
-    torch.testing.assert_close(loaded.model(images), expected_logits(quick, images))
-    assert not torch.allclose(loaded.model(images), expected_logits(built(OWN), images), atol=1e-3)
+    quick = expected_logits(built(OWN | {"quick_gelu": True}), images)
+    assert not torch.allclose(quick, expected_logits(built(OWN), images), atol=1e-3)
+    for spec in ("open_clip:tiny/mine", f"open_clip:tiny/mine@{weights}"):
+        loaded = load(spec, prompts=PROMPTS)
+        torch.testing.assert_close(loaded.model(images), quick)
+        assert loaded.preprocess is not None
+        assert loaded.preprocess.mean == tuple(PREPROCESS["mean"])
 
 
 def test_a_checkpoint_of_a_training_run(weights: Path, tmp_path: Path) -> None:
@@ -150,7 +153,7 @@ def test_weights_that_do_not_fit(weights: Path) -> None:
     with pytest.raises(ModelError, match=message):
         load(f"open_clip:tiny@{weights}", prompts=PROMPTS)
     weights.write_text("oops")
-    with pytest.raises(ModelError, match=r"`open_clip:tiny/mine` cannot be loaded: .* Give a model of"):
+    with pytest.raises(ModelError, match=r"`open_clip:tiny/mine` cannot be loaded: .* Give NAME/TAG of"):
         load("open_clip:tiny/mine", prompts=PROMPTS)
 
 
@@ -172,7 +175,7 @@ def test_weights_out_of_reach_are_refused_at_once(spec: str) -> None:
 
 def test_without_prompts_there_are_no_classes(weights: Path) -> None:
     for spec in ("open_clip:tiny/mine", f"open_clip:tiny@{weights}"):
-        with pytest.raises(ModelError, match=r"are texts, and there are none\. Give prompts such as"):
+        with pytest.raises(ModelError, match=r"are texts, and there are none\. Give prompts: vitreous explain"):
             load(spec)
 
 

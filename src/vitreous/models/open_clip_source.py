@@ -26,7 +26,8 @@ def load_open_clip(name: str, checkpoint: Path | None, texts: Sequence[str]) -> 
     Args:
         name: "NAME/TAG" for published weights, as `open_clip.list_pretrained` pairs them; "NAME" with a checkpoint; a
             folder with an open_clip_config.json and weights; or "hf-hub:ID".
-        checkpoint: weights to load into NAME.
+        checkpoint: weights to load instead. The activation and the preprocessing are TAG's, or else what open_clip
+            trains NAME with by default.
         texts: one per class.
 
     Raises:
@@ -40,18 +41,18 @@ def load_open_clip(name: str, checkpoint: Path | None, texts: Sequence[str]) -> 
         raise MissingExtra("open_clip_torch", "clip") from None
 
     spec = f"open_clip:{name}" + (f"@{checkpoint}" if checkpoint else "")
-    state = read_state(checkpoint) if checkpoint else None
-    identity, settings = _named(name, spec, with_weights=state is None)
+    identity, settings = _named(name, spec, with_weights=checkpoint is None)
     try:
         with _quiet():
-            model: Any = open_clip.create_model(identity, require_pretrained=state is None, **settings)
+            model: Any = open_clip.create_model(identity, require_pretrained=checkpoint is None, **settings)
             tokens = open_clip.get_tokenizer(identity)(list(texts))
     except Exception as error:  # open_clip raises what its parsers and downloads raise
         raise ModelError(
-            f"`{spec}` cannot be loaded: {first_sentence(error)}. Give a model of open_clip.list_pretrained()."
+            f"`{spec}` cannot be loaded: {first_sentence(error)}. "
+            "Give NAME/TAG of open_clip.list_pretrained(), or a folder with a config and weights of open_clip."
         ) from None
-    if state is not None and checkpoint is not None:
-        load_strictly(model, state, checkpoint, f"open_clip:{name}")
+    if checkpoint:
+        load_strictly(model, read_state(checkpoint), checkpoint, f"open_clip:{name}")
     with torch.no_grad():
         features = model.eval().encode_text(tokens)
     classifier = PromptClassifier(model, type(model).encode_image, features)
@@ -70,25 +71,26 @@ def _named(name: str, spec: str, *, with_weights: bool) -> tuple[str, dict[str, 
     name, _, tag = name.partition("/")
     if name not in (known := open_clip.list_models()):
         raise UnknownName("open_clip model", name, known)
-    if not with_weights:
-        return name, {"pretrained_text": False}
     tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag and not open_clip.is_pretrained_cfg(name, tag):
+        raise UnknownName(f"weights of open_clip's {name}", tag, tags)
+    published: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag)
+    # open_clip only warns where the weights were trained with the other activation
+    settings = {"force_quick_gelu": published.get("quick_gelu", False), "force_preprocess_cfg": published}
+    if not with_weights:
+        return name, {**settings, "pretrained_text": False}
     if not tag:
         raise ModelError(
             f"`{spec}` names no weights. "
             f'Give "open_clip:{name}@FILE"' + (f', or "open_clip:{name}/{tags[-1]}".' if tags else ".")
         )
-    if not open_clip.is_pretrained_cfg(name, tag):
-        raise UnknownName(f"weights of open_clip's {name}", tag, tags)
-    published: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag)
     _check_reach(spec, *published.get("hf_hub", "").rsplit("/", 1))
-    # open_clip only warns where the weights were trained with the other activation
-    return name, {"pretrained": tag, "force_quick_gelu": published.get("quick_gelu", False)}
+    return name, {**settings, "pretrained": tag}
 
 
 def _check_reach(spec: str, hub: str, file: str = "") -> None:
     if hub and not is_cached(hub, file) and not hub_is_reachable():
-        raise not_downloaded(spec, 'Connect to the network, or give a local file: "open_clip:NAME@FILE".')
+        raise not_downloaded(spec, 'Connect to the network, or give a local file: "open_clip:NAME/TAG@FILE".')
 
 
 def _preprocess(config: Mapping[str, Any]) -> Preprocess | None:

@@ -44,9 +44,9 @@ def load(
 
     Args:
         spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a folder that
-            `vitreous train`, transformers or timm wrote. "timm:NAME@FILE", "torchvision:NAME@FILE" and
-            "open_clip:NAME@FILE" take the weights from a file; the number of classes is that of its head, and pictures
-            are prepared as for the pretrained NAME.
+            `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the weights
+            from a file; the number of classes is that of its head, and pictures are prepared as for the pretrained
+            NAME. Likewise "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
         checkpoint: the same FILE, given apart.
         device: where to put the model; the CPU if None.
         dtype: of its weights; float32 if None.
@@ -105,7 +105,10 @@ def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
             return _from_card(PACKAGED[spec], spec)
         return _from_path(Path(spec)) if is_path else load_hf(name)
     if source == "open_clip":
-        raise ModelError(f"the classes of `{spec}` are texts, and there are none. Give prompts such as 'a cat'.")
+        raise ModelError(
+            f"the classes of `{spec}` are texts, and there are none. "
+            'Give prompts: vitreous explain --prompt "a cat", or load(…, prompts=["a cat"]).'
+        )
     name, checkpoint = _with_checkpoint(spec, name, checkpoint)
     return load_timm(name, checkpoint) if source == "timm" else load_torchvision(name, checkpoint)
 
