@@ -23,6 +23,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 THIRD_PARTIES = {
     "timm": {"models", "training", "jobs"},
     "transformers": {"models"},
+    "open_clip": {"models"},
     "torchvision": {"models", "training", "data", "masking"},
     "PIL": {"data", "render"},
     "matplotlib": {"render"},

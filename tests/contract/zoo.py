@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from vitreous.models.prompted import PromptClassifier
 from vitreous.models.registry import registry
 
 CLASSES = 7
@@ -155,6 +156,15 @@ def _hf(kind: str, attention: str = "sdpa", **kwargs: object) -> Callable[[], nn
     return build
 
 
+def _open_clip() -> nn.Module:
+    import open_clip
+
+    vision = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 3}
+    text = {"vocab_size": 64, "width": 32, "heads": 2, "layers": 1}
+    model = open_clip.CLIP(32, vision, text)
+    return PromptClassifier(model, open_clip.CLIP.encode_image, torch.randn(CLASSES, 32))
+
+
 class _Encoder(nn.Module):
     """`nn.TransformerEncoder` on a patch convolution: the simplest Vision Transformer that one can write."""
 
@@ -223,6 +233,7 @@ CASES: dict[str, Case] = {
     "hf_siglip_eager": Case(_hf("Siglip", "eager"), refusal="NoClassToken", mean=None, pooling=None),
     "hf_swin_sdpa": Case(_hf("Swin"), "NoGlobalAttention", "NoGlobalAttention", pooling=None),
     "hf_swin_eager": Case(_hf("Swin", "eager"), "NoGlobalAttention", "NoGlobalAttention", pooling=None),
+    "open_clip": Case(_open_clip),
     "torch_encoder": Case(_Encoder),
     "timm_resnet": Case(
         lambda: timm.create_model("resnet18", num_classes=CLASSES, channels=(16, 32, 64, 128)),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
+import huggingface_hub.constants
 import pytest
 import timm
 from safetensors.torch import save_file
 from torch import nn
 
+import vitreous.models.network
 from vitreous.models.card import ModelCard
 from vitreous.models.preprocess import Preprocess
 
@@ -51,3 +55,16 @@ def hf_config(**settings: Any) -> Any:
 
     layers = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     return transformers.ViTConfig(**layers, image_size=32, patch_size=8, **settings)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty caches and no network, wherever the tests run."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise URLError(socket.gaierror(-2, "Name or service not known"))
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("torch.hub.urlopen", fail)
+    monkeypatch.setattr(vitreous.models.network, "urlopen", fail)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

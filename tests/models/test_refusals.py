@@ -32,7 +32,10 @@ REFUSED: dict[str, tuple[type[ExplainError], str]] = {
     "timm:test_vit.r1": (UnknownName, "Known: test_vit, test_vit.r160_in1k."),
     "torchvision:vit_b_17": (UnknownName, 'no torchvision model named "vit_b_17". Did you mean "vit_b_16"?'),
     "torchvision:fasterrcnn_resnet50_fpn": (UnknownName, "no torchvision model named"),
-    "tim:vit": (UnknownName, 'no model source named "tim". Did you mean "timm"? Known: timm, torchvision, hf.'),
+    "tim:vit": (
+        UnknownName,
+        'no model source named "tim". Did you mean "timm"? Known: timm, torchvision, hf, open_clip.',
+    ),
     "timm:test_vit@nowhere.pth": (ModelError, "there is no file `nowhere.pth`. Check the path"),
     "vit_b_16": (ModelError, "there is no file or folder `vit_b_16`. Give an existing path, or name a source: "),
 }
@@ -43,19 +46,6 @@ def test_specs_that_name_nothing(spec: str) -> None:
     error, message = REFUSED[spec]
     with pytest.raises(error, match=re.escape(message)):
         load(spec)
-
-
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty caches and no network, wherever the tests run."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise URLError(socket.gaierror(-2, "Name or service not known"))
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("torch.hub.urlopen", fail)
-    monkeypatch.setattr(vitreous.models.network, "urlopen", fail)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
 @pytest.mark.usefixtures("offline")

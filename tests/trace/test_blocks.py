@@ -15,7 +15,7 @@ from vitreous.trace.glance import find_blocks, glance
 from vitreous.trace.observe import observe
 
 GLOBAL = [name for name, case in CASES.items() if case.attention is None]
-MULTI_HEAD = ["torchvision_vit", "torch_encoder"]
+MULTI_HEAD = ["torchvision_vit", "open_clip", "torch_encoder"]
 
 
 @pytest.mark.parametrize("name", GLOBAL)

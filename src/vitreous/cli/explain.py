@@ -52,7 +52,8 @@ def explain(
         list[str] | None,
         typer.Option(
             metavar="TEXT",
-            help="For CLIP, SigLIP and their like (hf:ID): a text that is a class. Repeat it for several classes.",
+            help="For CLIP, SigLIP and their like (hf:ID, open_clip:NAME/TAG): a text that is a class. Repeat it for "
+            "several classes.",
             show_default=False,
         ),
     ] = None,

@@ -11,7 +11,8 @@ _SPECS = {
     "timm:NAME": "a timm model with its published weights, such as timm:vit_base_patch16_224",
     "torchvision:NAME": "a torchvision model with its default weights, such as torchvision:vit_b_16",
     "hf:ID": "a Hugging Face image classifier by id or folder, such as hf:google/vit-base-patch16-224",
-    "timm:NAME@FILE": "a timm architecture with your weights, .safetensors or .pth; also torchvision:NAME@FILE",
+    "open_clip:NAME/TAG": "an open_clip model with published weights, such as open_clip:ViT-B-16/openai; with --prompt",
+    "timm:NAME@FILE": "a timm architecture with your weights, .safetensors or .pth; also torchvision: and open_clip:",
 }
 
 

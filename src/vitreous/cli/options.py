@@ -34,13 +34,15 @@ Model = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="The model: 'default', 'pneumonia', 'timm:NAME', 'torchvision:NAME', 'hf:ID', or the folder of a saved "
-        "model. See 'vitreous models'.",
+        help="The model: 'default', 'pneumonia', 'timm:NAME', 'torchvision:NAME', 'hf:ID', 'open_clip:NAME/TAG', or "
+        "the folder of a saved model. See 'vitreous models'.",
     ),
 ]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Your weights for a timm: or torchvision: model, .safetensors or .pth."),
+    typer.Option(
+        metavar="FILE", help="Your weights for a timm:, torchvision: or open_clip: model, .safetensors or .pth."
+    ),
 ]
 Device = Annotated[
     str, typer.Option(metavar="DEVICE", help="'cpu', 'cuda', 'cuda:1' …; 'auto' takes a GPU where there is one.")

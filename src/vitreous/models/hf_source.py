@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitreous.errors import MissingExtra, ModelError
 from vitreous.models.loaded import LoadedModel, first_sentence, numbered
 from vitreous.models.network import hub_is_reachable, not_downloaded
 from vitreous.models.preprocess import Preprocess
+from vitreous.models.prompted import PromptClassifier
 from vitreous.models.timm_source import preprocess_from
-from vitreous.shapes import Images, Logits
 
-__all__ = ["PromptClassifier", "describe_hf", "load_hf", "load_prompted", "read_preprocess"]
+__all__ = ["describe_hf", "load_hf", "load_prompted", "read_preprocess"]
 
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
@@ -38,44 +36,25 @@ def load_hf(name: str) -> LoadedModel:
     )
 
 
-def load_prompted(name: str, prompts: Sequence[str]) -> LoadedModel:
+def load_prompted(name: str, texts: Sequence[str]) -> LoadedModel:
     """CLIP, SigLIP or another model of pictures and texts, as a classifier whose classes are texts.
 
     Raises:
         MissingExtra: transformers is not installed.
-        ModelError: it cannot be downloaded, or does not compare pictures with texts; or there is no text.
+        ModelError: it cannot be downloaded, or does not compare pictures with texts.
     """
-    texts = tuple(prompt.strip() for prompt in prompts)
-    if not all(texts):
-        raise ModelError(f"a prompt of {prompts!r} is empty. Give texts such as 'a photo of a cat'.")
     model, local = _pretrained("AutoModel", name, "a model of pictures and texts such as CLIP")
     if not hasattr(model, "get_text_features") or not hasattr(model, "logit_scale"):
         raise ModelError(
             f"`hf:{name}` is a `{type(model).__name__}`, which does not compare pictures with texts. "
             "Give CLIP or SigLIP, or leave the prompts out."
         )
-    classifier = PromptClassifier(model, _text_features(model, name, texts, local))
-    return LoadedModel(classifier, read_preprocess(name, local), texts, f"hf:{name}")
+    classifier = PromptClassifier(model, _image_features, _text_features(model, name, texts, local))
+    return LoadedModel(classifier, read_preprocess(name, local), tuple(texts), f"hf:{name}")
 
 
-class PromptClassifier(nn.Module):
-    """One class per text: logits are scale · cos(image, text) + bias, as such models are trained.
-
-    Args:
-        model: with an image tower (`get_image_features`) and a `logit_scale`.
-        texts: (classes, features), the texts' features.
-    """
-
-    def __init__(self, model: Any, texts: Float[Tensor, "classes features"]) -> None:
-        super().__init__()
-        self.model = model
-        self.texts: Tensor
-        self.register_buffer("texts", F.normalize(texts, dim=1))
-
-    def forward(self, images: Images) -> Logits:
-        """(batch, classes) logits."""
-        features = F.normalize(self.model.get_image_features(pixel_values=images).pooler_output, dim=1)
-        return features @ self.texts.T * self.model.logit_scale.exp() + getattr(self.model, "logit_bias", 0)
+def _image_features(model: Any, images: Tensor) -> Tensor:
+    return model.get_image_features(pixel_values=images).pooler_output
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 
 from vitreous.errors import ModelError
 
-__all__ = ["hub_is_reachable", "not_downloaded"]
+__all__ = ["hub_is_reachable", "is_cached", "not_downloaded"]
 
 
 def hub_is_reachable(timeout: float = 5) -> bool:
@@ -26,6 +26,14 @@ def hub_is_reachable(timeout: float = 5) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_cached(hub: str, named: str | None = None) -> bool:
+    """Whether weights of a model of the hub are on this machine, under a usual name or the one given."""
+    from huggingface_hub import try_to_load_from_cache
+
+    usual = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    return any(isinstance(try_to_load_from_cache(hub, file), str) for file in (*usual, *filter(None, [named])))
 
 
 def not_downloaded(spec: str, instead: str) -> ModelError:

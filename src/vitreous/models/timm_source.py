@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitreous.errors import ModelError, UnknownName
 from vitreous.models.checkpoint import count_classes, load_strictly, misfit, read_state
 from vitreous.models.loaded import LoadedModel, first_sentence, numbered
-from vitreous.models.network import hub_is_reachable, not_downloaded
+from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import registry
 
@@ -95,16 +95,11 @@ def _pretrained(name: str) -> nn.Module:
 def _is_at_hand(name: str) -> bool:
     """Whether loading needs no network, as far as can be told."""
     import timm
-    from huggingface_hub import try_to_load_from_cache
 
     source, _, identity = name.rpartition(":")
     config = None if source else timm.get_pretrained_cfg(name)
     hub = identity.partition("@")[0] if source == "hf-hub" else config and config.hf_hub_id
-    if not hub:
-        return True
-    files = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-    named = config and config.hf_hub_filename
-    return any(isinstance(try_to_load_from_cache(hub, file), str) for file in (*files, *filter(None, [named])))
+    return not hub or is_cached(hub, config and config.hf_hub_filename)
 
 
 def _from_checkpoint(name: str, checkpoint: Path) -> nn.Module:

@@ -18,6 +18,7 @@ from vitreous.models.device import find_device
 from vitreous.models.hf_source import describe_hf, load_hf, load_prompted
 from vitreous.models.loaded import LoadedModel as LoadedModel
 from vitreous.models.loaded import first_sentence
+from vitreous.models.open_clip_source import load_open_clip
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
 
@@ -26,7 +27,7 @@ __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 PACKAGED = {name: Path(__file__).parent / name for name in ("default", "pneumonia")}
 """The classifiers that come with the package: everyday things, and chest X-rays."""
 
-_SOURCES = ("timm", "torchvision", "hf")
+_SOURCES = ("timm", "torchvision", "hf", "open_clip")
 _HF_CONFIG = "config.json"
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -42,18 +43,20 @@ def load(
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
     Args:
-        spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", or a folder that `vitreous train`,
-            transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the weights from a file; the
-            number of classes is that of its head, and pictures are prepared as for the pretrained NAME.
+        spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a folder that
+            `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the weights
+            from a file; the number of classes is that of its head, and pictures are prepared as for the pretrained
+            NAME. Likewise "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
         checkpoint: the same FILE, given apart.
         device: where to put the model; the CPU if None.
         dtype: of its weights; float32 if None.
-        prompts: for CLIP, SigLIP and their like ("hf:ID"), one text per class: what is the picture of?
+        prompts: for CLIP, SigLIP and their like ("hf:ID", "open_clip:NAME/TAG"), one text per class: what is
+            the picture of?
 
     Raises:
         UnknownName: the spec names a source or a model that does not exist.
         ModelError: the model cannot be found, downloaded, read or placed.
-        MissingExtra: transformers is needed and not installed.
+        MissingExtra: transformers or open_clip is needed and not installed.
 
     >>> load().class_names[:3]
     ('goldfish', 'bullfrog', 'American alligator')
@@ -78,11 +81,17 @@ def describe(model: nn.Module) -> LoadedModel:
 
 def _load_prompted(spec: str | Path, checkpoint: Path | None, prompts: Sequence[str]) -> LoadedModel:
     source, _, name = str(spec).partition(":")
-    if checkpoint is not None or (source != "hf" and not Path(spec).is_dir()):
+    texts = tuple(prompt.strip() for prompt in prompts)
+    if not all(texts):
+        raise ModelError(f"a prompt of {prompts!r} is empty. Give texts such as 'a photo of a cat'.")
+    if source == "open_clip":
+        return load_open_clip(*_with_checkpoint(spec, name, checkpoint), texts)
+    if source != "hf" and not Path(spec).is_dir():
         raise ModelError(
-            f'`{spec}` takes no prompts. Give "hf:ID" or a folder of a model such as CLIP, and no checkpoint.'
+            f'`{spec}` takes no prompts. Give "hf:ID", "open_clip:NAME/TAG" or a folder of a model such as CLIP.'
         )
-    return load_prompted(name if source == "hf" else str(spec), prompts)
+    _check_no_checkpoint(spec, checkpoint)
+    return load_prompted(name if source == "hf" else str(spec), texts)
 
 
 def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
@@ -91,19 +100,34 @@ def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
     if not is_path and source not in _SOURCES:
         raise UnknownName("model source", source, _SOURCES)
     if is_path or source == "hf":
-        if checkpoint is not None:
-            raise ModelError(
-                f"`{spec}` takes no checkpoint. Leave it out, or give timm:NAME or torchvision:NAME with it."
-            )
+        _check_no_checkpoint(spec, checkpoint)
         if isinstance(spec, str) and spec in PACKAGED:
             return _from_card(PACKAGED[spec], spec)
         return _from_path(Path(spec)) if is_path else load_hf(name)
-    if "@" in name and ":" not in name:
-        name, _, file = name.partition("@")
-        if checkpoint is not None:
-            raise ModelError(f"`{spec}` names a checkpoint, and so does `checkpoint`. Give one.")
-        checkpoint = Path(file).expanduser()
+    if source == "open_clip":
+        raise ModelError(
+            f"the classes of `{spec}` are texts, and there are none. "
+            'Give prompts: vitreous explain --prompt "a cat", or load(…, prompts=["a cat"]).'
+        )
+    name, checkpoint = _with_checkpoint(spec, name, checkpoint)
     return load_timm(name, checkpoint) if source == "timm" else load_torchvision(name, checkpoint)
+
+
+def _check_no_checkpoint(spec: str | Path, checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        raise ModelError(
+            f"`{spec}` takes no checkpoint. Leave it out, or give timm:, torchvision: or open_clip:NAME with it."
+        )
+
+
+def _with_checkpoint(spec: str | Path, name: str, checkpoint: Path | None) -> tuple[str, Path | None]:
+    """NAME and FILE of "NAME@FILE"."""
+    if "@" not in name or ":" in name:
+        return name, checkpoint
+    if checkpoint is not None:
+        raise ModelError(f"`{spec}` names a checkpoint, and so does `checkpoint`. Give one.")
+    name, _, file = name.partition("@")
+    return name, Path(file).expanduser()
 
 
 def _from_path(path: Path) -> LoadedModel:
