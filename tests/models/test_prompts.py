@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from tests.tiny import noise
 from vitreous import ExplainError, explain, load
 from vitreous.errors import ModelError
 
@@ -54,7 +54,7 @@ def test_a_prompt_is_a_target(folder: Path) -> None:
     loaded = load(folder, prompts=PROMPTS)
     method = "rollout" if "Siglip" in type(loaded.model.model).__name__ else "ag_cam"
     settings = {"readout": "mean"} if method == "rollout" else {}
-    picture = Image.effect_noise((40, 40), 60).convert("RGB")
+    picture = noise(0, (40, 40))
     explanation = explain(loaded, picture, method, target="a dog on grass", **settings)
     assert explanation.target.tolist() == [1]
     assert explanation.heatmap.shape == (1, 4, 4)
