@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import torch
 
+from vitreous.data.samples import Entry
 from vitreous.errors import ExplainError
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, draw, open_batch
@@ -90,7 +91,7 @@ def _examples(
         name = _headline(list(numbers))
         for at in _ends(numbers[name]):
             heading = f"{entries[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
-            if tag := _sheet_tag(plan, run, at, heading):
+            if tag := _sheet_tag(plan, run, entries[at], heading):
                 yield heading, tag
 
 
@@ -100,9 +101,8 @@ def _ends(numbers: Array) -> list[int]:
     return [*order[:_SHOWN], *order[_SHOWN:][-_SHOWN:]]
 
 
-def _sheet_tag(plan: Plan, run: ModelRun, at: int, about: str) -> str:
+def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
     """The picture and every method's map of it; nothing if it can no longer be read."""
-    entry = draw(run.samples.entries, plan.limit, plan.seed)[at]
     batch = open_batch(plan, run, [entry])
     if batch is None:
         return ""

@@ -141,13 +141,14 @@ def summarize(
 
 def mean_curves(judge: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of all pictures that is a curve."""
-    reported = _reported(judge, values, values.counted[None])
+    reported = _reported(judge, _means(values, values.counted[None]))
     return {name: value[0] for name, value in reported.items() if value.ndim == 2}
 
 
 def each_picture(judge: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of each picture alone: (pictures,), NaN for those that do not count."""
-    return _summaries(judge, values, np.diag(values.counted))
+    alone = {name: np.where(values.counted[:, None] > 0, its, np.nan) for name, its in values.numbers.items()}
+    return {name: value for name, value in _reported(judge, alone).items() if value.ndim == 1}
 
 
 def median_cost(records: Mapping[Key, Sequence[Record]], model: str, row: str, name: str) -> float:
@@ -173,17 +174,20 @@ def _report(
 
 def _summaries(judge: Summary, values: Values, weights: Array) -> dict[str, Array]:
     """What the metric reports for each row of picture weights: its single numbers, not its curves."""
-    return {name: value for name, value in _reported(judge, values, weights).items() if value.ndim == 1}
+    return {name: value for name, value in _reported(judge, _means(values, weights)).items() if value.ndim == 1}
 
 
-def _reported(judge: Summary, values: Values, weights: Array) -> dict[str, Array]:
-    """What the metric reports for each row of picture weights."""
+def _means(values: Values, weights: Array) -> dict[str, Array]:
+    """The weighted means, by name, for each row of picture weights."""
     total = weights.sum(1, keepdims=True)
     with np.errstate(invalid="ignore"):  # a resample may draw no picture that counts
-        means = {name: weights @ numbers / total for name, numbers in values.numbers.items()}
+        return {name: weights @ numbers / total for name, numbers in values.numbers.items()}
+
+
+def _reported(judge: Summary, means: Mapping[str, Array]) -> dict[str, Array]:
+    """What the metric reports for each row of means."""
     shaped = {name: torch.from_numpy(mean.reshape(len(mean), *judge.shapes[name])) for name, mean in means.items()}
-    reported = torch.vmap(judge.summary)(shaped)
-    return {name: value.numpy() for name, value in reported.items()}
+    return {name: value.numpy() for name, value in torch.vmap(judge.summary)(shaped).items()}
 
 
 def _middle(drawn: Array) -> tuple[float, float]:
