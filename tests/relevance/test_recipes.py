@@ -19,7 +19,7 @@ from vitreous.trace.respond import respond
 from vitreous.trace.target import Classes
 
 CONSTANTS = re.compile(
-    r"(bias|(pos|position)_embed(ding)?s?(\.weight)?|(cls|reg|dist|class|distillation)_token|register_tokens"
+    r"(bias|(pos|position|positional)_embed(ding)?s?(\.weight)?|(cls|reg|dist|class|distillation)_token|register_tokens"
     r"|class_embedding|^token|^position|\.agr)$"
 )
 GATED = {"timm_eva02"}
