@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from tests.contract.zoo import CASES
 from vitreous.errors import ShapeError, UnknownName
 from vitreous.masking.fill import FILLS, blurred, hide, make_fill, solid
 from vitreous.masking.forward import masked_logits
 from vitreous.masking.patches import pixel_mask, refine
+from vitreous.trace.target import logits_of
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.5]
 
@@ -90,3 +95,32 @@ def test_fills_by_name() -> None:
         make_fill("black", (), ())
     with pytest.raises(UnknownName, match='no fill named "grey"'):
         make_fill("grey", MEAN, STD)
+
+
+class Embedded(TorchFunctionMode):
+    """Counts the pictures that convolutions see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.pictures += len(args[0]) if func is torch.conv2d else 0
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["timm_vit", "timm_swin", "hf_vit_sdpa", "torchvision_vit", "open_clip"])
+def test_patches_are_embedded_once(name: str) -> None:
+    case = CASES[name]
+    model, images = case.model(), case.images()[:1]
+    for grid, embedded in (((4, 4), 2), ((32, 32), 6)):  # image and filling; every picture, where masks cut patches
+        hidden = torch.rand(6, *grid, generator=torch.Generator().manual_seed(0)) < 0.5
+        with Embedded() as seen:
+            logits = masked_logits(model, images, hidden, torch.zeros_like)
+        assert seen.pictures == embedded
+        with torch.no_grad():
+            torch.testing.assert_close(logits[0], model_logits(model, images * ~pixel_mask(hidden, (32, 32))[:, None]))
+
+
+def model_logits(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(model(images), "model")

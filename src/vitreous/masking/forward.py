@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.masking.fill import Fill
-from vitreous.masking.patches import pixel_mask
+from vitreous.masking.mixing import EmbedOnce, Mixture
 from vitreous.shapes import Images
 from vitreous.trace.edit import evaluation
 from vitreous.trace.target import logits_of
@@ -58,7 +58,7 @@ def masked_logits(
     Raises:
         ShapeError: a mask does not tile the picture, or images have different numbers of masks.
 
-    Cost: batch × masks forward passes.
+    Cost: batch × masks forward passes, less what embeds hidden patches.
     """
     each = hidden if isinstance(hidden, list) else [hidden] * len(images)
     if len({len(masks) for masks in each}) != 1 or len(each) != len(images):
@@ -74,17 +74,13 @@ def masked_logits(
         for start in range(0, total, batch_size):
             end = min(start + batch_size, total)
             # one pass may hold the last masks of an image and the first of the next
-            masked = [
-                _masked(images[at], filling[at], each[at][max(start - at * count, 0) : min(end - at * count, count)])
+            mixtures = [
+                Mixture(images[at], filling[at], each[at][max(start - at * count, 0) : min(end - at * count, count)])
                 for at in range(start // count, (end - 1) // count + 1)
             ]
-            parts.append(logits_of(model(torch.cat(masked)), type(model).__name__))
+            masked = torch.cat([mixture.mixed() for mixture in mixtures])
+            with EmbedOnce(masked, mixtures):
+                parts.append(logits_of(model(masked), type(model).__name__))
             if progress:
                 progress(end, total)
     return torch.cat(parts).unflatten(0, (len(images), count))
-
-
-def _masked(image: Tensor, filling: Tensor, hidden: Tensor) -> Tensor:
-    size = (image.shape[-2], image.shape[-1])
-    where = pixel_mask(hidden, size)[:, None].to(image.device)
-    return torch.where(where, filling, image) if hidden.dtype == torch.bool else image.lerp(filling, where.to(image))
