@@ -69,9 +69,16 @@ def describe(model: nn.Module) -> LoadedModel:
     """What a model of your own says about itself, unchanged.
 
     Models of timm know their preprocessing and class names. Models of transformers know their class names, and their
-    preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known.
+    preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known. The wrappers of
+    torch.compile and of data parallelism say what the model within them says.
     """
-    name = type(model).__name__
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module  # its copies run in threads of their own, where nothing is seen of them
+    own: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    return replace(_describe(own, type(own).__name__), model=model)
+
+
+def _describe(model: nn.Module, name: str) -> LoadedModel:
     if isinstance(getattr(model, "pretrained_cfg", None), dict):
         return describe_timm(model, name)
     if hasattr(getattr(model, "config", None), "id2label"):

@@ -38,6 +38,11 @@ class AttentionCall:
     scale: float | None = None
     enable_gqa: bool = False
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its scores: (batch, heads, queries, keys)."""
+        return (*self.query.shape[:-1], self.key.shape[-2])
+
     def scores(self) -> Scores:
         """Q·Kᵀ·scale, plus the mask: what softmax sees."""
         scale = self.query.shape[-1] ** -0.5 if self.scale is None else self.scale

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from vitreous.errors import NothingObserved, ShapeError
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.edit import evaluation, find_layers
-from vitreous.trace.gradient import ordinary
 from vitreous.trace.intercept import Interceptor, on_graph
 from vitreous.trace.names import running_names
 from vitreous.trace.record import Attention, Trace
@@ -70,7 +69,7 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> 
             attentions[-1] = replace(attentions[-1], values=values, projection=weight)
 
         interceptor = stack.enter_context(Interceptor(attend, mixed, projected))
-        output = model(ordinary(images))
+        output = model(images.clone())
 
     if not attentions:
         raise nothing_observed(model)

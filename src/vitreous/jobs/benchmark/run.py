@@ -170,7 +170,7 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
         return None
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
     with evaluation(subject.model), torch.no_grad():
-        predicted = logits_of(subject.model(images), subject.name).argmax(1)
+        predicted = logits_of(subject.model(images.clone()), subject.name).argmax(1)
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
