@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.errors import NoGlobalAttention, NoTokenGrid
-from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
+from vitreous.shapes import Heatmap, Logits, Scores, TokenMask
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
 
@@ -33,7 +33,7 @@ class Attention:
 
     name: str
     scores: Scores
-    weights: Weights
+    weights: Scores
     values: Float[Tensor, "batch heads keys width"] | None = None
     projection: Float[Tensor, "out in"] | None = None
 

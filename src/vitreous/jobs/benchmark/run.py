@@ -134,9 +134,9 @@ def _whole(preprocess: Preprocess) -> Preprocess:
 
 
 def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:
-    """So many entries at random, in their order; a larger limit draws the same ones and more. 0 takes all."""
+    """So many entries, or all for 0, in random order: the first of them are what a smaller limit draws."""
     chosen = np.random.default_rng(seed).permutation(len(entries))[: limit or None]
-    return [entries[at] for at in sorted(chosen.tolist())]
+    return [entries[at] for at in chosen.tolist()]
 
 
 def fit_judge(judge: Judge, subject: LoadedModel) -> Judge:
