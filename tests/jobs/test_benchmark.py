@@ -152,15 +152,19 @@ def test_a_papers_protocol_runs(tmp_path: Path, dataset: str, spec: str, name: s
 
 def test_a_map_of_blocks_keeps_their_edges(tmp_path: Path, dataset: str, spec: str) -> None:
     """MGRW's blocks are 8 × 8 pixels here, and every pixel above the map's mean lies in a block that stays."""
-    method, metrics = {"walks": 20, "length": 8}, {"segmentation": {}}
+    method, metrics = {"walks": 20, "length": 8}, {"segmentation": {}, "infidelity": {"sides": 1, "scaling": False}}
     found = numbers(benchmark(plan(dataset, spec, methods={"mgrw": method}, metrics=metrics), tmp_path, device=CPU))
-    model, right = load(spec), []
+    model, right, apart = load(spec), list[float](), list[float]()
     assert model.preprocess
     for entry in open_samples(dataset).entries:
         fitted = fit_sample(entry.open(), model.preprocess, None)
+        made = explain(model, fitted.image, make_method("mgrw", **method))
+        infidelity = make_judge("infidelity", metrics["infidelity"])
+        apart.append(infidelity(model.model, fitted.image[None], made.heatmap, made.target)["infidelity"].item())
         if fitted.mask is not None:
-            blocks = np.kron(explain(model, fitted.image, make_method("mgrw", **method)).heatmap[0], np.ones((8, 8)))
+            blocks = np.kron(made.heatmap[0], np.ones((8, 8)))
             right.append(np.mean((blocks > blocks.mean()) == fitted.mask.numpy()))
+    assert found["mgrw", "infidelity", "infidelity"] == pytest.approx(np.mean(apart), rel=1e-4), "on its own blocks"
     assert found["mgrw", "segmentation", "pixel_accuracy"] == pytest.approx(np.mean(right), abs=1e-9)
 
 

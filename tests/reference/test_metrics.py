@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
+from vitreous.errors import ShapeError
 from vitreous.metrics.fills import image_mean, rise_blur
 from vitreous.metrics.infidelity import Completeness, Infidelity
 from vitreous.metrics.judge import scaled
@@ -135,6 +136,11 @@ def test_infidelity(model: nn.Module, image: Tensor, heatmap: Tensor, scaling: b
     assert found == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_map_of_pixels_has_too_many_squares(model: nn.Module, image: Tensor) -> None:
+    with pytest.raises(ShapeError, match=r"a map of 224×224 has some 501,760 squares"):
+        Infidelity()(model, image, torch.rand(1, 224, 224), TARGET)
+
+
 @pytest.mark.parametrize("fill", ["mean", ""])
 def test_completeness(model: nn.Module, image: Tensor, heatmap: Tensor, fill: str) -> None:
     change = logit(model, image) - (logit(model, torch.zeros_like(image)) if fill else 0)
@@ -172,6 +178,14 @@ def test_imputation(share: float) -> None:
     torch.testing.assert_close(impute(images, hidden, tolerance=1e-12), expected, rtol=0, atol=1e-9)
     singles = [impute(images[at : at + 1], hidden[at : at + 1]) for at in range(3)]
     torch.testing.assert_close(impute(images, hidden), torch.cat(singles), rtol=0, atol=1e-12)
+
+
+def test_imputation_in_half_precision_is_as_exact_as_the_picture() -> None:
+    images, hidden = torch.randn(1, 1, 24, 24).bfloat16(), torch.zeros(1, 24, 24, dtype=torch.bool)
+    hidden[:, 2:22, 2:22] = True
+    found = impute(images, hidden)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.double(), impute(images.double(), hidden), rtol=0.01, atol=0.01)
 
 
 def test_road(model: nn.Module, image: Tensor, heatmap: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES, CLASSES
-from vitreous.errors import NoGlobalAttention, ObservationError
+from vitreous.errors import DegenerateMap, NoGlobalAttention, ObservationError
 from vitreous.methods import make_method
 from vitreous.methods.ag_cam import AGCAM
 from vitreous.methods.grad_cam import GradCAM
@@ -115,3 +115,11 @@ def test_a_softmax_without_an_axis_is_none_of_attention() -> None:
             return F.scaled_dot_product_attention(tokens, tokens, tokens) * gate
 
     assert len(observe(Old(), torch.randn(1, 2, 5, 8)).attentions) == 1
+
+
+def test_features_without_numbers_are_no_map() -> None:
+    """Overflow in half precision: a singular value decomposition would fail with an error of its own."""
+    model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()
+    nn.init.constant_(model.blocks[0].norm1.weight, torch.inf)
+    with pytest.raises(DegenerateMap, match="NaN or infinite"):
+        make_method("eigen_cam", layer="blocks.0.norm1")(model, images)

@@ -72,7 +72,9 @@ def _without_each(
 
         def ablate(output: Tensor, channel: Tensor = each % channels) -> Tensor:
             left = output.clone()
-            layer.maps(left)[torch.arange(len(channel)), channel] = 0  # a view: it changes `left`
+            layer.maps(left)[torch.arange(len(channel), device=channel.device), channel] = (
+                0  # a view: it changes `left`
+            )
             return left
 
         found.append(run_with(model, images[each // channels], layer, ablate))

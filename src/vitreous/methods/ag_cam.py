@@ -70,7 +70,7 @@ def skip_path_rows(
         gradients = trace.gradients(direction, attentions)
         if "" in stream.names or (gradients[-1].any() and not all(each.any() for each in gradients)):
             raise ObservationError(
-                f"`{type(model).__name__}` runs attention in modules that hold the skip path too, which AG-CAM follows. "
+                f"`{type(model).__name__}` attends in modules that hold the skip path too, which AG-CAM follows. "
                 "Move attention into modules of its own, or use `generic_attention`."
             )
         scores = [attention.scores.detach() for attention in attentions]
