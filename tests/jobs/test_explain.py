@@ -11,6 +11,7 @@ from torch import nn
 
 import vitreous
 from tests.contract.zoo import CASES, CLASSES, TINY
+from tests.tiny import save_model
 from vitreous.errors import DataError, DegenerateMap, ModelError, ShapeError, UnknownName
 from vitreous.jobs.explain import explain
 from vitreous.jobs.targets import as_target
@@ -277,3 +278,11 @@ def test_the_probability_of_a_single_class_is_its_sigmoid() -> None:
     assert vitreous.explain(model, images, "mgrw", walks=10, length=4, fill="mean").details
     with pytest.raises(ShapeError, match="a single class has no accuracy"):
         Perturbation(scale="accuracy")(model, images, occluded.heatmap, torch.zeros(2, dtype=torch.long))
+
+
+def test_inference_mode_from_start_to_end(tmp_path: Path) -> None:
+    folder, images = save_model(tmp_path), torch.randn(1, 3, 32, 32).double()
+    expected = vitreous.explain(vitreous.load(folder, dtype=torch.float64), images)
+    with torch.inference_mode():
+        found = vitreous.explain(vitreous.load(folder, dtype=torch.float64), images.clone())
+    assert torch.equal(found.heatmap, expected.heatmap)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES, CLASSES
-from vitreous.errors import DegenerateMap, NoGlobalAttention, ObservationError
+from vitreous.errors import DegenerateMap, ModelError, NoGlobalAttention, ObservationError
 from vitreous.methods import make_method
 from vitreous.methods.ag_cam import AGCAM
 from vitreous.methods.grad_cam import GradCAM
@@ -123,3 +123,11 @@ def test_features_without_numbers_are_no_map() -> None:
     nn.init.constant_(model.blocks[0].norm1.weight, torch.inf)
     with pytest.raises(DegenerateMap, match="NaN or infinite"):
         make_method("eigen_cam", layer="blocks.0.norm1")(model, images)
+
+
+def test_weights_made_in_inference_mode_are_refused() -> None:
+    with torch.inference_mode():
+        model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()
+    for name in ("ag_cam", "grad_cam", "libra_grad", "rollout"):
+        with pytest.raises(ModelError, match=r"`VisionTransformer` were made in inference mode"):
+            make_method(name)(model, images)

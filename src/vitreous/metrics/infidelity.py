@@ -19,6 +19,7 @@ from vitreous.shapes import Heatmap, Images, TargetClass
 __all__ = ["Completeness", "Infidelity", "infidelity", "squares"]
 
 _MOST = 100_000
+"""Squares of a map, about: each is a forward pass."""
 
 
 @dataclass(frozen=True)

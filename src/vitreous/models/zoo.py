@@ -61,8 +61,9 @@ def load(
     >>> load().class_names[:3]
     ('goldfish', 'bullfrog', 'American alligator')
     """
-    loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint)
-    return replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
+    with torch.inference_mode(False):  # what is made there can never be differentiated
+        loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint)
+        return replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
 
 
 def describe(model: nn.Module) -> LoadedModel:

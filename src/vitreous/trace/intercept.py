@@ -97,7 +97,7 @@ class Interceptor(TorchFunctionMode):
         values = self._multiply(args, self._mixed) if func in _MULTIPLY and self._mixed is not None else None
         if func in _SOFTMAX:
             scores, *rest = args or (kwargs.pop("input"),)
-            if torch.is_grad_enabled() and not scores.requires_grad:
+            if torch.is_grad_enabled() and scores.is_floating_point() and not scores.requires_grad:
                 scores = on_graph(scores.detach())  # another tensor: what is given may be a frozen parameter
             args = (scores, *rest)
         result = func(*args, **kwargs)
@@ -111,7 +111,7 @@ class Interceptor(TorchFunctionMode):
 
     def _follow(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
         if func in _SOFTMAX and result.ndim >= 3:
-            dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+            dim = kwargs["dim"] if "dim" in kwargs else (*args, None)[1]
             if dim in (-1, result.ndim - 1):
                 self._followed[id(result)] = (args[0], result)
         elif func in _CARRY and args and id(args[0]) in self._followed:

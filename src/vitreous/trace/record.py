@@ -34,7 +34,7 @@ class Attention:
     name: str
     scores: Scores
     weights: Scores
-    values: Float[Tensor, "batch heads keys width"] | None = None
+    values: Float[Tensor, "*batch keys width"] | None = None
     projection: Float[Tensor, "out in"] | None = None
 
     @property
