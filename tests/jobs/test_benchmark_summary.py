@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from tests.tiny import noise
 from vitreous.data.samples import Entry
@@ -87,6 +89,20 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     store.add([record(0, 1.0)])
     store.add([record(1, 0.0)])
     assert [each.picture for each in store.read()[Key("m", "r", "pointing")]] == ["0", "1"]
-    (tmp_path / "results/000001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"000001\.parquet` cannot be read"):
+    max((tmp_path / "results").iterdir()).write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"000001-\d+\.parquet` cannot be read"):
         store.read()
+
+
+def test_two_runs_at_once_keep_what_both_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, processes = parquet.write_table, iter((7, 8))
+    monkeypatch.setattr("os.getpid", lambda: next(processes, 9))
+
+    def meanwhile(*args: Any, **named: Any) -> None:
+        monkeypatch.setattr(parquet, "write_table", write)
+        Store(tmp_path).add([record(1, 0.0)])
+        write(*args, **named)
+
+    monkeypatch.setattr(parquet, "write_table", meanwhile)
+    Store(tmp_path).add([record(0, 1.0)])
+    assert {each.picture for each in Store(tmp_path).read()[Key("m", "r", "pointing")]} == {"0", "1"}
