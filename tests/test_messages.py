@@ -34,7 +34,8 @@ MESSAGES = {
     "windows": (
         lambda: make_method("ag_cam")(*_case("timm_swin")),
         "the first attention of `SwinTransformer` is not between all 16×16 patches of the picture. Windowed, pooled "
-        "and channel attention give no global map: use a model with global attention.",
+        "and channel attention, and heads that share an axis with the images, give no global map: use a model with "
+        "global attention.",
     ),
     "a CNN": (
         lambda: make_method("ag_cam")(*_case("timm_resnet")),

@@ -22,8 +22,8 @@ Images = Float[Tensor, "batch channels height width"]
 """Normalised model input."""
 Logits = Float[Tensor, "batch classes"]
 """Class scores before softmax."""
-Scores = Float[Tensor, "batch heads queries keys"]
-"""Attention scores: scaled, biased, masked, before softmax."""
+Scores = Float[Tensor, "*batch queries keys"]
+"""Attention scores: scaled, biased, masked, before softmax. Any attention's; a global one's batch is (batch, heads)."""
 Weights = Float[Tensor, "batch heads queries keys"]
 """Attention weights: what multiplies the values."""
 ClassRow = Float[Tensor, "batch heads tokens"]

@@ -4,17 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
 
 import vitreous
-from tests.contract.zoo import CASES, CLASSES
+from tests.contract.zoo import CASES, CLASSES, TINY
+from tests.tiny import save_model
 from vitreous.errors import DataError, DegenerateMap, ModelError, ShapeError, UnknownName
 from vitreous.jobs.explain import explain
 from vitreous.jobs.targets import as_target
 from vitreous.methods import METHODS
 from vitreous.methods.method import Explanation
+from vitreous.metrics.perturbation import Perturbation
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel
 from vitreous.trace.target import Classes
@@ -250,3 +253,36 @@ def test_bfloat16_saves(tmp_path: Path) -> None:
     assert explanation.heatmap.dtype == torch.bfloat16
     explanation.save(tmp_path / "out.npz")
     explanation.save(tmp_path / "out.png")
+
+
+def test_wrappers_are_explained_as_what_they_wrap(pictures: list[Path]) -> None:
+    model = timm.create_model("test_vit", num_classes=3).eval()
+    expected = vitreous.explain(model, pictures[:2])
+    for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
+        found = vitreous.explain(wrapped, pictures[:2])
+        torch.testing.assert_close(found.heatmap, expected.heatmap)
+        assert found.class_names == expected.class_names
+
+
+def test_the_probability_of_a_single_class_is_its_sigmoid() -> None:
+    """A binary classifier with one logit: the softmax of that would be 1, whatever is hidden from it."""
+    model = timm.create_model("vit_tiny_patch16_224", **{**TINY, "num_classes": 1}).eval()
+    nn.init.normal_(model.head.weight)
+    images = torch.randn(2, 3, 32, 32)
+    occluded = vitreous.explain(model, images, "occlusion", window=8, stride=8, fill="mean")
+    torch.testing.assert_close(occluded.probabilities, model(images).sigmoid().detach())
+    hidden = images.clone()
+    hidden[:, :, :8, :8] = 0
+    drop = model(images).sigmoid() - model(hidden).sigmoid()
+    torch.testing.assert_close(occluded.heatmap[:, 0, 0], drop[:, 0].detach())
+    assert vitreous.explain(model, images, "mgrw", walks=10, length=4, fill="mean").details
+    with pytest.raises(ShapeError, match="a single class has no accuracy"):
+        Perturbation(scale="accuracy")(model, images, occluded.heatmap, torch.zeros(2, dtype=torch.long))
+
+
+def test_inference_mode_from_start_to_end(tmp_path: Path) -> None:
+    folder, images = save_model(tmp_path), torch.randn(1, 3, 32, 32).double()
+    expected = vitreous.explain(vitreous.load(folder, dtype=torch.float64), images)
+    with torch.inference_mode():
+        found = vitreous.explain(vitreous.load(folder, dtype=torch.float64), images.clone())
+    assert torch.equal(found.heatmap, expected.heatmap)

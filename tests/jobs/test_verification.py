@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.jobs.test_benchmark import dataset as dataset
 from tests.tiny import save_model
 from vitreous.data.readers import open_samples
 from vitreous.errors import DataError, ObservationError, ShapeError, UnknownName

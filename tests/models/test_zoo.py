@@ -173,6 +173,9 @@ def test_a_model_of_transformers_describes_itself(hf_folder: Path) -> None:
     fresh = describe(transformers.ViTForImageClassification(hf_config(num_labels=2)))
     assert fresh.preprocess is None
     assert fresh.class_names == ("class 0", "class 1")
+    gray = transformers.ViTForImageClassification(hf_config(num_channels=1))
+    gray.config._name_or_path = str(hf_folder)
+    assert describe(gray).preprocess is None, "it prepares color pictures"
 
 
 def test_of_other_models_nothing_is_known() -> None:

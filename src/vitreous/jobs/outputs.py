@@ -18,6 +18,7 @@ from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.render.overlay import overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, sheet
+from vitreous.trace.target import probabilities
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,9 +108,9 @@ class Explained:
         return {name: found[0] for name, found in reasons.items() if found}
 
     def _scores(self, classes: Sequence[int]) -> tuple[ClassScore, ...]:
-        probabilities = self.logits.float().softmax(0).tolist()
-        names = self.model.class_names or numbered(len(probabilities))
-        return tuple(ClassScore(index, names[index], probabilities[index]) for index in classes)
+        shares = probabilities(self.logits.float()).tolist()
+        names = self.model.class_names or numbered(len(shares))
+        return tuple(ClassScore(index, names[index], shares[index]) for index in classes)
 
 
 def output_names(files: Sequence[Path], folder: Path) -> list[str]:

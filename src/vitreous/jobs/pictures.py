@@ -164,7 +164,7 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
     model = order.model
     images = torch.stack([picture.image for picture in pictures]).to(next(model.model.parameters()))
     with quiet(model.model), torch.no_grad():
-        logits = logits_of(model.model(images), model.name)
+        logits = logits_of(model.model(images.clone()), model.name)
         segment: Any = getattr(model.model, "regions", None)
         regions: Any = segment(images) if callable(segment) else []
     targets = choose_classes(order.target, model.class_names, logits)

@@ -71,8 +71,8 @@ def _without_each(
         each = torch.arange(start, min(start + batch_size, total), device=images.device)
 
         def ablate(output: Tensor, channel: Tensor = each % channels) -> Tensor:
-            left = output.clone()
-            layer.maps(left)[torch.arange(len(channel)), channel] = 0  # a view: it changes `left`
+            left, image = output.clone(), torch.arange(len(channel), device=channel.device)
+            layer.maps(left)[image, channel] = 0  # a view: it changes `left`
             return left
 
         found.append(run_with(model, images[each // channels], layer, ablate))

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from vitreous.errors import ObservationError
 from vitreous.methods.method import Explanation, check_class_token
 from vitreous.shapes import ClassRow, Heatmap, Images, Logits
 from vitreous.trace.edit import stop_gradient
@@ -56,13 +57,22 @@ def ag_cam(tokens: TokenGrid, rows: Sequence[tuple[ClassRow, ClassRow]]) -> Heat
 def skip_path_rows(
     model: nn.Module, images: Images, stream: Stream, direction: Logits
 ) -> list[tuple[ClassRow, ClassRow]]:
-    """The class-token rows of scores and skip-path gradients per layer: on the prefix tokens alone where possible."""
+    """The class-token rows of scores and skip-path gradients per layer: on the prefix tokens alone where possible.
+
+    Raises:
+        ObservationError: what is cut off with the inputs of the attention modules is the skip path as well.
+    """
     gradients = replay(model, images, stream, direction)
     if gradients is None:
         with stop_gradient(model, set(stream.names)):
             trace = observe(model, images)
         attentions = trace.global_attentions
         gradients = trace.gradients(direction, attentions)
+        if "" in stream.names or (gradients[-1].any() and not all(each.any() for each in gradients)):
+            raise ObservationError(
+                f"`{type(model).__name__}` attends in modules that hold the skip path too, which AG-CAM follows. "
+                "Move attention into modules of its own, or use `generic_attention`."
+            )
         scores = [attention.scores.detach() for attention in attentions]
     else:
         scores = list(stream.scores)

@@ -49,8 +49,9 @@ def eigen_cam(maps: FeatureMaps, *, center: bool = False) -> Heatmap:
     rows = maps.flatten(2).mT
     if center:
         rows = rows - rows.mean(1, keepdim=True)
-    # no singular values in half precision
+    # no singular values in half precision, and none of NaN: it only has to come through to the map
     exact = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    projected = (exact @ torch.linalg.svd(exact, full_matrices=False).Vh[:, :1].mT)[..., 0]
+    finite = exact.where(exact.isfinite(), 0)
+    projected = (exact @ torch.linalg.svd(finite, full_matrices=False).Vh[:, :1].mT)[..., 0]
     largest = projected.gather(1, projected.abs().argmax(1, keepdim=True))
     return (projected * largest.sign()).to(maps).unflatten(1, maps.shape[2:])

@@ -17,7 +17,7 @@ from vitreous.files import whole_file
 from vitreous.masking.forward import Progress
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass
 from vitreous.trace.record import TokenGrid
-from vitreous.trace.target import Target
+from vitreous.trace.target import Target, probabilities
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -138,8 +138,8 @@ class Explanation:
 
     @property
     def probabilities(self) -> Logits:
-        """(batch, classes): softmax of the logits."""
-        return self.logits.float().softmax(1)
+        """(batch, classes): softmax of the logits; of a single class, its sigmoid."""
+        return probabilities(self.logits.float())
 
     def overlay(self, index: int = 0) -> Image:
         """The heat map of one image over the part of its picture that the model saw.

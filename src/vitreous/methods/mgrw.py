@@ -23,7 +23,7 @@ from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, survivors
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
-from vitreous.trace.target import Predicted, Scale, Target
+from vitreous.trace.target import Predicted, Scale, Target, probabilities
 
 __all__ = ["MGRW", "DecisionClasses", "importance"]
 
@@ -220,7 +220,7 @@ def importance(
     tensor([1.5000], dtype=torch.float64)
     """
     before, after = (
-        logits.double().softmax(-1) if score == "probability" else logits.double() for logits in (intact, masked)
+        probabilities(logits.double()) if score == "probability" else logits.double() for logits in (intact, masked)
     )
     if classes == "target":
         return ((after - before) @ direction.double()).abs()

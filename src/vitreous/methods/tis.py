@@ -16,7 +16,6 @@ from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.blocks import observe_blocks
 from vitreous.trace.edit import find_layers
-from vitreous.trace.gradient import ordinary
 from vitreous.trace.observe import quiet
 from vitreous.trace.target import Predicted, Target, logits_of, value_of
 
@@ -131,7 +130,7 @@ def logits_of_some(
     with quiet(model), torch.no_grad():
         handle = find_layers(model, [block])[block].register_forward_pre_hook(choose, with_kwargs=True)
         try:
-            return logits_of(model(ordinary(image).expand(batch, -1, -1, -1)), kind)
+            return logits_of(model(image.expand(batch, -1, -1, -1).clone()), kind)
         except RuntimeError:
             raise ObservationError(
                 f"`{kind}` cannot run on {tokens.shape[1]} of its tokens: something in its blocks, such as rotary or "

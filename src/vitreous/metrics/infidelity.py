@@ -18,6 +18,9 @@ from vitreous.shapes import Heatmap, Images, TargetClass
 
 __all__ = ["Completeness", "Infidelity", "infidelity", "squares"]
 
+_MOST = 100_000
+"""Squares of a map, about: each is a forward pass."""
+
 
 @dataclass(frozen=True)
 class Infidelity(Judge):
@@ -35,6 +38,7 @@ class Infidelity(Judge):
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
     reads: ClassVar[Literal["model"]] = "model"
     names: ClassVar[tuple[str, ...]] = ("infidelity",)
+    on_grid: ClassVar[bool] = True
     sides: int = 10
     scaling: bool = True
     fill: str = "mean"
@@ -45,7 +49,11 @@ class Infidelity(Judge):
     precision: torch.dtype | None = None
 
     def __call__(self, model: nn.Module, images: Images, heatmap: Heatmap, target: TargetClass) -> dict[str, Tensor]:
-        """Values per image."""
+        """Values per image.
+
+        Raises:
+            ShapeError: there are no squares, or more than any model can be run on.
+        """
         hidden = squares((heatmap.shape[1], heatmap.shape[2]), self.sides).to(images.device)
         masks = torch.cat([torch.zeros_like(hidden[:1]), hidden])
         fill = metric_fill(self.fill, self.mean, self.std)
@@ -69,6 +77,11 @@ def squares(grid: tuple[int, int], sides: int) -> Bool[Tensor, "squares h w"]:
     985
     """
     rows, columns = torch.arange(grid[0])[:, None], torch.arange(grid[1])
+    if grid[0] * grid[1] * sides > _MOST:
+        raise ShapeError(
+            f"a map of {grid[0]}×{grid[1]} has some {grid[0] * grid[1] * sides:,} squares of 1 to {sides} to a side. "
+            "Add it up over patches, or take fewer sides."
+        )
     found = [
         (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
         for side in range(1, min(sides, *grid) + 1)
@@ -93,6 +106,7 @@ class Completeness(Judge):
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017 (completeness)"
     reads: ClassVar[Literal["model"]] = "model"
     names: ClassVar[tuple[str, ...]] = ("completeness_error",)
+    on_grid: ClassVar[bool] = True
     fill: str = "mean"
     scale: Literal["probability", "logit"] = "logit"
     mean: tuple[float, ...] = ()

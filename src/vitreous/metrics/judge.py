@@ -37,6 +37,8 @@ class Judge(ABC):
     """What a call needs beside the heat maps: an object's mask, its boxes, the model, or the method itself."""
     names: ClassVar[tuple[str, ...]]
     """What a call gives."""
+    on_grid: ClassVar[bool] = False
+    """Whether it adds up the map's own values; others read the map at the size of the picture."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

@@ -137,9 +137,15 @@ def bands_of(order: Order, pixels: int, parts: int, last: int) -> list[Band]:
 
 
 def values_of(logits: Tensor, target: TargetClass, scale: Literal["probability", "logit", "accuracy"]) -> Tensor:
-    """The class's probability, its logit, or 1 where it is predicted and 0 elsewhere: (batch, masks)."""
+    """The class's probability, its logit, or 1 where it is predicted and 0 elsewhere: (batch, masks).
+
+    Raises:
+        ShapeError: not one class per image, none of the model's, or no other that could be predicted.
+    """
     direction = one_hot(target, logits)
     if scale == "accuracy":
+        if logits.shape[2] == 1:
+            raise ShapeError('a model of a single class has no accuracy. Set scale="probability" or "logit".')
         return (logits.argmax(2) == target[:, None]).to(logits)
     return value_of(logits, direction, scale)
 

@@ -110,6 +110,8 @@ def impute(images: Images, hidden: PictureMask, *, tolerance: float = 1e-4) -> I
     """
     if hidden.flatten(1).all(1).any():
         raise ShapeError("every pixel of an image is hidden, so none is left to fill in from. Leave some.")
+    # half precision would never reach the tolerance
+    given, images = images, images.to(torch.promote_types(images.dtype, torch.float32))
     unknown = hidden[:, None].to(images)
     weights = _NEIGHBORS.to(images)[None, None]
     channels = images.shape[1]
@@ -139,4 +141,4 @@ def impute(images: Images, hidden: PictureMask, *, tolerance: float = 1e-4) -> I
         new = torch.where(going, product(residual, residual), error)
         step = torch.where(going, residual + new / error.where(going, 1) * step, step)
         error = new
-    return torch.where(hidden[:, None].expand(-1, channels, -1, -1), solution, images)
+    return torch.where(hidden[:, None].expand(-1, channels, -1, -1), solution.to(given), given)

@@ -32,7 +32,11 @@ def load_hf(name: str) -> LoadedModel:
     model, local = _pretrained("AutoModelForImageClassification", name, "an image classifier")
     weights = Path(name, "model.safetensors")
     return LoadedModel(
-        model, read_preprocess(name, local), _class_names(model), f"hf:{name}", weights if weights.is_file() else None
+        model,
+        _preprocess(model, name, local),
+        _class_names(model),
+        f"hf:{name}",
+        weights if weights.is_file() else None,
     )
 
 
@@ -106,7 +110,12 @@ def _pretrained(auto: str, name: str, wanted: str) -> tuple[Any, bool]:
 def describe_hf(model: Any, name: str) -> LoadedModel:
     """What a model of transformers says about itself; its preprocessing where it was loaded from is looked up."""
     source = getattr(model.config, "_name_or_path", "")
-    return LoadedModel(model, read_preprocess(source, local=True) if source else None, _class_names(model), name)
+    return LoadedModel(model, _preprocess(model, source, local=True) if source else None, _class_names(model), name)
+
+
+def _preprocess(model: Any, source: str, local: bool) -> Preprocess | None:
+    """What is stored beside a model of color pictures: ours makes no other."""
+    return read_preprocess(source, local) if getattr(model.config, "num_channels", 3) == 3 else None
 
 
 def _class_names(model: Any) -> tuple[str, ...]:

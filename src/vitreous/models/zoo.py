@@ -61,17 +61,25 @@ def load(
     >>> load().class_names[:3]
     ('goldfish', 'bullfrog', 'American alligator')
     """
-    loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint)
-    return replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
+    with torch.inference_mode(False):  # what is made there can never be differentiated
+        loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint)
+        return replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
 
 
 def describe(model: nn.Module) -> LoadedModel:
     """What a model of your own says about itself, unchanged.
 
     Models of timm know their preprocessing and class names. Models of transformers know their class names, and their
-    preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known.
+    preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known. The wrappers of
+    torch.compile and of data parallelism say what the model within them says.
     """
-    name = type(model).__name__
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module  # its copies run in threads of their own, where nothing is seen of them
+    own: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    return replace(_describe(own, type(own).__name__), model=model)
+
+
+def _describe(model: nn.Module, name: str) -> LoadedModel:
     if isinstance(getattr(model, "pretrained_cfg", None), dict):
         return describe_timm(model, name)
     if hasattr(getattr(model, "config", None), "id2label"):

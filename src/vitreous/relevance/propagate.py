@@ -17,6 +17,7 @@ from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
+from vitreous.trace.observe import check_weights
 
 __all__ = ["propagate"]
 
@@ -53,7 +54,9 @@ def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
 
     Raises:
         RuleError: an operation that carries relevance has no rule in the recipe.
+        ModelError: as `check_weights`.
     """
+    check_weights(model)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kind, suspension = type(model).__name__, Suspension()
     rules = {op: replace(way, suspension=suspension) if isinstance(way, Rule) else way for op, way in recipe.items()}

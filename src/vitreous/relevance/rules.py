@@ -40,7 +40,7 @@ EPSILON = 1e-9
 def divide(a: Tensor, b: Tensor, epsilon: float = EPSILON) -> Tensor:
     """A ⊘ b: the stabilizer has a sign of its own, as in the authors' code."""
     shifted = b + epsilon
-    if (b * shifted).all():  # nearly always; on a CPU, choosing costs many times what dividing does
+    if b.is_cpu and (b * shifted).all():  # nearly always; there, choosing costs many times what dividing does
         return a / shifted
     return torch.where(b == 0, 0, a / torch.where(shifted == 0, epsilon, shifted))
 

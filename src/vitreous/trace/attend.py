@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor
 
-from vitreous.shapes import Scores, Weights
+from vitreous.shapes import Scores
 
 __all__ = ["AttentionCall"]
 
@@ -37,6 +37,11 @@ class AttentionCall:
     is_causal: bool = False
     scale: float | None = None
     enable_gqa: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its scores: (batch, heads, queries, keys)."""
+        return (*self.query.shape[:-1], self.key.shape[-2])
 
     def scores(self) -> Scores:
         """Q·Kᵀ·scale, plus the mask: what softmax sees."""
@@ -80,7 +85,7 @@ class AttentionCall:
             kept = mask & kept if mask.dtype == torch.bool else mask.masked_fill(~kept, -torch.inf)
         return replace(self, attn_mask=kept, is_causal=False)
 
-    def mix(self, weights: Weights) -> Tensor:
+    def mix(self, weights: Scores) -> Tensor:
         """Weights times values: what attention returns."""
         if self.dropout_p:
             weights = torch.dropout(weights, self.dropout_p, True)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from vitreous.errors import NoGlobalAttention
 from vitreous.shapes import Logits
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.gradient import ordinary
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import check_same_tokens, token_grid
+from vitreous.trace.record import check_same_tokens, mutual_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["Glance", "find_blocks", "glance", "one_each"]
@@ -53,19 +52,19 @@ def glance(model: nn.Module, images: Tensor) -> Glance:
         stack.enter_context(torch.no_grad())
         name = stack.enter_context(running_names(model))
 
-        def note(queries: int, keys: int) -> None:
+        def note(shape: Sequence[int]) -> None:
             names.append(name())
-            sizes.append(keys if queries == keys else None)
+            sizes.append(mutual_tokens(shape))
 
         def attend(call: AttentionCall) -> Tensor:
-            note(call.query.shape[-2], call.key.shape[-2])
+            note(call.shape)
             return call.fused()
 
         def mixed(_: Tensor, weights: Tensor) -> None:
-            note(weights.shape[-2], weights.shape[-1])
+            note(weights.shape)
 
         interceptor = stack.enter_context(Interceptor(attend, mixed))
-        logits = logits_of(model(ordinary(images)), type(model).__name__)
+        logits = logits_of(model(images.clone()), type(model).__name__)
     return Glance(logits, tuple(names), tuple(sizes), interceptor.grid)
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from vitreous.errors import ObservationError
 from vitreous.trace.attend import AttentionCall
 
 __all__ = ["Interceptor", "on_graph"]
@@ -94,10 +95,15 @@ class Interceptor(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self._multi_head(*args, **kwargs)
         values = self._multiply(args, self._mixed) if func in _MULTIPLY and self._mixed is not None else None
-        if func in _SOFTMAX and torch.is_grad_enabled():
-            on_graph(args[0] if args else kwargs["input"])
+        if func in _SOFTMAX:
+            scores, *rest = args or (kwargs.pop("input"),)
+            if torch.is_grad_enabled() and scores.is_floating_point() and not scores.requires_grad:
+                scores = on_graph(scores.detach())  # another tensor: what is given may be a frozen parameter
+            args = (scores, *rest)
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
+            if type(func).__module__ == "torch._ops":
+                _check_gradient(func, args, result)
             self._follow(func, args, kwargs, result)
             if values is not None:
                 self._output = (values, result)
@@ -105,9 +111,9 @@ class Interceptor(TorchFunctionMode):
 
     def _follow(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
         if func in _SOFTMAX and result.ndim >= 3:
-            dim = kwargs["dim"] if "dim" in kwargs else args[1]
+            dim = kwargs["dim"] if "dim" in kwargs else (*args, None)[1]
             if dim in (-1, result.ndim - 1):
-                self._followed[id(result)] = (args[0] if args else kwargs["input"], result)
+                self._followed[id(result)] = (args[0], result)
         elif func in _CARRY and args and id(args[0]) in self._followed:
             self._followed[id(result)] = (self._followed[id(args[0])][0], result)
         elif func in _CARRY and args and self._output is not None and args[0] is self._output[1]:
@@ -152,6 +158,21 @@ class Interceptor(TorchFunctionMode):
             return output, None
         seen = weights[0].mean(1) if average else weights[0]
         return output, seen if output.ndim == 3 else seen.squeeze(0)
+
+
+def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tensor) -> None:
+    """Refuse an operator of a library's own that lets no gradient back, as those of quantized layers.
+
+    Raises:
+        ObservationError: autograd would take what it cuts off for zero.
+    """
+    node = result.grad_fn
+    carries = result.is_floating_point() and any(tensor.requires_grad for tensor in _tensors(args))
+    if torch.is_grad_enabled() and carries and (node is None or node.name() == "torch::autograd::WarnNotImplemented"):
+        raise ObservationError(
+            f"no gradient flows back through `{func}`, which the model calls. Explain the model as it was before "
+            "quantization, or use a method that needs no gradient, such as `rise`."
+        )
 
 
 def on_graph(tensor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from vitreous.errors import NoTokenGrid
 from vitreous.shapes import FeatureMaps, Images, Logits
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.edit import change_output, find_layers, first_tensor
-from vitreous.trace.gradient import gradients, ordinary
+from vitreous.trace.gradient import gradients
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
 from vitreous.trace.observe import check_input, quiet
@@ -117,7 +117,7 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
         for module_name, module in model.named_modules():
             stack.callback(module.register_forward_hook(keep(module_name)).remove)
         stack.enter_context(Interceptor(attend, mixed))
-        logits = logits_of(model(ordinary(images[:1]).detach().requires_grad_().clone()), kind)
+        logits = logits_of(model(images[:1].clone().detach().requires_grad_().clone()), kind)
 
     layers = dict(_lay_out(outputs, size))
     if name:
@@ -156,7 +156,7 @@ def run_with(model: nn.Module, images: Images, layer: Layer, change: Callable[[T
         return call.mix(call.scores().softmax(-1)) if torch.is_grad_enabled() else call.fused()
 
     with quiet(model), torch.no_grad(), change_output(model, layer.name, change), Interceptor(attend):
-        return logits_of(model(ordinary(images).detach()), type(model).__name__)
+        return logits_of(model(images.detach().clone()), type(model).__name__)
 
 
 def layout(

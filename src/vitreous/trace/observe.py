@@ -10,15 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import NothingObserved, ShapeError
+from vitreous.errors import ModelError, NothingObserved, ShapeError
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.edit import evaluation, find_layers
-from vitreous.trace.gradient import ordinary
 from vitreous.trace.intercept import Interceptor, on_graph
 from vitreous.trace.names import running_names
 from vitreous.trace.record import Attention, Trace
 
-__all__ = ["check_input", "nothing_observed", "observe", "quiet"]
+__all__ = ["check_input", "check_weights", "nothing_observed", "observe", "quiet"]
 
 
 def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> Trace:
@@ -39,6 +38,7 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> 
     Raises:
         NothingObserved: no attention was seen.
         ShapeError: `images` is not finite or not floating point.
+        ModelError: the weights were made in inference mode.
         UnknownName: a layer does not exist.
 
     >>> model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 3, enable_nested_tensor=False)
@@ -70,7 +70,7 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> 
             attentions[-1] = replace(attentions[-1], values=values, projection=weight)
 
         interceptor = stack.enter_context(Interceptor(attend, mixed, projected))
-        output = model(ordinary(images))
+        output = model(images.clone())
 
     if not attentions:
         raise nothing_observed(model)
@@ -79,13 +79,31 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> 
 
 @contextmanager
 def quiet(model: nn.Module) -> Generator[None]:
-    """Evaluation mode, outside inference mode, compiled parts run as the Python they were compiled from."""
+    """Evaluation mode, outside inference mode, compiled parts run as the Python they were compiled from.
+
+    Raises:
+        ModelError: as `check_weights`.
+    """
+    check_weights(model)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(evaluation(model))
         if any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) for m in model.modules()):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield
+
+
+def check_weights(model: nn.Module) -> None:
+    """Refuse a model that torch cannot differentiate.
+
+    Raises:
+        ModelError: it was made in inference mode.
+    """
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise ModelError(
+            f"the weights of `{type(model).__name__}` were made in inference mode, where torch keeps nothing that a "
+            "gradient needs. Load the model outside of torch.inference_mode()."
+        )
 
 
 def check_input(images: Tensor) -> None:

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.errors import NoGlobalAttention, NoTokenGrid
-from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
+from vitreous.shapes import Heatmap, Logits, Scores, TokenMask
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
 
-__all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "token_grid"]
+__all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "token_grid"]
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,14 @@ class Attention:
 
     name: str
     scores: Scores
-    weights: Weights
-    values: Float[Tensor, "batch heads keys width"] | None = None
+    weights: Scores
+    values: Float[Tensor, "*batch keys width"] | None = None
     projection: Float[Tensor, "out in"] | None = None
 
     @property
     def tokens(self) -> int | None:
-        """How many tokens attend to each other; None where queries and keys are not the same tokens."""
-        queries, keys = self.weights.shape[-2:]
-        return keys if queries == keys else None
+        """How many tokens attend to each other, as `mutual_tokens` says."""
+        return mutual_tokens(self.weights.shape)
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,17 @@ class TokenGrid:
         return row.unflatten(-1, (self.height, self.width))
 
 
+def mutual_tokens(shape: Sequence[int]) -> int | None:
+    """How many tokens attend to each other in scores of this shape; None where queries and keys are not the same.
+
+    None also where heads or windows share an axis with the images: what (batch, heads, queries, keys) was is unknown.
+
+    >>> mutual_tokens((2, 3, 17, 17)), mutual_tokens((2, 3, 1, 17)), mutual_tokens((6, 17, 17))
+    (17, None, None)
+    """
+    return shape[-1] if len(shape) == 4 and shape[-2] == shape[-1] else None
+
+
 def token_grid(grid: tuple[int, int] | None, tokens: int | None, model: str) -> TokenGrid:
     """The token grid, from the patch convolution's output and the number of tokens in the first attention.
 
@@ -82,7 +92,8 @@ def token_grid(grid: tuple[int, int] | None, tokens: int | None, model: str) -> 
     if tokens is None or tokens < height * width:
         raise NoGlobalAttention(
             f"the first attention of `{model}` is not between all {height}×{width} patches of the picture. "
-            "Windowed, pooled and channel attention give no global map: use a model with global attention."
+            "Windowed, pooled and channel attention, and heads that share an axis with the images, give no global map: "
+            "use a model with global attention."
         )
     return TokenGrid(tokens - height * width, height, width)
 

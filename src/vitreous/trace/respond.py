@@ -9,7 +9,7 @@ from torch import nn
 
 from vitreous.shapes import Images, Logits
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.gradient import gradients, ordinary
+from vitreous.trace.gradient import gradients
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observe import check_input, quiet
 from vitreous.trace.target import logits_of
@@ -59,6 +59,6 @@ def respond(model: nn.Module, images: Images) -> Response:
     check_input(images)
     kind = type(model).__name__
     with quiet(model), torch.enable_grad(), Interceptor(AttentionCall.fused, lambda *_: None) as seen:
-        pixels = ordinary(images).detach().requires_grad_()
-        logits = logits_of(model(pixels), kind)
+        pixels = images.clone().detach().requires_grad_()
+        logits = logits_of(model(pixels.clone()), kind)
     return Response(kind, pixels, logits, seen.grid)

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.gradient import ordinary
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, token_grid
+from vitreous.trace.record import TokenGrid, mutual_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["KeptKeys", "restricted_logits"]
@@ -46,13 +45,12 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
     check_input(images)
     kind = type(model).__name__
     turn = count()
-    sizes: list[int] = []
+    sizes: list[int | None] = []
 
     def attend(call: AttentionCall) -> Tensor:
-        queries, keys = call.query.shape[-2], call.key.shape[-2]
-        tokens = token_grid(interceptor.grid, sizes[0] if sizes else keys if queries == keys else None, kind)
-        sizes.append(keys)
-        if queries != keys or (mask := kept.get(next(turn))) is None:
+        sizes.append(keys := mutual_tokens(call.shape))
+        tokens = token_grid(interceptor.grid, sizes[0], kind)
+        if keys is None or (mask := kept.get(next(turn))) is None:
             return call.fused()
         full = _between_tokens(mask.to(call.query.device), tokens, keys, len(images))
         return (call if full.all() else call.among(full)).fused()
@@ -64,7 +62,7 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
         )
 
     with quiet(model), torch.no_grad(), Interceptor(attend, mixed) as interceptor:
-        output = model(ordinary(images))
+        output = model(images.clone())
     if not sizes:
         raise nothing_observed(model)
     attentions = next(turn)

@@ -8,6 +8,7 @@ own modules again, alone, and to differentiate that: a computation on a token or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -25,7 +26,7 @@ from vitreous.trace.gradient import gradients, ordinary
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
+from vitreous.trace.record import TokenGrid, check_same_tokens, mutual_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["Stream", "follow_stream", "replay"]
@@ -68,22 +69,22 @@ def follow_stream(model: nn.Module, images: Tensor) -> Stream:
         stack.enter_context(torch.no_grad())
         name = stack.enter_context(running_names(model))
 
-        def note(queries: int, keys: int) -> None:
+        def note(shape: Sequence[int]) -> None:
             names.append(name())
-            sizes.append(keys if queries == keys else None)
+            sizes.append(mutual_tokens(shape))
 
         def attend(call: AttentionCall) -> Tensor:
-            note(call.query.shape[-2], call.key.shape[-2])
+            note(call.shape)
             prefix = token_grid(interceptor.grid, sizes[0], kind).prefix
             scores.append(call.first(prefix).scores())
             values.append(call.value)
             return call.fused()
 
         def mixed(_: Tensor, weights: Tensor) -> None:
-            note(weights.shape[-2], weights.shape[-1])
+            note(weights.shape)
 
         interceptor = stack.enter_context(Interceptor(attend, mixed))
-        output = model(ordinary(images))
+        output = model(images.clone())
 
     if not names:
         raise nothing_observed(model)
@@ -124,7 +125,7 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
                 handle = block.register_forward_pre_hook(_only_prefix(prefix, cut=at == 0), with_kwargs=True)
                 stack.callback(handle.remove)
             stack.enter_context(Interceptor(attend))
-            logits = logits_of(model(ordinary(images)), type(model).__name__)
+            logits = logits_of(model(images.clone()), type(model).__name__)
     except (_NotPlain, RuntimeError):  # RuntimeError: something outside attention needs the patches too
         return None
     tolerance = torch.finfo(logits.dtype).eps ** 0.5 * stream.logits.abs().max()

@@ -14,10 +14,10 @@ from torch import Tensor
 from vitreous.errors import ModelError, ShapeError, UnknownName
 from vitreous.shapes import Logits
 
-__all__ = ["Classes", "Margin", "Predicted", "Scalar", "Scale", "Target", "logits_of", "value_of"]
+__all__ = ["Classes", "Margin", "Predicted", "Scalar", "Scale", "Target", "logits_of", "probabilities", "value_of"]
 
 Scale = Literal["logit", "probability"]
-"""What a perturbation is measured on: class scores before or after softmax."""
+"""What a perturbation is measured on: class scores, or the `probabilities` that they stand for."""
 
 Target = Callable[[Logits], Logits]
 """From logits to the direction explained: the value is ⟨direction, logits⟩, so one class is a one-hot row."""
@@ -122,15 +122,24 @@ class Scalar:
         return direction
 
 
+def probabilities(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:
+    """Softmax over the classes; of a single class, where that would always be 1, the sigmoid.
+
+    >>> probabilities(torch.tensor([[0.0]]))
+    tensor([[0.5000]])
+    """
+    return logits.softmax(-1) if logits.shape[-1] > 1 else logits.sigmoid()
+
+
 def value_of(
     logits: Float[Tensor, "batch masks classes"], direction: Logits, scale: Scale
 ) -> Float[Tensor, "batch masks"]:
-    """The explained value of each image's masked versions: ⟨direction, logits⟩, or ⟨direction, softmax(logits)⟩.
+    """The explained value of each image's masked versions: ⟨direction, logits⟩, or ⟨direction, probabilities⟩.
 
     >>> value_of(torch.tensor([[[1.0, 1.0], [3.0, 2.0]]]), torch.tensor([[1.0, 0.0]]), "logit")
     tensor([[1., 3.]])
     """
-    values = logits.softmax(-1) if scale == "probability" else logits
+    values = probabilities(logits) if scale == "probability" else logits
     return (values * direction[:, None]).sum(-1)
 
 

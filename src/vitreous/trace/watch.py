@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from vitreous.shapes import Images, Logits, Weights
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.gradient import ordinary
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
+from vitreous.trace.record import TokenGrid, check_same_tokens, mutual_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["watch"]
@@ -36,8 +35,7 @@ def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights],
     sizes: list[int | None] = []
 
     def seen(weights: Tensor) -> None:
-        queries, keys = weights.shape[-2:]
-        sizes.append(keys if queries == keys else None)
+        sizes.append(mutual_tokens(weights.shape))
         tokens = token_grid(interceptor.grid, sizes[0], kind)
         check_same_tokens(tokens, sizes, kind)
         if sizes[-1] is not None:
@@ -52,7 +50,7 @@ def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights],
         seen(weights.detach())
 
     with quiet(model), torch.no_grad(), Interceptor(attend, mixed) as interceptor:
-        output = model(ordinary(images))
+        output = model(images.clone())
     if not sizes:
         raise nothing_observed(model)
     return logits_of(output, kind), token_grid(interceptor.grid, sizes[0], kind)

@@ -96,8 +96,8 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
     notes: list[str] = []
     curves: dict[tuple[str, str, str], dict[str, Array]] = {}
     for spec, run in runs.items():
-        pictures = [entry.id for entry in draw(run.samples.entries, plan.limit, plan.seed)]
-        drawn = set(pictures)
+        drawn = {entry.id for entry in draw(run.samples.entries, plan.limit, plan.seed)}
+        pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
         known = [record for record in records.get(Key(spec, "", ""), ()) if record.counted and record.picture in drawn]
         if known:
             right = sum(each.values[0] for each in known) / len(known)

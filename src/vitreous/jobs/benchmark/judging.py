@@ -94,10 +94,7 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
             found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
         seconds = _now(some.images) - began
         cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
-        maps = found.heatmap
-        if isinstance(row.method, BlockMethod):
-            maps = F.interpolate(maps[:, None], some.images.shape[2:], mode="nearest-exact")[:, 0]
-        return [(each, cost) for each in maps]
+        return [(each, cost) for each in found.heatmap]
 
     maps = _attempt(heat, batch)
     records: list[Record] = []
@@ -170,6 +167,8 @@ def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[R
 
 def _call(row: TableRow, judge: Judge, batch: Batch, heatmap: Heatmap) -> dict[str, Tensor]:
     size = (batch.images.shape[2], batch.images.shape[3])
+    if isinstance(row.method, BlockMethod) and not judge.on_grid:
+        heatmap = F.interpolate(heatmap[:, None], size, mode="nearest-exact")[:, 0]
     correct = {"correct": batch.correct} if hasattr(judge, "misclassified") else {}
     match judge.reads:
         case "boxes":

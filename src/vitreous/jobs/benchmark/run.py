@@ -134,9 +134,9 @@ def _whole(preprocess: Preprocess) -> Preprocess:
 
 
 def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:
-    """So many entries at random, in their order; a larger limit draws the same ones and more. 0 takes all."""
+    """So many entries, or all for 0, in random order: the first of them are what a smaller limit draws."""
     chosen = np.random.default_rng(seed).permutation(len(entries))[: limit or None]
-    return [entries[at] for at in sorted(chosen.tolist())]
+    return [entries[at] for at in chosen.tolist()]
 
 
 def fit_judge(judge: Judge, subject: LoadedModel) -> Judge:
@@ -170,7 +170,7 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
         return None
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
     with evaluation(subject.model), torch.no_grad():
-        predicted = logits_of(subject.model(images), subject.name).argmax(1)
+        predicted = logits_of(subject.model(images.clone()), subject.name).argmax(1)
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]

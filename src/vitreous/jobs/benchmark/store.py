@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -68,7 +69,9 @@ class Store:
         """
         pyarrow, parquet = _arrow()
         files = self._files
-        path = self.folder / "results" / f"{int(files[-1].stem) + 1 if files else 0:06d}.parquet"
+        number = int(files[-1].stem.partition("-")[0]) + 1 if files else 0
+        # with the process in its name, so that two runs at once do not take each other's places
+        path = self.folder / "results" / f"{number:06d}-{os.getpid()}.parquet"
         rows = [asdict(record) for record in records]
         columns = {name: [row[name] for row in rows] for name in Record.__dataclass_fields__}
         types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_()}

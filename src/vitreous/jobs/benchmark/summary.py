@@ -132,7 +132,8 @@ def summarize(
                 continue
             own, other = (rows[which, both.tobytes()][name] for which in (row, reference))
             apart = own[1] - other[1]
-            less, more = (1 + np.sum(apart <= 0)) / (1 + resamples), (1 + np.sum(apart >= 0)) / (1 + resamples)
+            apart = apart[~np.isnan(apart)]  # a resample may draw no picture that counts for both
+            less, more = (1 + np.sum(apart <= 0)) / (1 + len(apart)), (1 + np.sum(apart >= 0)) / (1 + len(apart))
             ends = _middle(apart)
             tested = (own[0] - other[0], *ends, float(min(1.0, 2 * min(less, more))))
             cells.append(Cell(model, row, metric, name, value, low, high, cell.pictures, *tested))

@@ -138,7 +138,8 @@ def verify(
             store.add(list(_records(trial.model, check.name, measured, ids)))
         if tell:
             tell(len(entries) - len(todo) + min(start + trial.batch_size, len(todo)), len(entries))
-    pictures = [entry.id for entry in entries]
+    drawn = {entry.id for entry in entries}
+    pictures = [entry.id for entry in samples.entries if entry.id in drawn]
     table, panels, axes = _summed(check, trial, store, pictures, unread)
     plot, chart = output / "plot.svg", line_chart(panels, x=axes[0], y=axes[1], title=table.title)
     with whole_file(plot) as part:

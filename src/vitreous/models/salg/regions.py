@@ -112,8 +112,10 @@ def find_regions(
     firsts, filled = torch.zeros_like(sizes), 0
     # then no shape may depend on what an image shows
     fixed = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-    for rows in sizes[:total].argsort().split(total if fixed else _GROUP):
-        longest = side**2 + agr if fixed else int(sizes[rows].max())
+    parts = sizes[:total].argsort().split(total if fixed else _GROUP)
+    # the last of a part is its largest; a GPU is waited for once
+    lengths = [side**2 + agr] if fixed else sizes[torch.stack([rows[-1] for rows in parts])].tolist()
+    for rows, longest in zip(parts, lengths, strict=True):
         slots = torch.arange(longest, device=device)
         used = slots < sizes[rows, None]
         tokens = order[(starts[rows, None] + slots).clamp(max=len(order) - 1)]
