@@ -30,8 +30,8 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="An npz archive (jpeg, offset, label, split; or MedMNIST's), a folder with train/CLASS/*.jpg and "
-            "val/CLASS/*.jpg, or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
+            help="An npz archive (jpeg, offset, label, split; or MedMNIST's), a folder with `train/CLASS/*.jpg` and "
+            "`val/CLASS/*.jpg`, or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
             "torchvision:CIFAR10:data."
         ),
     ],

@@ -12,6 +12,7 @@ import torch
 
 from vitreous.errors import DataError
 from vitreous.files import whole_file
+from vitreous.models.loaded import first_sentence
 
 __all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -49,7 +50,10 @@ def has_checkpoint(folder: Path) -> bool:
 def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Plan, *, epoch: int) -> None:
     """Keep the state after `epoch` epochs, in place of an earlier one."""
     with whole_file(folder / _NAME) as part:
-        torch.save({**state, "epoch": epoch, "recipe": _text(recipe)}, part)
+        try:
+            torch.save({**state, "epoch": epoch, "recipe": _text(recipe)}, part)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise OSError(first_sentence(error)) from None
 
 
 def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[str, Any]:
@@ -63,9 +67,10 @@ def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[st
         raise DataError(f"{folder} has no {_NAME} to resume from. Leave --resume out to start there.")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
+        made_with = state["recipe"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError):
         raise DataError(f"{path} is damaged. Remove it and start again.") from None
-    if state["recipe"] != _text(recipe):
+    if made_with != _text(recipe):
         raise DataError(f"{path} was made with another recipe. Resume with the same one, or start elsewhere.")
     return state
 

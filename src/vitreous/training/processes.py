@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vitreous.errors import ModelError
 from vitreous.models.device import find_device
 
 __all__ = ["Processes", "is_first", "join"]
@@ -41,10 +42,19 @@ class Processes:
                 tensor.copy_(mean.view_as(tensor))
 
     def share(self, model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor) -> None:
-        """Average a step's gradients and loss, and the running statistics of the model's batch norms."""
+        """Average a step's gradients and loss, and the running statistics of the model's batch norms.
+
+        Raises:
+            ModelError: the loss is not finite, in all processes.
+        """
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         running = [seen for name, seen in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
         self.average([*gradients, *running, total])
+        if not total.isfinite():
+            raise ModelError(
+                f"the loss became {total.item()}, so training stopped; the best weights so far are kept. Start again "
+                "elsewhere, with a lower `lr` or a longer warm-up."
+            )
 
 
 def is_first() -> bool:
