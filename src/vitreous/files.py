@@ -39,7 +39,7 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         trial.touch()
-        trial.unlink()
+        trial.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"`{folder}` cannot be written: {reason}. Choose another output folder.") from None

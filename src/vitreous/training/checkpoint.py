@@ -12,7 +12,6 @@ import torch
 
 from vitreous.errors import DataError
 from vitreous.files import whole_file
-from vitreous.models.loaded import first_sentence
 
 __all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -52,8 +51,8 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Plan, *, epo
     with whole_file(folder / _NAME) as part:
         try:
             torch.save({**state, "epoch": epoch, "recipe": _text(recipe)}, part)
-        except RuntimeError as error:  # what torch makes of a full disk
-            raise OSError(first_sentence(error)) from None
+        except RuntimeError:  # what torch makes of a full disk
+            raise OSError("the disk did not take all of it") from None
 
 
 def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[str, Any]:
