@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ModelError
 from vitreous.models.device import find_device
+from vitreous.models.loaded import first_sentence
 
 __all__ = ["Processes", "is_first", "join"]
 
@@ -69,7 +70,7 @@ def join(device: torch.device) -> Generator[Processes]:
     A process group that exists already is used, and left.
 
     Raises:
-        ModelError: there are fewer GPUs than processes.
+        ModelError: there are fewer GPUs than processes, or they do not find each other.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(device)
@@ -79,7 +80,11 @@ def join(device: torch.device) -> Generator[Processes]:
         torch.cuda.set_device(device)
     ours = not dist.is_initialized()
     if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        except (RuntimeError, ValueError) as error:
+            said = first_sentence(error)
+            raise ModelError(f"the processes cannot meet: {said}. Start them with torchrun.") from None
     try:
         yield Processes(device, dist.get_rank(), dist.get_world_size())
     finally:
