@@ -306,8 +306,6 @@ def test_refusals(data: Data, tmp_path: Path) -> None:
         next(iter(train(replace(PLAIN, architecture="vit_tny_patch16_224"), data, tmp_path / "unbuilt")))
     with pytest.raises(ModelError, match=r"RGB pictures of 24×24: Input height \(24\) doesn't match model \(16\)"):
         next(iter(train(replace(PLAIN, image_size=24), data, tmp_path / "unbuilt")))
-    with pytest.raises(DataError, match=r"learns from no teacher, and x\.pth was given"):
-        next(iter(train(PLAIN, data, tmp_path / "unbuilt", teacher=Path("x.pth"))))
     with pytest.raises(DataError, match=r"`auto_augment` is \"foo\""):
         next(iter(train(replace(PLAIN, augment=Augment(auto_augment="foo")), data, tmp_path / "new")))
     one = tuple(replace(part, class_names=("dark",)) for part in data[:2])

@@ -55,6 +55,11 @@ def test_a_second_run_does_not_replace_the_first(arguments: list[str]) -> None:
         CliRunner().invoke(APP, [*arguments, "--epochs", "1"], catch_exceptions=False)
 
 
+def test_a_teacher_that_nobody_asks_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(DataError, match=r"learns from no teacher, and x\.pth was given"):
+        CliRunner().invoke(APP, [*arguments, "--teacher", "x.pth"], catch_exceptions=False)
+
+
 def test_shipped_recipes_are_listed() -> None:
     said = CliRunner().invoke(APP, ["--list"], catch_exceptions=False).stdout
     lines = dict(line.split("  ", 1) for line in said.splitlines())

@@ -68,7 +68,7 @@ def train(
         progress, after each step and each epoch.
 
     Raises:
-        DataError: no teacher where one is needed or one where none is, a single class, nothing to resume, something
+        DataError: no teacher where one is needed, a single class, nothing to resume, something
             that must not be overwritten, or an output folder that cannot be written.
         UnknownName: there is no such architecture or teacher.
         ModelError: student or teacher cannot be built or distilled, or the loss is not finite.
@@ -80,8 +80,6 @@ def train(
         raise DataError(f"[distill] names {named} classes, the data has {len(classes)}. Match them.")
     if recipe.distill and teacher is None:
         raise DataError("the recipe distills from a teacher. Give its checkpoint with --teacher.")
-    if teacher and not (recipe.distill or (recipe.fields and recipe.fields.needs_teacher)):
-        raise DataError(f"the recipe learns from no teacher, and {teacher} was given. Leave --teacher out.")
     if len(classes) < 2:
         raise DataError(f"the data has {len(classes)} class ({', '.join(classes)}). Give two to tell apart.")
 
