@@ -1,4 +1,4 @@
-"""Files that appear whole, or not at all."""
+"""Files that appear whole or not at all, and folders that they can be written to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitreous.errors import DataError
 
-__all__ = ["whole_file"]
+__all__ = ["check_writable", "whole_file"]
 
 
 @contextmanager
@@ -27,3 +27,19 @@ def whole_file(path: Path) -> Generator[Path]:
         raise DataError(f"`{path}` cannot be written: {reason}. Choose another place or name, or make room.") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the output folder, and make sure that files can be written there.
+
+    Raises:
+        DataError: they cannot.
+    """
+    trial = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"`{folder}` cannot be written: {reason}. Choose another output folder.") from None

@@ -27,3 +27,12 @@ def test_a_split_that_is_not_there_is_a_usage_error(run: Run, folder: Path) -> N
     done = run("evaluate", "missing.npz", "--model", folder)
     assert done.exit_code == 1
     assert "there is no data set at missing.npz" in done.stderr
+
+
+def test_the_output_is_tried_before_the_work(run: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("evaluate", "missing.npz", "--model", folder, "--output", "file/scores.json")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "Error: `file` cannot be written: File exists. Choose another output folder.\n",
+    )

@@ -27,7 +27,9 @@ def test_version(run: Run) -> None:
     assert done.stdout == f"vitreous {vitreous.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "explain", "methods", "models", "train"])
+@pytest.mark.parametrize(
+    "command", ["benchmark", "detect", "evaluate", "explain", "interactions", "methods", "models", "train", "verify"]
+)
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -41,6 +43,16 @@ def test_every_option_of_explain_is_explained(run: Run) -> None:
         line = next(line for line in text.splitlines() if f"--{option} " in line)
         assert len(line.split()) > 5, line
     assert "vitreous explain cat.jpg --target top-3" in text
+
+
+def test_help_keeps_its_asterisks(run: Run) -> None:
+    assert "val/CLASS/*.jpg" in run("train", "--help").stdout
+
+
+def test_what_the_disk_refuses_is_one_line(run: Run) -> None:
+    done = run("train", f"{'long' * 99}.toml", "--data", "pictures")
+    assert done.exit_code == 1
+    assert done.stderr.endswith("File name too long. Check the path and its permissions.\n")
 
 
 def test_no_command_shows_the_help(run: Run) -> None:

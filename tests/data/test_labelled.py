@@ -81,7 +81,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no data set at"):
         load_labelled(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(DataError, match="no archive of labelled pictures"):
+    with pytest.raises(DataError, match="is no npz archive"):
         load_labelled(tmp_path / "text.npz")
     (tmp_path / "classes.csv").write_text("label,name\n0,koala\n")
     with pytest.raises(DataError, match="has no column `words`"):
@@ -92,7 +92,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     good = encoded(9)
     jpeg, offset = np.concatenate([good, good[:20]]), np.array([0, len(good), len(good) + 20])
     path = archive(tmp_path / "a.npz", jpeg=jpeg, offset=offset, label=np.zeros(2, int), split=np.arange(2))
-    with pytest.raises(DataError, match="picture 1 of the archive cannot be read"):
+    with pytest.raises(DataError, match="picture 1 of the archive is damaged"):
         load_labelled(path)[1][0]
 
 

@@ -37,7 +37,10 @@ REFUSED: dict[str, tuple[type[ExplainError], str]] = {
         'no model source named "tim". Did you mean "timm"? Known: timm, torchvision, hf, open_clip.',
     ),
     "timm:test_vit@nowhere.pth": (ModelError, "there is no file `nowhere.pth`. Check the path"),
-    "vit_b_16": (ModelError, "there is no file or folder `vit_b_16`. Give an existing path, or name a source: "),
+    "vit_b_16": (
+        ModelError,
+        'there is no file or folder `vit_b_16`. Give an existing path, "default" or "pneumonia", or name a source: ',
+    ),
 }
 
 
@@ -105,7 +108,7 @@ def test_a_checkpoint_where_none_belongs(vit_file: Path, card_folder: Path) -> N
 def test_damaged_folders(card_folder: Path, hf_folder: Path, tmp_path: Path) -> None:
     values = json.loads((card_folder / "model.json").read_text())
     (card_folder / "model.json").write_text(json.dumps(values | {"architecture": "vit_tny"}))
-    with pytest.raises(ModelError, match=r"names no model that timm can build: Unknown model \(vit_tny\)\. Correct"):
+    with pytest.raises(UnknownName, match=r'no architecture named "vit_tny"'):
         load(card_folder)
     (card_folder / "model.json").write_text(json.dumps(values | {"class_names": ["cat"]}))
     with pytest.raises(ModelError, match=r"does not fit `vit_tiny_patch16_224`: head\.bias is \(2,\), not \(1,\)"):
@@ -144,6 +147,7 @@ def test_transformers_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     ("settings", "message"),
     [
         ({"device": "gpu"}, 'device "gpu" cannot be used: .* Use "cpu".'),
+        ({"device": "meta"}, 'device "meta" cannot be used: .* Use "cpu".'),
         ({"device": "cuda:99"}, 'device "cuda:99" cannot be used: .* Use "cpu".'),
         ({"dtype": torch.int8}, "`dtype` must be float32, float64, bfloat16 or float16; got torch.int8."),
     ],

@@ -100,6 +100,13 @@ def test_a_resumed_run_is_the_run_uninterrupted_to_the_bit(data: Data, tmp_path:
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
 
 
+def test_a_loss_that_is_no_number_stops_the_run(data: Data, tmp_path: Path) -> None:
+    wild = replace(RECIPE, epochs=9, optimizer=replace(RECIPE.optimizer, lr=1e30, warmup_lr=0.0, warmup_epochs=2))
+    with pytest.raises(ModelError, match=r"the loss became (nan|inf), so training stopped"):
+        epochs_of(train(wild, data, tmp_path / "out"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
 PLAIN = replace(RECIPE, epochs=2, augment=Augment(), arguments={**ARGUMENTS, "drop_path_rate": 0.0})
 
 
@@ -251,14 +258,15 @@ def test_teachers_that_cannot_teach(data: Data, tmp_path: Path, teacher: Path) -
     def start(distill: Distill, weights: Path = teacher, **changes: object) -> None:
         next(iter(train(replace(plain, distill=distill, **changes), data, tmp_path / "out", teacher=weights)))
 
-    with pytest.raises(DataError, match="there is no teacher at"):
+    with pytest.raises(ModelError, match="there is no file"):
         start(DISTILL, tmp_path / "none.safetensors")
-    (tmp_path / "bad.safetensors").write_bytes(b"hello")
-    with pytest.raises(ModelError, match="does not fit `vit_tiny_patch16_224`"):
-        start(DISTILL, tmp_path / "bad.safetensors")
-    with pytest.raises(ModelError, match="does not fit `vit_small_patch16_224`"):
+    for name in ("bad.safetensors", "bad.pth"):
+        (tmp_path / name).write_bytes(b"hello")
+        with pytest.raises(ModelError, match=r"cannot be read|is not opened: it is damaged"):
+            start(DISTILL, tmp_path / name)
+    with pytest.raises(ModelError, match="does not fit `timm:vit_small_patch16_224`"):
         start(replace(DISTILL, teacher="vit_small_patch16_224"))
-    with pytest.raises(UnknownName, match=r'no teacher named "vit_tiny_patch16"\. Did you mean'):
+    with pytest.raises(UnknownName, match=r'no timm model named "vit_tiny_patch16"\. Did you mean'):
         start(replace(DISTILL, teacher="vit_tiny_patch16"))
     with pytest.raises(ModelError, match="names class 1000, and `vit_tiny_patch16_224` has 1000"):
         start(replace(DISTILL, classes=(0, 1000)))
@@ -277,17 +285,35 @@ def test_refusals(data: Data, tmp_path: Path) -> None:
     other = (data[0], data[1], "another")
     with pytest.raises(DataError, match="was trained on other data"):
         next(iter(train(replace(RECIPE, epochs=1), other, tmp_path / "out", resume=True)))
-    (tmp_path / "out" / "checkpoint.pt").write_bytes(b"hello")
-    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged"):
+    (tmp_path / "out" / "log.csv").unlink()
+    with pytest.raises(DataError, match=r"log\.csv lacks the epochs that are done"):
         next(iter(train(replace(RECIPE, epochs=1), data, tmp_path / "out", resume=True)))
+    for damage in (lambda path: path.write_bytes(b"hello"), lambda path: torch.save({"model": {}}, path)):
+        damage(tmp_path / "out" / "checkpoint.pt")
+        with pytest.raises(DataError, match=r"checkpoint\.pt is damaged"):
+            next(iter(train(replace(RECIPE, epochs=1), data, tmp_path / "out", resume=True)))
     with pytest.raises(DataError, match="a batch has 7 pictures"):
         next(iter(train(replace(RECIPE, batch_size=7), data, tmp_path / "odd")))
     with pytest.raises(DataError, match="`batch_size` 8 is no multiple of `accumulate` 3"):
         replace(RECIPE, accumulate=3)
     with pytest.raises(DataError, match=r"`crop_pct` is 1\.5"):
         replace(RECIPE, crop_pct=1.5)
-    with pytest.raises(ModelError, match="`vit_tiny_patch16_224` cannot be built as the recipe says"):
+    with pytest.raises(ModelError, match="`vit_tiny_patch16_224` cannot be built with these arguments"):
         next(iter(train(replace(PLAIN, arguments={"size": 3}), data, tmp_path / "unbuilt")))
+    with pytest.raises(ModelError, match="dim should be divisible by num_heads"):
+        next(iter(train(replace(PLAIN, arguments={**ARGUMENTS, "num_heads": 5}), data, tmp_path / "unbuilt")))
+    with pytest.raises(UnknownName, match=r'no architecture named "vit_tny_patch16_224"\. Did you mean "vit_tiny'):
+        next(iter(train(replace(PLAIN, architecture="vit_tny_patch16_224"), data, tmp_path / "unbuilt")))
+    with pytest.raises(ModelError, match=r"RGB pictures of 24×24: Input height \(24\) doesn't match model \(16\)"):
+        next(iter(train(replace(PLAIN, image_size=24), data, tmp_path / "unbuilt")))
+    with pytest.raises(DataError, match=r"`auto_augment` is \"foo\""):
+        next(iter(train(replace(PLAIN, augment=Augment(auto_augment="foo")), data, tmp_path / "new")))
+    one = tuple(replace(part, class_names=("dark",)) for part in data[:2])
+    with pytest.raises(DataError, match=r"the data has 1 class \(dark\)"):
+        next(iter(train(PLAIN, (*one, data[2]), tmp_path / "new")))
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file` cannot be written"):
+        next(iter(train(PLAIN, data, tmp_path / "file")))
     with pytest.raises(DataError, match="auto_augment changes colors itself"):
         replace(RECIPE, augment=replace(AUGMENT, color_jitter=0.1))
     with pytest.raises(DataError, match="mixes pictures"):

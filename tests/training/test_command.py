@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from tests.training.test_classify import RECIPE, dark_and_light
+from vitreous.cli.main import app
+from vitreous.cli.progress import training_shown
 from vitreous.cli.train import train
 from vitreous.errors import DataError
 from vitreous.training.recipe import read_recipe
@@ -52,8 +55,32 @@ def test_a_second_run_does_not_replace_the_first(arguments: list[str]) -> None:
         CliRunner().invoke(APP, [*arguments, "--epochs", "1"], catch_exceptions=False)
 
 
+def test_a_teacher_that_nobody_asks_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(DataError, match=r"learns from no teacher, and x\.pth was given"):
+        CliRunner().invoke(APP, [*arguments, "--teacher", "x.pth"], catch_exceptions=False)
+
+
 def test_shipped_recipes_are_listed() -> None:
     said = CliRunner().invoke(APP, ["--list"], catch_exceptions=False).stdout
     lines = dict(line.split("  ", 1) for line in said.splitlines())
     assert lines["salg_t"].lstrip().startswith("SALG-T from scratch")
     assert len({line.index(about.lstrip()) for line, about in zip(said.splitlines(), lines.values(), strict=True)}) == 1
+
+
+def test_a_damaged_picture_is_named_by_a_worker_too(arguments: list[str], tmp_path: Path) -> None:
+    with np.load(tmp_path / "set.npz") as archive:
+        arrays = dict(archive)
+    arrays["jpeg"][: arrays["offset"][1]] = 0
+    np.savez(tmp_path / "set.npz", **arrays)
+    done = CliRunner().invoke(app, ["train", *arguments, "--workers", "1"])
+    assert done.exit_code == 1
+    assert (
+        done.stderr
+        == "Error: picture 0 of the archive is not a picture of a known format. Convert it to PNG or JPEG.\n"
+    )
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), training_shown(tmp_path, 3):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().out == "Stopped. The same command with --resume goes on after the last whole epoch.\n"

@@ -20,7 +20,9 @@ from vitreous.data.objects import Scenes, read_scenes
 from vitreous.errors import DataError, ModelError, UnknownName
 from vitreous.jobs.detections import explain_detection, write_detection
 from vitreous.metrics.average_precision import DetectionScore
+from vitreous.models.card import ModelCard
 from vitreous.models.detection.card import DetectorCard, load_detector
+from vitreous.models.preprocess import Preprocess
 from vitreous.training.detection.batches import training_batches
 from vitreous.training.detection.judge import judge
 from vitreous.training.detection.recipe import RECIPES, DetectionRecipe, read_detection_recipe
@@ -122,6 +124,20 @@ def test_resumed_is_uninterrupted_to_the_bit(scenes: Scenes, tmp_path: Path) -> 
         next(iter(train(replace(BRIEF, lr=1.0), (scenes, scenes), tmp_path / "a", resume=True)))
 
 
+def test_a_resumed_run_sees_pictures_as_its_backbone_did(scenes: Scenes, tmp_path: Path) -> None:
+    seen = Preprocess((64, 64), (64, 64), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    card = ModelCard(BRIEF.architecture, {}, ("a", "b"), seen)
+    card.save(tmp_path / "classifier", card.build().state_dict())
+    straight = train(BRIEF, (scenes, scenes), tmp_path / "a", backbone=tmp_path / "classifier")
+    for event in train(BRIEF, (scenes, scenes), tmp_path / "b", backbone=tmp_path / "classifier"):
+        if isinstance(event, StepDone) and event.epoch == 2:
+            break
+    resumed = train(BRIEF, (scenes, scenes), tmp_path / "b", resume=True)
+    rows = [[row for row in run if isinstance(row, DetectionEpoch)][-1] for run in (straight, resumed)]
+    assert rows[0].loss == rows[1].loss
+    assert DetectorCard.read(tmp_path / "b").notes["backbone"] == str(tmp_path / "classifier")
+
+
 def test_two_processes_are_one_run(folder: Path, scenes: Scenes, tmp_path: Path) -> None:
     plain = replace(BRIEF, architecture="salg_st", arguments={**SALG, "embed_dim": 8}, epochs=1, norm=True)
     (tmp_path / "r.toml").write_text(plain.to_toml(), encoding="utf-8")
@@ -187,7 +203,7 @@ def test_refusals(scenes: Scenes, tmp_path: Path) -> None:
 
     with pytest.raises(UnknownName, match=r'no architecture named "salg"'):
         start(replace(BRIEF, architecture="salg"))
-    with pytest.raises(ModelError, match="cannot be built as the recipe says"):
+    with pytest.raises(ModelError, match="cannot be built with these arguments"):
         start(replace(BRIEF, arguments={"shape": 3}))
     with pytest.raises(
         DataError, match=r"knows 2 classes \(square, disc\), and `train` has 2 classes \(square, ring\)"

@@ -18,8 +18,9 @@ from torch import Tensor
 from tests.training.test_classify import RECIPE, dark_and_light
 from tests.training.two_processes import RECIPES, trained
 from vitreous.data.labelled import load_labelled
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ModelError
 from vitreous.training.batches import training_batches, validation_batches
+from vitreous.training.processes import join
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,3 +114,13 @@ def test_steps_that_cannot_be_shared(tmp_path: Path) -> None:
         DataError, match=r"8 pictures per step make no 6 equal batches \(`accumulate` 2 × processes 3\)"
     ):
         next(training_batches(replace(RECIPE, accumulate=2), pictures, 0, workers=0, count=3))
+
+
+def test_a_process_alone_among_many_says_how_to_start_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with (
+        pytest.raises(ModelError, match=r"the processes cannot meet: .*RANK.*Start them with torchrun"),
+        join(torch.device("cpu")),
+    ):
+        pass

@@ -80,6 +80,16 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "k.toml", '[fields]\nkind = "statik"'))
     with pytest.raises(DataError, match=r"does not set `kind` of \[fields\]"):
         read_recipe(write(tmp_path / "l.toml", "[fields]\nradius = 1"))
+    with pytest.raises(DataError, match=r"`epochs` is 0\. Give a value of at least 1"):
+        read_recipe(write(tmp_path / "m.toml", 'architecture = "a"\nimage_size = 8\nepochs = 0'))
+    with pytest.raises(DataError, match=r"`lr` is -1\.0\. Give a value of at least 0"):
+        read_recipe(write(tmp_path / "n.toml", "[optimizer]\nlr = -1.0"))
+    with pytest.raises(DataError, match=r"`ema` is nan\. Give a value from 0 to 1"):
+        read_recipe(write(tmp_path / "o.toml", "[optimizer]\nema = nan"))
+    with pytest.raises(DataError, match=r"`scale` is \(-1\.0, 2\.0\)\. Give values from 0 to 1"):
+        read_recipe(write(tmp_path / "p.toml", "[augment]\nscale = [-1.0, 2.0]"))
+    with pytest.raises(DataError, match=r"`scale` is \(0\.9, 0\.2\)\. Give the least share first"):
+        read_recipe(write(tmp_path / "q.toml", "[augment]\nscale = [0.9, 0.2]"))
     with pytest.raises(DataError, match=r"`distill` in .* is 3\. Give a section"):
         read_recipe(write(tmp_path / "h.toml", "distill = 3"))
 

@@ -14,7 +14,7 @@ from tests.training.test_classify import Data, dark_and_light, epochs_of
 from tests.training.test_guide import ARGUMENTS, BASE, KINDS
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import ModelError
-from vitreous.models.card import read_weights
+from vitreous.models.card import ModelCard, read_weights
 from vitreous.models.registry import registry
 from vitreous.models.winft.backbone import WinfT
 from vitreous.models.winft.block import resize_fields
@@ -42,6 +42,17 @@ def test_a_run_starts_where_it_is_told(data: Data, trained: Path, tmp_path: Path
     epochs_of(train(STILL, data, tmp_path / "out", start=trained))
     before, after = read_weights(trained), read_weights(tmp_path / "out")
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_resumed_run_says_where_it_started(data: Data, trained: Path, tmp_path: Path) -> None:
+    for done in train(replace(STILL, epochs=2), data, tmp_path, start=trained):
+        if done.epoch == 2:
+            break
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save({**kept, "best": -1.0}, tmp_path / "checkpoint.pt")  # so that the second epoch writes the folder
+    epochs_of(train(replace(STILL, epochs=2), data, tmp_path, resume=True))
+    notes = ModelCard.read(tmp_path).notes
+    assert (notes["epoch"], notes["start"]) == (2, str(trained))
 
 
 def test_another_grid_and_other_classes(trained: Path) -> None:

@@ -112,7 +112,7 @@ def evaluate(
     from rich.table import Table
 
     from vitreous.data.objects import read_scenes
-    from vitreous.files import whole_file
+    from vitreous.files import check_writable, whole_file
     from vitreous.metrics.average_precision import DetectionScore
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
@@ -120,6 +120,7 @@ def evaluate(
     from vitreous.training.log import Judged, versions
     from vitreous.training.processes import Processes
 
+    check_writable(output.parent)
     where = find_device(device)
     detector, card = load_detector(model, where)
     scenes = read_scenes(data, split)
@@ -138,7 +139,7 @@ def evaluate(
     inputs = {"model": str(model), "data_sha256": scenes.fingerprint, "split": split, "pictures": len(scenes)}
     with whole_file(output) as part:
         part.write_text(json.dumps({**asdict(scores[0]), **inputs, **versions()}, indent=1) + "\n", encoding="utf-8")
-    console.print(f"The figures are in {output}.")
+    console.print(f"The figures are in {output}.", soft_wrap=True, markup=False)
 
 
 @detect.command("explain")
@@ -167,6 +168,7 @@ def explain(
     """List the objects that a detector finds in a picture, and show what speaks for one of them."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from vitreous.data.pictures import open_picture
     from vitreous.jobs.detections import explain_detection, write_detection
@@ -180,10 +182,12 @@ def explain(
     table = Table("", "object", "score", "left, top, right, bottom")
     for at in range(min(len(found.boxes), max(detection, _SHOWN))):
         sides = ", ".join(f"{side:.0f}" for side in found.boxes[at].tolist())
-        table.add_row(str(at + 1), card.class_names[int(found.labels[at]) - 1], f"{float(found.scores[at]):.1%}", sides)
+        name = Text(card.class_names[int(found.labels[at]) - 1])
+        table.add_row(str(at + 1), name, f"{float(found.scores[at]):.1%}", sides)
     console = Console(highlight=False)
     console.print(table)
     if more := len(found.boxes) - table.row_count:
         console.print(f"and {more} less sure")
     write_detection(output, explained, card.class_names)
-    console.print(f"Detection {detection}, explained by {method} at {explained.layer}, is in {output}.")
+    text = f"Detection {detection}, explained by {method} at {explained.layer}, is in {output}."
+    console.print(text, soft_wrap=True, markup=False)

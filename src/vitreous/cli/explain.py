@@ -111,7 +111,7 @@ def explain(
     from rich.console import Console
 
     from vitreous.cli.report import Report
-    from vitreous.jobs.manifest import check_writable
+    from vitreous.files import check_writable
     from vitreous.jobs.pictures import Order, explain_pictures
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load

@@ -66,8 +66,8 @@ def interactions(
     import torch
     from rich.console import Console
 
+    from vitreous.files import check_writable
     from vitreous.jobs.interaction_pages import Order, interaction_pages
-    from vitreous.jobs.manifest import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 

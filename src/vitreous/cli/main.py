@@ -27,7 +27,7 @@ _USAGE = 2
 
 
 class _Commands(TyperGroup):
-    """Errors of ours are one line; the rest are bugs and keep their traceback."""
+    """Errors of ours and of the disk are one line; the rest are bugs and keep their traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -35,8 +35,19 @@ class _Commands(TyperGroup):
         except ExplainError as error:
             if ctx.params["debug"]:
                 raise
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo(f"Error: {_said(error)}", err=True)
             raise typer.Exit(_USAGE if isinstance(error, UnknownName) else 1) from None
+        except OSError as error:
+            if ctx.params["debug"] or error.filename is None:
+                raise
+            typer.echo(f"Error: `{error.filename}`: {error.strerror}. Check the path and its permissions.", err=True)
+            raise typer.Exit(1) from None
+
+
+def _said(error: ExplainError) -> str:
+    """Its sentences; those from a worker process come at the end of that one's traceback."""
+    text = str(error)
+    return text.splitlines()[-1].partition(": ")[2] if text.startswith("Caught ") else text
 
 
 app = typer.Typer(

@@ -36,7 +36,7 @@ def training_shown(output: Path, epochs: int) -> Generator[Callable[[Any], None]
 
     console = Console(quiet=not is_first())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None)
 
         def show(event: Any) -> None:
@@ -55,8 +55,12 @@ def training_shown(output: Path, epochs: int) -> Generator[Callable[[Any], None]
                     f"{scores}{star}  {event.seconds:.0f} s"
                 )
 
-        yield show
-    console.print(f"The best weights, the log and the checkpoint are in {output}.")
+        try:
+            yield show
+        except KeyboardInterrupt:
+            console.print("Stopped. The same command with --resume goes on after the last whole epoch.")
+            raise
+    console.print(f"The best weights, the log and the checkpoint are in {output}.", soft_wrap=True, markup=False)
 
 
 _SCORES = (("top-1", "top1"), ("box AP", "box_ap"), ("mask AP", "mask_ap"))

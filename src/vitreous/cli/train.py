@@ -30,8 +30,8 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="An npz archive (jpeg, offset, label, split; or MedMNIST's), a folder with train/CLASS/*.jpg and "
-            "val/CLASS/*.jpg, or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
+            help="An npz archive (jpeg, offset, label, split; or MedMNIST's), a folder with `train/CLASS/*.jpg` and "
+            "`val/CLASS/*.jpg`, or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
             "torchvision:CIFAR10:data."
         ),
     ],
@@ -72,6 +72,7 @@ def train(
     from dataclasses import replace
 
     from vitreous.data.labelled import load_labelled
+    from vitreous.errors import DataError
     from vitreous.jobs.run_page import write_run_page
     from vitreous.models.device import find_device
     from vitreous.training.classify import train as run
@@ -81,6 +82,8 @@ def train(
 
     plan = read_recipe(find_recipe(recipe))
     plan = replace(plan, seed=plan.seed if seed is None else seed, epochs=plan.epochs if epochs is None else epochs)
+    if teacher and not (plan.distill or (plan.fields and plan.fields.needs_teacher)):
+        raise DataError(f"the recipe learns from no teacher, and {teacher} was given. Leave --teacher out.")
     where = find_device(device)
     board = open_board(output / "tensorboard") if tensorboard and is_first() else nullcontext()
     with training_shown(output, plan.epochs) as show, board as note:

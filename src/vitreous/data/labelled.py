@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
-from vitreous.data.pictures import find_pictures, open_picture
+from vitreous.data.pictures import decode_picture, find_pictures, open_picture
 from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError, UnknownName
 
@@ -60,10 +59,7 @@ class ArchiveSplit:
         """One RGB picture and the index of its class."""
         row = self.rows[index]
         encoded = self.jpeg[self.offset[row] : self.offset[row + 1]].tobytes()
-        try:
-            return Image.open(io.BytesIO(encoded)).convert("RGB"), int(self.label[row])
-        except OSError as error:
-            raise DataError(f"picture {row} of the archive cannot be read: {error}. Make the archive again.") from None
+        return decode_picture(encoded, f"picture {row} of the archive"), int(self.label[row])
 
 
 @dataclass(frozen=True)
@@ -143,6 +139,8 @@ def _load(place: Path | str) -> tuple[Mapping[str, LabelledPictures], str]:
         return _folder(path)
     if not path.is_file():
         raise DataError(f"there is no data set at {path}. Give an npz archive or a folder with `train` and `val`.")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is no npz archive. Give one, or a folder with `train` and `val`.")
     try:
         with np.load(path, allow_pickle=False) as file:
             given = [str(name) for name in file["classes"]] if "classes" in file.files else _names_beside(path)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.errors import DataError
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 from vitreous.methods import make_method
 from vitreous.models.detection.detect import BoxScores, Detections, as_image, detect
 from vitreous.render.detections import draw_detection
@@ -111,6 +111,6 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
         f"detection {explained.number} of {len(found.boxes)} · {explained.probability:.1%} for its final box · "
         f"layer {explained.layer}"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(path.parent)
     with whole_file(path) as part:
         sheet(panels, title=name, subtitle=subtitle).save(part)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 from vitreous.jobs.manifest import versions
 from vitreous.metrics.classification import Measured, confusion, judge_classifier
 from vitreous.models.loaded import LoadedModel, numbered
@@ -101,6 +101,7 @@ def evaluate(
         DataError: the data cannot be read or is not about the model's classes, or the file cannot be written.
         MissingExtra: two classes, and torchmetrics is not installed.
     """
+    check_writable(output.parent)
     pictures, fingerprint = load_split(data, split)
     given = answers(model, pictures, workers=workers, progress=progress)
     scores = judge_classifier(given.logits, given.labels)

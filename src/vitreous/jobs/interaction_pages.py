@@ -12,13 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from vitreous.errors import DataError, ShapeError, UnknownName
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 from vitreous.interact import indicator
 from vitreous.interact.fields import Fields, FieldShape, responsive_fields, shape_of
 from vitreous.interact.indicator import Interactions, Pairs, discriminativeness, entropy, interactions, received
 from vitreous.interact.use import kept_patches
 from vitreous.interact.windows import Extents, adaptive_windows
-from vitreous.jobs.manifest import check_writable, versions, write_manifest
+from vitreous.jobs.manifest import versions, write_manifest
 from vitreous.jobs.outputs import output_names
 from vitreous.jobs.pictures import Opened, open_for
 from vitreous.models.loaded import LoadedModel, numbered

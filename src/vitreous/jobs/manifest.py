@@ -9,10 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vitreous.errors import DataError
 from vitreous.files import whole_file
 
-__all__ = ["MANIFEST", "check_writable", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "versions", "write_manifest"]
 
 MANIFEST = "manifest.json"
 
@@ -31,19 +30,3 @@ def write_manifest(folder: Path, values: Mapping[str, Any]) -> None:
     """
     with whole_file(folder / MANIFEST) as part:
         part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def check_writable(folder: Path) -> None:
-    """Make the output folder, and make sure that files can be written there.
-
-    Raises:
-        DataError: they cannot.
-    """
-    trial = folder / f".{MANIFEST}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"`{folder}` cannot be written: {reason}. Choose another output folder.") from None

@@ -22,9 +22,10 @@ from vitreous.errors import (
     ShapeError,
     UnknownName,
 )
+from vitreous.files import check_writable
 from vitreous.jobs.explain import explain
 from vitreous.jobs.fitting import fit_method, settings_to_json
-from vitreous.jobs.manifest import check_writable, versions, write_manifest
+from vitreous.jobs.manifest import versions, write_manifest
 from vitreous.jobs.outputs import ClassScore, Explained, Found, output_names, write_maps, write_sheet
 from vitreous.jobs.targets import choose_classes
 from vitreous.masking.forward import Progress

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 from vitreous.models.preprocess import Preprocess
-from vitreous.models.registry import registry
+from vitreous.models.registry import build
 
 __all__ = ["CARD", "WEIGHTS", "ModelCard", "read_card", "read_weights", "save_folder"]
 
@@ -44,8 +44,13 @@ class ModelCard:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """The architecture with random weights."""
-        return registry().create_model(self.architecture, num_classes=len(self.class_names), **self.arguments)
+        """The architecture with random weights.
+
+        Raises:
+            UnknownName: there is no such architecture.
+            ModelError: it cannot be built with these arguments.
+        """
+        return build(self.architecture, self.arguments, num_classes=len(self.class_names))
 
     def save(self, folder: Path, state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32) -> None:
         """Write the folder; each file appears whole or not at all."""
@@ -71,10 +76,10 @@ def save_folder(
     folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write a model folder: weights of that type, and the card's plain values."""
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     weights = {name: (t.to(dtype) if t.is_floating_point() else t).contiguous() for name, t in state.items()}
     with whole_file(folder / WEIGHTS) as part:
-        save_file(weights, part)
+        part.write_bytes(save(weights))
     with whole_file(folder / CARD) as part:
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 

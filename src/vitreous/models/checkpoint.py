@@ -90,12 +90,12 @@ def _read(path: Path) -> Any:
             return load_file(path)
         with torch.serialization.safe_globals([Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except (pickle.UnpicklingError, EOFError, KeyError):
         raise ModelError(
             f"`{path}` is not opened: it is damaged, or holds Python objects, which can run code. "
             "Save model.state_dict() alone."
         ) from None
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(f"`{path}` cannot be read: {first_sentence(error)}. Copy or save it again.") from None
 
 

@@ -21,7 +21,9 @@ def find_device(name: str | torch.device) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
+        blank = torch.zeros(1, device=name)
+        blank.item()  # which some devices, such as "meta", cannot
+        return blank.device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".:")
         raise ModelError(f'device "{name}" cannot be used: {reason}. Use "cpu".') from None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
-__all__ = ["registry"]
+from vitreous.errors import ExplainError, ModelError, UnknownName
+from vitreous.models.loaded import first_sentence
+
+__all__ = ["build", "registry"]
 
 
 def registry() -> ModuleType:
@@ -19,3 +24,23 @@ def registry() -> ModuleType:
     from vitreous.models.winft import backbone as _  # noqa: F401  # pyright: ignore[reportUnusedImport] - registers
 
     return timm
+
+
+def build(architecture: str, arguments: Mapping[str, Any], **more: Any) -> Any:
+    """An architecture of the registry, with random weights, made with the arguments and more.
+
+    Raises:
+        UnknownName: it is not in there.
+        ModelError: it does not take these arguments.
+    """
+    timm = registry()
+    if not timm.is_model(architecture):
+        raise UnknownName("architecture", architecture, timm.list_models())
+    try:
+        return timm.create_model(architecture, **arguments, **more)
+    except ExplainError:
+        raise
+    except Exception as error:  # constructors raise anything
+        raise ModelError(
+            f"`{architecture}` cannot be built with these arguments: {first_sentence(error)}. Correct them."
+        ) from None

@@ -17,7 +17,6 @@ from vitreous.models.checkpoint import load_strictly
 from vitreous.models.device import find_device
 from vitreous.models.hf_source import describe_hf, load_hf, load_prompted
 from vitreous.models.loaded import LoadedModel as LoadedModel
-from vitreous.models.loaded import first_sentence
 from vitreous.models.open_clip_source import load_open_clip
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
@@ -142,7 +141,7 @@ def _from_path(path: Path) -> LoadedModel:
     path = path.expanduser()
     if not path.exists():
         raise ModelError(
-            f"there is no file or folder `{path}`. Give an existing path, or name a source: "
+            f'there is no file or folder `{path}`. Give an existing path, "default" or "pneumonia", or name a source: '
             f'"timm:{path}", "torchvision:{path}" or "hf:{path}".'
         )
     folder = path.parent if path.name == WEIGHTS else path
@@ -157,12 +156,7 @@ def _from_path(path: Path) -> LoadedModel:
 
 def _from_card(folder: Path, name: str) -> LoadedModel:
     card = ModelCard.read(folder)
-    try:
-        model = card.build()
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"`{folder / CARD}` names no model that timm can build: {first_sentence(error)}. Correct or write it again."
-        ) from None
+    model = card.build()
     load_strictly(model, read_weights(folder), folder / WEIGHTS, card.architecture)
     return LoadedModel(model, card.preprocess, card.class_names, name, folder / WEIGHTS)
 

@@ -122,19 +122,25 @@ class _Prepared(Dataset[tuple[Tensor, int, int]]):
 
 def _augmentation(recipe: Recipe) -> Callable[[Any], Any]:
     augment, preprocess = recipe.augment, preprocess_of(recipe)
-    made: Any = create_transform(
-        recipe.image_size,
-        is_training=True,
-        scale=augment.scale,
-        hflip=augment.flip,
-        color_jitter=augment.color_jitter,
-        auto_augment=augment.auto_augment or None,
-        re_prob=augment.erasing,
-        re_mode="pixel",
-        interpolation=preprocess.interpolation,
-        mean=preprocess.mean,
-        std=preprocess.std,
-    )
+    try:
+        made: Any = create_transform(
+            recipe.image_size,
+            is_training=True,
+            scale=augment.scale,
+            hflip=augment.flip,
+            color_jitter=augment.color_jitter,
+            auto_augment=augment.auto_augment or None,
+            re_prob=augment.erasing,
+            re_mode="pixel",
+            interpolation=preprocess.interpolation,
+            mean=preprocess.mean,
+            std=preprocess.std,
+        )
+    except (AssertionError, ValueError) as error:
+        raise DataError(
+            f'`auto_augment` is "{augment.auto_augment}", and timm cannot read it: {error}. '
+            'Write such as "rand-m9-mstd0.5".'
+        ) from None
     return made
 
 

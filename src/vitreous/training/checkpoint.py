@@ -49,7 +49,10 @@ def has_checkpoint(folder: Path) -> bool:
 def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Plan, *, epoch: int) -> None:
     """Keep the state after `epoch` epochs, in place of an earlier one."""
     with whole_file(folder / _NAME) as part:
-        torch.save({**state, "epoch": epoch, "recipe": _text(recipe)}, part)
+        try:
+            torch.save({**state, "epoch": epoch, "recipe": _text(recipe)}, part)
+        except RuntimeError:  # what torch makes of a full disk
+            raise OSError("the disk did not take all of it") from None
 
 
 def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[str, Any]:
@@ -63,9 +66,10 @@ def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[st
         raise DataError(f"{folder} has no {_NAME} to resume from. Leave --resume out to start there.")
     try:
         state = torch.load(path, map_location=device, weights_only=True)
+        made_with = state["recipe"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError):
         raise DataError(f"{path} is damaged. Remove it and start again.") from None
-    if state["recipe"] != _text(recipe):
+    if made_with != _text(recipe):
         raise DataError(f"{path} was made with another recipe. Resume with the same one, or start elsewhere.")
     return state
 

@@ -68,8 +68,10 @@ def train(
         progress, after each step and each epoch.
 
     Raises:
-        DataError: no teacher where one is needed, nothing to resume, or something that must not be overwritten.
-        ModelError: student or teacher cannot be built or distilled.
+        DataError: no teacher where one is needed, a single class, nothing to resume, something
+            that must not be overwritten, or an output folder that cannot be written.
+        UnknownName: there is no such architecture or teacher.
+        ModelError: student or teacher cannot be built or distilled, or the loss is not finite.
     """
     pictures, held_out, fingerprint = data
     classes = pictures.class_names
@@ -78,11 +80,14 @@ def train(
         raise DataError(f"[distill] names {named} classes, the data has {len(classes)}. Match them.")
     if recipe.distill and teacher is None:
         raise DataError("the recipe distills from a teacher. Give its checkpoint with --teacher.")
-    given = {name: str(path) for name, path in (("teacher", teacher), ("start", start)) if path}
-    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
-    card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
+    if len(classes) < 2:
+        raise DataError(f"the data has {len(classes)} class ({', '.join(classes)}). Give two to tell apart.")
 
     def begin(processes: Processes) -> _State:
+        begun = ModelCard.read(output).notes.get("start") if resume else start
+        given = {name: str(path) for name, path in (("teacher", teacher), ("start", begun)) if path}
+        notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
+        card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
         state = _State(recipe, card, (pictures, held_out), teacher, processes, workers=workers)
         if start and not resume:
             state.start(start)
@@ -94,12 +99,7 @@ def train(
 def _build(card: ModelCard, recipe: Recipe) -> Any:
     """The model to train, which is the card's with stochastic depth."""
     depth = {"drop_path_rate": recipe.drop_path} if recipe.drop_path else {}
-    try:
-        return replace(card, arguments={**card.arguments, **depth}).build()
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"`{recipe.architecture}` cannot be built as the recipe says: {first_sentence(error)}. Correct the recipe."
-        ) from None
+    return replace(card, arguments={**card.arguments, **depth}).build()
 
 
 class _State:
@@ -130,6 +130,7 @@ class _State:
                 )
                 self.project = nn.Linear(student.num_features, self.teacher.width).to(processes.device)
             self.guide = Guide(recipe.fields, recipe, self.model, teacher, self.pictures) if recipe.fields else None
+        self._try()
         settings = recipe.optimizer
         self.ema = ModelEmaV3(self.model, decay=settings.ema, use_warmup=True)
         spared = getattr(self.model, "no_weight_decay", set[str])()
@@ -196,6 +197,23 @@ class _State:
         self.optimizer.step()
         self.ema.update(self.model, step=update)
         return total.item()
+
+    @torch.no_grad()
+    def _try(self) -> None:
+        """Send a blank picture through the model.
+
+        Raises:
+            ModelError: it does not take pictures of the recipe's size.
+        """
+        side = self.recipe.image_size
+        blank = torch.zeros(1, 3, side, side, device=self.processes.device)
+        try:
+            self.model.eval()(blank, *(self.guide.given(blank, 0) if self.guide else ()))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"`{self.recipe.architecture}` does not take RGB pictures of {side}×{side}: {first_sentence(error)}. "
+                "Change `image_size`, or the model's [arguments], such as img_size."
+            ) from None
 
     def _forward(self, images: Tensor, *fields: Tensor) -> tuple[Tensor, Tensor]:
         """What a teacher corrects, gates or final tokens, and class scores."""

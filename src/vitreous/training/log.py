@@ -14,7 +14,7 @@ import timm
 import torch
 
 from vitreous import __version__
-from vitreous.errors import MissingExtra
+from vitreous.errors import DataError, MissingExtra
 from vitreous.files import whole_file
 
 __all__ = [
@@ -114,9 +114,15 @@ def add_row(folder: Path, row: Epoch) -> None:
 
 
 def write_summary(folder: Path, seed: int, fingerprint: str) -> None:
-    """Write summary.json: the run in one glance."""
+    """Write summary.json: the run in one glance.
+
+    Raises:
+        DataError: the log is missing.
+    """
     rows = _rows(folder)
-    best = [row for row in rows if row["best"] == "True"][-1]
+    best = next((row for row in reversed(rows) if row["best"] == "True"), None)
+    if best is None:
+        raise DataError(f"{folder / 'log.csv'} lacks the epochs that are done. Put it back, or start again elsewhere.")
     values = {
         **{name: float(value) for name, value in best.items() if name not in _COURSE},
         "best_epoch": int(best["epoch"]),

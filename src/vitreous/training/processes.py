@@ -11,7 +11,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vitreous.errors import ModelError
 from vitreous.models.device import find_device
+from vitreous.models.loaded import first_sentence
 
 __all__ = ["Processes", "is_first", "join"]
 
@@ -41,10 +43,19 @@ class Processes:
                 tensor.copy_(mean.view_as(tensor))
 
     def share(self, model: nn.Module, optimizer: torch.optim.Optimizer, total: Tensor) -> None:
-        """Average a step's gradients and loss, and the running statistics of the model's batch norms."""
+        """Average a step's gradients and loss, and the running statistics of the model's batch norms.
+
+        Raises:
+            ModelError: the loss is not finite, in all processes.
+        """
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         running = [seen for name, seen in model.named_buffers() if name.endswith(("running_mean", "running_var"))]
         self.average([*gradients, *running, total])
+        if not total.isfinite():
+            raise ModelError(
+                f"the loss became {total.item()}, so training stopped; the best weights so far are kept. Start again "
+                "elsewhere, with a lower `lr` or a longer warm-up."
+            )
 
 
 def is_first() -> bool:
@@ -59,7 +70,7 @@ def join(device: torch.device) -> Generator[Processes]:
     A process group that exists already is used, and left.
 
     Raises:
-        ModelError: there are fewer GPUs than processes.
+        ModelError: there are fewer GPUs than processes, or they do not find each other.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes(device)
@@ -69,7 +80,11 @@ def join(device: torch.device) -> Generator[Processes]:
         torch.cuda.set_device(device)
     ours = not dist.is_initialized()
     if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        except (RuntimeError, ValueError) as error:
+            said = first_sentence(error)
+            raise ModelError(f"the processes cannot meet: {said}. Start them with torchrun.") from None
     try:
         yield Processes(device, dist.get_rank(), dist.get_world_size())
     finally:

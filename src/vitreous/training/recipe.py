@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from vitreous.errors import DataError, UnknownName
 from vitreous.training.fields import FieldSource
+from vitreous.training.record import check_range, read_record, write_record
 
 __all__ = [
     "RECIPES",
@@ -20,9 +20,7 @@ __all__ = [
     "Recipe",
     "find_recipe",
     "read_recipe",
-    "read_record",
     "shipped_recipes",
-    "write_record",
 ]
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -51,6 +49,12 @@ class Augment:
     mixup: float = 0.0
     cutmix: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_range(self, 0.0, 1.0, "scale", "flip", "erasing")
+        check_range(self, 0.0, inf, "color_jitter", "mixup", "cutmix")
+        if self.scale[0] > self.scale[1]:
+            raise DataError(f"`scale` is {self.scale}. Give the least share first.")
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -77,6 +81,10 @@ class Optimizer:
     weight_decay: float = 0.05
     clip: float = 1.0
     ema: float = 0.999
+
+    def __post_init__(self) -> None:
+        check_range(self, 0.0, inf, "lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip")
+        check_range(self, 0.0, 1.0, "momentum", "ema")
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,8 @@ class Recipe:
     fields: FieldSource | None = None
 
     def __post_init__(self) -> None:
+        check_range(self, 1.0, inf, "image_size", "epochs", "batch_size")
+        check_range(self, 0.0, 1.0, "smoothing", "drop_path")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise DataError(
                 f"`batch_size` {self.batch_size} is no multiple of `accumulate` {self.accumulate}. "
@@ -188,16 +198,6 @@ class Recipe:
         return write_record(self.to_json())
 
 
-_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    tuple[float, float]: "two numbers",
-    tuple[int, ...]: "a list of whole numbers",
-}
-
-
 def shipped_recipes(folder: Path = RECIPES) -> dict[str, Path]:
     """The recipes that come with vitreous, by name."""
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
@@ -225,71 +225,3 @@ def read_recipe(path: Path) -> Recipe:
         UnknownName: it sets something that does not exist.
     """
     return read_record(Recipe, path)
-
-
-def read_record(kind: Any, path: Path) -> Any:
-    """The frozen record of that kind in a TOML file. Raises as `read_recipe`."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"there is no recipe at {path}. Give the path of a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
-    return _record(kind, values, path)
-
-
-def write_record(values: Mapping[str, Any]) -> str:
-    """The plain values of a record as the TOML that `read_record` reads."""
-    return "\n".join(_toml(values)) + "\n"
-
-
-def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
-    known = [item.name for item in fields(kind)]
-    hints = get_type_hints(kind)
-    made: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise UnknownName(f"recipe setting in {path.name}", name, known)
-        inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
-        if is_dataclass(inner) and isinstance(value, Mapping):
-            made[name] = _record(inner, value, path, f"[{name}]")
-        elif get_origin(hints[name]) is Literal:
-            if value not in get_args(hints[name]):
-                raise UnknownName(f"{name} in {path.name}", str(value), get_args(hints[name]))
-            made[name] = value
-        else:
-            made[name] = _typed(hints[name], value)
-            if made[name] is None:
-                raise DataError(f"`{name}` in {path} is {value!r}. Give {_WORDS.get(hints[name], 'a section')}.")
-    for item in fields(kind):
-        if item.default is item.default_factory and item.name not in made:  # neither is given
-            raise DataError(f"{path} does not set `{item.name}` of {section}. Add it.")
-    return kind(**made)
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    """The value as that type, or None."""
-    match value:
-        case bool():
-            return value if hint is bool else None
-        case int() | float() if hint is float:
-            return float(value)
-        case list() if get_origin(hint) is tuple:
-            kinds = get_args(hint)
-            items = [_typed(kinds[0], item) for item in value]
-            fits = None not in items and (kinds[-1] is ... or len(items) == len(kinds))
-            return tuple(items) if fits else None
-        case _:
-            return value if isinstance(value, get_origin(hint) or hint) else None
-
-
-def _toml(values: Mapping[str, Any], section: str = "") -> Iterator[str]:
-    """TOML, line by line: a record's own settings, then its sections. JSON writes numbers, texts and lists alike."""
-    if section:
-        yield f"\n[{section}]"
-    for name, value in values.items():
-        if not isinstance(value, Mapping | None):
-            yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _toml(value, f"{section}.{name}" if section else name)

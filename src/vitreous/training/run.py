@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from vitreous.errors import DataError
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 from vitreous.models.card import read_card
 from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.log import Event, Judged, StepDone, add_row, write_summary
@@ -76,7 +76,7 @@ def run(
         if kept:
             state.load(kept)
         if processes.rank == 0:
-            output.mkdir(parents=True, exist_ok=True)
+            check_writable(output)
             with whole_file(output / "recipe.toml") as part:
                 part.write_text(recipe.to_toml(), encoding="utf-8")
             if kept:

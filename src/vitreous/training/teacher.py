@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors import SafetensorError
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from vitreous.errors import DataError, ModelError, UnknownName
+from vitreous.errors import ModelError
 from vitreous.models.preprocess import Preprocess
+from vitreous.models.timm_source import load_timm
 from vitreous.shapes import Images, Logits
 from vitreous.training.batches import Batch
 from vitreous.training.recipe import Distill
@@ -37,16 +36,15 @@ class Teacher:
     Answers are kept in half precision: views × pictures × tokens × width numbers.
 
     Raises:
-        DataError: there is no such checkpoint.
-        ModelError: it is not one of this teacher, or the teacher is no plain ViT or lacks one of the classes.
+        UnknownName: timm has no such teacher.
+        ModelError: there is no such checkpoint, it is not one of this teacher, or the teacher is no plain ViT or lacks
+            one of the classes.
     """
 
     def __init__(
         self, distill: Distill, weights: Path, pictures: int, preprocess: Preprocess, grid: tuple[int, int]
     ) -> None:
-        if not weights.is_file():
-            raise DataError(f"there is no teacher at {weights}. Give its checkpoint with --teacher.")
-        self.model = plain_vit(_load(distill.teacher, weights), "teacher")
+        self.model = plain_vit(load_timm(distill.teacher, weights).model, "teacher")
         self.model.set_input_size((distill.image_size, distill.image_size))
         self.model.eval().requires_grad_(False)
         if not all(0 <= index < self.model.num_classes for index in distill.classes):
@@ -121,13 +119,3 @@ def prepared_for(images: Images, done: Preprocess, wanted: Preprocess) -> Float[
     if images.shape[-2:] == wanted.size:
         return images
     return F.interpolate(images, size=wanted.size, mode="bicubic", antialias=True)
-
-
-def _load(name: str, weights: Path) -> nn.Module:
-    if not timm.is_model(name):
-        raise UnknownName("teacher", name, timm.list_models())
-    try:
-        return timm.create_model(name, checkpoint_path=str(weights))
-    except (RuntimeError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{weights} does not fit `{name}`: {reason} Give a checkpoint of that teacher.") from None

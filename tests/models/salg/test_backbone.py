@@ -12,6 +12,7 @@ from vitreous.errors import ShapeError
 from vitreous.models.salg.backbone import SALG
 from vitreous.models.salg.block import LocalGlobalBlock, Propagation, RegionAttention
 from vitreous.models.salg.regions import Regions, find_regions
+from vitreous.models.salg.stages import RegionStage
 
 COUNTS = {
     ("salg_st", "ap", "conv"): 6_468_584,
@@ -154,7 +155,7 @@ def test_averaged_tokens_are_equal_and_images_stay_apart() -> None:
     assert not torch.allclose(out[0], out[1])
 
 
-def test_any_size_gives_the_strides_and_padding_is_not_seen() -> None:
+def test_any_size_gives_the_strides() -> None:
     model = timm.create_model("salg_st", features_only=True, embed_dim=32, depths=(1, 1, 1, 1)).eval()
     maps = model(torch.randn(1, 3, 200, 333))
     assert [tuple(each.shape) for each in maps] == [(1, 32, 50, 84), (1, 64, 25, 42), (1, 128, 13, 21), (1, 256, 7, 11)]
@@ -165,6 +166,31 @@ def test_any_size_gives_the_strides_and_padding_is_not_seen() -> None:
     whole, index = stage(features)
     assert whole.shape == features.shape
     assert index.shape == (1, 10, 12)
+
+
+def test_what_padding_holds_does_not_matter() -> None:
+    torch.manual_seed(0)
+    blocks = [LocalGlobalBlock(32, 2, 9, agr=True, propagation="msa", drop_path=0.0) for _ in range(2)]
+    features, agr = torch.randn(2, 10, 12, 32), torch.randn(2, 4, 32)
+    valid = torch.zeros(14, 14, dtype=torch.bool)
+    valid[:10, :12] = True
+
+    def seen(padding: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        padded = padding.clone()
+        padded[:, :10, :12] = features
+        regions = find_regions(padded, 7, 1, mask, agr=True)
+        tokens = torch.cat([padded.flatten(1, 2), agr], 1)
+        for block in blocks:
+            tokens = block(tokens, regions)
+        return tokens[:, :196][:, valid.flatten()], regions.index[:, valid]
+
+    zeros, noise = torch.zeros(2, 14, 14, 32), torch.randn(2, 14, 14, 32)
+    for one, other in zip(seen(zeros, valid), seen(noise, valid), strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(seen(zeros, None)[0], seen(noise, None)[0])
+    stages = [RegionStage(32, [0.0], 7, 1, agr=True, propagation="ap", mask_pad=mask) for mask in (True, False)]
+    stages[1].load_state_dict(stages[0].state_dict())
+    assert not torch.allclose(stages[0](features)[0], stages[1](features)[0])
 
 
 def test_region_maps_of_three_stages() -> None:

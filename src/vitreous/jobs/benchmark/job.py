@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from vitreous.errors import DataError
+from vitreous.files import check_writable
 from vitreous.jobs.benchmark.figures import figures
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, Step, draw, run_model
@@ -23,7 +24,7 @@ from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.fitting import settings_to_json
-from vitreous.jobs.manifest import MANIFEST, check_writable, versions, write_manifest
+from vitreous.jobs.manifest import MANIFEST, versions, write_manifest
 from vitreous.metrics.judge import Judge
 
 __all__ = ["Outcome", "benchmark"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vitreous.errors import DataError, MissingExtra
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 
 __all__ = ["Key", "Record", "Store", "done"]
 
@@ -76,10 +76,7 @@ class Store:
         columns = {name: [row[name] for row in rows] for name in Record.__dataclass_fields__}
         types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_()}
         schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"`{path.parent}` cannot be made: {error.strerror}. Choose another folder.") from None
+        check_writable(path.parent)
         with whole_file(path) as part:
             parquet.write_table(pyarrow.table(columns, schema=schema), part, compression="zstd")
 

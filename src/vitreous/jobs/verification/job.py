@@ -18,14 +18,14 @@ from torch import Tensor
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples
 from vitreous.errors import DataError, ModelError
-from vitreous.files import whole_file
+from vitreous.files import check_writable, whole_file
 from vitreous.interact.indicator import Averages, average
 from vitreous.jobs.benchmark.run import draw
 from vitreous.jobs.benchmark.store import Record, Store
 from vitreous.jobs.benchmark.summary import Values
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.benchmark.truth import fit_sample, match_labels
-from vitreous.jobs.manifest import MANIFEST, check_writable, versions, write_manifest
+from vitreous.jobs.manifest import MANIFEST, versions, write_manifest
 from vitreous.jobs.verification.check import Batch, Check, Measured
 from vitreous.methods.method import check_at_least, check_setting
 from vitreous.models.loaded import LoadedModel

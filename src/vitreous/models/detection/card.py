@@ -14,12 +14,11 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
-from vitreous.errors import ModelError, UnknownName
+from vitreous.errors import UnknownName
 from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_card, read_weights, save_folder
 from vitreous.models.checkpoint import load_strictly, read_state
 from vitreous.models.detection.pyramid import Pyramid
-from vitreous.models.loaded import first_sentence
-from vitreous.models.registry import registry
+from vitreous.models.registry import build, registry
 
 __all__ = ["DetectorCard", "input_statistics", "load_detector"]
 
@@ -66,18 +65,12 @@ class DetectorCard:
             backbone: a checkpoint, or a model folder of `vitreous train`, of a classifier of this architecture.
 
         Raises:
-            ModelError: there is no such architecture, it cannot be built with these arguments or is no pyramid, or the
-                classifier is another.
+            UnknownName: there is no such architecture.
+            ModelError: it cannot be built with these arguments, is no pyramid, or the classifier is another.
         """
         shorter: Any = self.shorter  # torchvision's annotation forgets that it takes several
         depth = {"drop_path_rate": drop_path} if drop_path else {}
-        try:
-            body: nn.Module = registry().create_model(self.architecture, num_classes=0, **self.arguments, **depth)
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"`{self.architecture}` cannot be built as the recipe says: {first_sentence(error)}. "
-                "Correct the recipe."
-            ) from None
+        body: nn.Module = build(self.architecture, self.arguments, num_classes=0, **depth)
         if backbone:
             load_strictly(body, _trunk(body, backbone), backbone, self.architecture)
         pyramid = Pyramid(body, width=self.width, norm=self.norm)

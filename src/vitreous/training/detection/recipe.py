@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from vitreous.errors import DataError
-from vitreous.training.recipe import read_record, write_record
+from vitreous.training.record import check_range, read_record, write_record
 
 __all__ = ["RECIPES", "DetectionRecipe", "read_detection_recipe"]
 
@@ -59,6 +60,9 @@ class DetectionRecipe:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_range(self, 1.0, inf, "epochs", "width", "rois", "batch_size")
+        check_range(self, 0.0, inf, "lr", "weight_decay", "milestones", "warmup_steps")
+        check_range(self, 0.0, 1.0, "flip", "drop_path")
         if self.together < 1 or self.batch_size % self.together:
             raise DataError(
                 f"`batch_size` {self.batch_size} is no multiple of `together` {self.together}. "

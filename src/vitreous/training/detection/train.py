@@ -48,7 +48,8 @@ def train(
         recipe: what to do.
         data: pictures to learn from and to validate with, from `read_scenes`.
         output: as `vitreous.training.run.run` writes it.
-        backbone: a checkpoint, or a model folder of `vitreous train`, of a classifier to start from.
+        backbone: a checkpoint, or a model folder of `vitreous train`, of a classifier to start from; a resumed run has
+            its own.
         device: where to train.
         workers: processes that prepare pictures; 0 prepares them in this one.
         resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
@@ -58,13 +59,15 @@ def train(
 
     Raises:
         DataError: the two sets are of different classes, nothing is to be learned from or to be resumed, or something
-            must not be overwritten.
-        ModelError: the detector cannot be built.
+            must not be overwritten, or the output folder cannot be written.
+        UnknownName: there is no such architecture.
+        ModelError: the detector cannot be built, or the loss is not finite.
     """
     scenes, held_out = data[0].learnable(), data[1]
     fingerprint = f"{scenes.fingerprint}+{held_out.fingerprint}"
     mean, std = input_statistics(recipe.architecture, backbone)
-    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **versions()}
+    begun = {"backbone": str(backbone)} if backbone else {}
+    notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **begun, **versions()}
     settings = (recipe.norm, recipe.width, recipe.rois, recipe.shorter, recipe.longer, mean, std)
     card = DetectorCard(recipe.architecture, recipe.arguments, scenes.class_names, *settings, notes)
     check_classes(card, held_out)
@@ -72,9 +75,16 @@ def train(
         raise DataError(f"`{held_out.folder}` has no object to validate with. Choose another split.")
 
     def start(processes: Processes) -> _State:
-        return _State(recipe, card, (scenes, held_out), None if resume else backbone, processes, workers=workers)
+        own = _as_begun(card, DetectorCard.read(output)) if resume else card
+        return _State(recipe, own, (scenes, held_out), None if resume else backbone, processes, workers=workers)
 
     return run(recipe, fingerprint, output, start, device=device, resume=resume)
+
+
+def _as_begun(card: DetectorCard, kept: DetectorCard) -> DetectorCard:
+    """The card of a run that goes on: its backbone, and so how its pictures are normalized, is that of its start."""
+    origin = {name: value for name, value in kept.notes.items() if name == "backbone"}
+    return replace(card, mean=kept.mean, std=kept.std, notes={**card.notes, **origin})
 
 
 class _State:

@@ -1,0 +1,105 @@
+"""Frozen records as TOML: read with the types that their fields name, written, and kept in range."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from vitreous.errors import DataError, UnknownName
+
+__all__ = ["check_range", "read_record", "write_record"]
+
+_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    tuple[float, float]: "two numbers",
+    tuple[int, ...]: "a list of whole numbers",
+}
+
+
+def check_range(record: Any, least: float, most: float, *names: str) -> None:
+    """Refuse fields, numbers or rows of them, outside a range.
+
+    Raises:
+        DataError: one is.
+    """
+    for name in names:
+        value = getattr(record, name)
+        if not all(least <= each <= most for each in (value if isinstance(value, tuple) else (value,))):
+            span = f"from {least:g} to {most:g}" if isfinite(most) else f"of at least {least:g}"
+            raise DataError(f"`{name}` is {value}. Give {'values' if isinstance(value, tuple) else 'a value'} {span}.")
+
+
+def read_record(kind: Any, path: Path) -> Any:
+    """The frozen record of that kind in a TOML file. Raises as `read_recipe`."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(f"there is no recipe at {path}. Give the path of a TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
+    return _record(kind, values, path)
+
+
+def write_record(values: Mapping[str, Any]) -> str:
+    """The plain values of a record as the TOML that `read_record` reads."""
+    return "\n".join(_toml(values)) + "\n"
+
+
+def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
+    known = [item.name for item in fields(kind)]
+    hints = get_type_hints(kind)
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UnknownName(f"recipe setting in {path.name}", name, known)
+        inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
+        if is_dataclass(inner) and isinstance(value, Mapping):
+            made[name] = _record(inner, value, path, f"[{name}]")
+        elif get_origin(hints[name]) is Literal:
+            if value not in get_args(hints[name]):
+                raise UnknownName(f"{name} in {path.name}", str(value), get_args(hints[name]))
+            made[name] = value
+        else:
+            made[name] = _typed(hints[name], value)
+            if made[name] is None:
+                raise DataError(f"`{name}` in {path} is {value!r}. Give {_WORDS.get(hints[name], 'a section')}.")
+    for item in fields(kind):
+        if item.default is item.default_factory and item.name not in made:  # neither is given
+            raise DataError(f"{path} does not set `{item.name}` of {section}. Add it.")
+    return kind(**made)
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """The value as that type, or None."""
+    match value:
+        case bool():
+            return value if hint is bool else None
+        case int() | float() if hint is float:
+            return float(value)
+        case list() if get_origin(hint) is tuple:
+            kinds = get_args(hint)
+            items = [_typed(kinds[0], item) for item in value]
+            fits = None not in items and (kinds[-1] is ... or len(items) == len(kinds))
+            return tuple(items) if fits else None
+        case _:
+            return value if isinstance(value, get_origin(hint) or hint) else None
+
+
+def _toml(values: Mapping[str, Any], section: str = "") -> Iterator[str]:
+    """TOML, line by line: a record's own settings, then its sections. JSON writes numbers, texts and lists alike."""
+    if section:
+        yield f"\n[{section}]"
+    for name, value in values.items():
+        if not isinstance(value, Mapping | None):
+            yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _toml(value, f"{section}.{name}" if section else name)
