@@ -76,6 +76,9 @@ def test_learns_and_leaves_a_model_folder(data: Data, tmp_path: Path) -> None:
     assert (summary["top1"], summary["epochs"], summary["data_sha256"]) == (1.0, 12, data[2])
     assert {"seconds", "seed", "vitreous", "torch", "timm"} <= summary.keys()
     assert read_recipe(tmp_path / "out" / "recipe.toml") == recipe
+    last, kept = read_weights(tmp_path / "out" / "last"), torch.load(tmp_path / "out" / "checkpoint.pt")
+    assert ModelCard.read(tmp_path / "out" / "last").notes["epoch"] == 12 > card.notes["epoch"]
+    assert all(torch.equal(last[name], average.half().float()) for name, average in kept["ema"].items())
 
 
 SALG = {"embed_dim": 8, "depths": [1, 1, 1, 1]}

@@ -56,8 +56,7 @@ def train(
     Args:
         recipe: what to do.
         data: training pictures, validation pictures, fingerprint: from `load_labelled`.
-        output: the folder. It receives model.safetensors and model.json (the best so far), recipe.toml, log.csv,
-            summary.json and checkpoint.pt (to resume from).
+        output: the folder. as `vitreous.training.run.run` leaves it.
         teacher: the checkpoint to distill from, or the model that guides fields, where the recipe asks for one.
         start: weights to start from, as `start_from` takes them; random ones without. A resumed run has its own.
         device: where to train.
