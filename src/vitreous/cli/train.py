@@ -61,7 +61,8 @@ def train(
 ) -> None:
     """Train a classifier from a recipe, from scratch or trained weights; it can be stopped and resumed at any epoch.
 
-    The output folder is a model, the best of all epochs: vitreous explain PICTURE --model OUTPUT; OUTPUT/last is the newest.
+    The output folder is a model, the best of all epochs: vitreous explain PICTURE --model OUTPUT
+    OUTPUT/last holds that of the newest.
 
     At the end it receives report.html: curves, confusions, and the worst mistakes with their heat maps. With
     --resume, a finished run gets a new one.
