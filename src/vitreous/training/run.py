@@ -54,7 +54,7 @@ def run(
     Args:
         recipe: what to do.
         fingerprint: of the data.
-        output: the folder. It receives model.safetensors and model.json (the best so far), such a folder `last` (the newest),
+        output: the folder. It receives model.safetensors and model.json (the best so far), likewise in last/ (the newest),
             recipe.toml, log.csv, summary.json and checkpoint.pt (to resume from).
         start: gives the state at the beginning.
         device: where to train.
