@@ -54,8 +54,8 @@ def run(
     Args:
         recipe: what to do.
         fingerprint: of the data.
-        output: the folder. It receives model.safetensors and model.json (the best so far), likewise in last/ (the newest),
-            recipe.toml, log.csv, summary.json and checkpoint.pt (to resume from).
+        output: the folder. It receives model.safetensors and model.json (the best so far), the same in last/ (of the
+            newest epoch), recipe.toml, log.csv, summary.json and checkpoint.pt (to resume from).
         start: gives the state at the beginning.
         device: where to train.
         resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
