@@ -36,7 +36,8 @@ def correct(model: Any, recipe: Recipe, pictures: LabelledPictures) -> Array:
 
 def read_run(run: Path, start: Path, pictures: LabelledPictures) -> tuple[float, dict[str, Array]]:
     """The density of a run's fields, and which pictures are right inside them."""
-    recipe, model = read_recipe(run / "recipe.toml"), load(run).model
+    model: Any = load(run).model
+    recipe = read_recipe(run / "recipe.toml")
     tuned = correct(model, recipe, pictures)
     start_from(model, start)  # a plain ViT has no fields, so these stay
     density = torch.stack([block.field for block in model.blocks]).double().mean().item()

@@ -40,7 +40,7 @@ def image_fields(
     Raises:
         as `interactions`.
 
-    Cost: one forward pass of the teacher.
+    Cost: one forward pass of the teacher; the search for boxes takes longer than that.
     """
     return guiding_fields(interactions(teacher, images), density, indicator, form)
 
