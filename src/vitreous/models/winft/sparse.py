@@ -37,8 +37,9 @@ class SparseAttention(TorchFunctionMode):
     Raises:
         UnknownName: no such kernel.
 
-    Measured on a CPU alone: see `benchmarks/winft_cost.py`. There tiles are worth their while for windows of at most
-    7×7 in 28×28 patches; where neighbors have unlike fields, torch's masked attention is faster.
+    Measured on a CPU alone, by `benchmarks/winft_cost.py`, not on CUDA. There tiles can be worth their while for windows
+    of at most 7×7 in 28×28 patches; where neighbors have unlike fields, torch's masked attention is faster. Flex, too,
+    gained nothing over that in a whole model.
     """
 
     def __init__(self, kernel: Kernel = "auto", tile: int = 32) -> None:
