@@ -26,7 +26,7 @@ class SparseAttention(TorchFunctionMode):
     """Inside the block, attention with one boolean mask for the whole batch skips what no query of a tile may see.
 
     The numbers stay, to rounding. Such attention cannot be observed, so explain outside the block. Keep the object for
-    many blocks: it remembers the tiles of the masks that it met last.
+    many blocks: it remembers flex's block masks of the last 64 masks.
 
     Args:
         kernel: "tiles" for torch's own attention, tile by tile; "flex" for torch's FlexAttention, which skips blocks of
@@ -37,9 +37,9 @@ class SparseAttention(TorchFunctionMode):
     Raises:
         UnknownName: no such kernel.
 
-    Measured on a CPU alone, by `benchmarks/winft_cost.py`, not on CUDA. There tiles can be worth their while for windows
-    of at most 7×7 in 28×28 patches; where neighbors have unlike fields, torch's masked attention is faster. Flex, too,
-    gained nothing over that in a whole model.
+    Measured by `benchmarks/winft_cost.py` on a CPU, not on CUDA. There tiles can be worth their while for windows of at
+    most 7×7 in 28×28 patches; where neighbors have unlike fields, torch's masked attention is faster. Flex, too, gained
+    nothing over that in a whole model.
     """
 
     def __init__(self, kernel: Kernel = "auto", tile: int = 32) -> None:
