@@ -1,15 +1,17 @@
-"""What static fields cost against their density: masked attention, tiles of queries, a gather of each query's keys.
+"""What static fields cost against their density: masked, by tiles of queries, by FlexAttention, by a gather of keys.
 
     python benchmarks/winft_cost.py [--grid 28] [--batch 4] [--repeats 5]
 
-CPU time of one attention of WinfT-Ti, and of the whole model with and without tiles; least of the repeats. Fields are
-windows, and patches at random.
+CPU time of one attention of WinfT-Ti, and of the whole model masked, by tiles and by FlexAttention; least of the
+repeats. Fields are windows, and patches at random. torch compiles FlexAttention with the C++ compiler at hand.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from time import process_time
 
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from vitreous.interact.windows import fixed_windows, random_windows
 from vitreous.models.registry import registry
-from vitreous.models.winft.sparse import SparseAttention, tiled_attention
+from vitreous.models.winft.sparse import SparseAttention
 from vitreous.trace.record import TokenGrid
 
 
@@ -58,30 +60,31 @@ def main() -> None:
     kinds = {f"window {radius}": fixed_windows(grid, radius) for radius in (1, 2, 3, 5, 8)}
     kinds |= {f"random {share:g}": random_windows(torch.full((patches,), share), grid, 0) for share in (0.01, 0.1, 0.5)}
 
+    ways = {"masked": nullcontext(), "tiles": SparseAttention("tiles"), "flex": SparseAttention("flex")}
+    whole = partial(model, images)
+
     def timed(call: Callable[[], object]) -> str:
         return f"{milliseconds(call, options.repeats):9.1f}"
 
-    def whole() -> None:
-        model(images)
-
-    def whole_by_tiles() -> None:
-        with SparseAttention():
-            model(images)
-
     print(f"torch {torch.__version__}, one thread, {options.grid}×{options.grid} patches, batch {options.batch}; ms")
-    print(f"{'fields':12} density    masked     tiles    gather     model  by tiles")
+    names = [*ways, "gather", *(f"m. {way}" for way in ways)]
+    print(f"{'fields':12} density", *(f"{name:>9}" for name in names))
     with torch.no_grad():
         plain = timed(lambda: F.scaled_dot_product_attention(query, key, value))
-        print(f"{'all':12} {1:7.3f} {plain} {'':19} {timed(whole)}")
+        print(f"{'all':12} {1:7.3f} {plain} {'':29} {timed(whole)}")
         for name, field in kinds.items():
             mask = F.pad(field, (1, 0, 1, 0), value=True)[None, None]
-            expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            cells = [timed(lambda: F.scaled_dot_product_attention(query, key, value, attn_mask=mask))]  # noqa: B023
-            for attention in (tiled_attention, gathered):
-                torch.testing.assert_close(attention(query, key, value, mask), expected, rtol=1e-4, atol=1e-5)
-                cells.append(timed(lambda: attention(query, key, value, mask)))  # noqa: B023
+            masked = partial(F.scaled_dot_product_attention, query, key, value, attn_mask=mask)
+            gather = partial(gathered, query, key, value, mask)
             model.set_fields(field.expand(12, patches, patches))
-            print(f"{name:12} {field.float().mean():7.3f}", *cells, timed(whole), timed(whole_by_tiles), flush=True)
+            expected, attentions, models = masked(), list[str](), list[str]()
+            torch.testing.assert_close(gather(), expected, rtol=1e-4, atol=1e-5)
+            for way in ways.values():
+                with way:
+                    torch.testing.assert_close(masked(), expected, rtol=1e-4, atol=1e-5)
+                    attentions.append(timed(masked))
+                    models.append(timed(whole))
+            print(f"{name:12} {field.float().mean():7.3f}", *attentions, timed(gather), *models, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
         assert numbers["strength"].shape == numbers["uncertainty"].shape == (2, 16, 16)
         assert numbers["query"].tolist() == [1, 2]
         assert numbers["grid"].tolist() == [4, 4]
+        assert numbers["distance"].shape == (2, 16)
         assert numbers["removed"].sum() == 4
         assert numbers["windows"].shape == (16, 4)
         assert numbers["field"].diagonal().all()

@@ -11,6 +11,7 @@ from vitreous.interact.windows import (
     adaptive_windows,
     bounding_windows,
     coverage,
+    dense_windows,
     fixed_windows,
     random_windows,
     rectangles,
@@ -65,6 +66,29 @@ def test_adaptive_windows_are_nested_and_hold_their_patch() -> None:
     assert small.diagonal(dim1=-2, dim2=-1).all()
     with pytest.raises(ShapeError, match="`mass` must be above 0"):
         adaptive_windows(indicator, tokens, 0.0)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (1, 2), (1, 1)])
+@pytest.mark.parametrize("density", [0.0, 0.3, 0.7])
+def test_dense_windows_are_the_largest_adaptive_ones_of_a_density(size: tuple[int, int], density: float) -> None:
+    tokens, patches = TokenGrid(1, *size), size[0] * size[1]
+    indicator = torch.rand(2, patches, patches, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = rectangles(dense_windows(indicator, tokens, density), tokens)
+    for rows, windows in zip(indicator, found, strict=True):
+        best = torch.eye(patches, dtype=torch.bool)
+        for mass in torch.linspace(0.01, 1, 100).tolist():
+            by_hand = [slow_window(row.view(size).tolist(), divmod(at, size[1]), mass) for at, row in enumerate(rows)]
+            candidate = rectangles(torch.tensor(by_hand), tokens)
+            if candidate.sum() > density * patches**2:
+                break
+            best = candidate
+        assert (best <= windows).all()
+        assert windows.sum() <= max(density * patches**2, patches)
+
+
+def test_windows_that_may_hold_everything_do() -> None:
+    tokens = TokenGrid(1, 3, 4)
+    assert rectangles(dense_windows(torch.eye(12), tokens, 1.0), tokens).all()
 
 
 def test_bounding_windows_hold_what_is_strong() -> None:

@@ -14,8 +14,10 @@ from tests.training.test_classify import Data, dark_and_light, epochs_of
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import DataError, ModelError, ShapeError
 from vitreous.interact.indicator import average, interactions
+from vitreous.interact.windows import dense_windows, rectangles
 from vitreous.models.card import ModelCard
 from vitreous.models.zoo import load
+from vitreous.trace.record import TokenGrid
 from vitreous.training.batches import preprocess_of
 from vitreous.training.classify import EpochDone, StepDone, train
 from vitreous.training.fields import FieldSource
@@ -39,6 +41,7 @@ KINDS: dict[str, FieldSource] = {
     "per_image": FieldSource("per_image", density=0.3, indicator="strength", warm_epochs=1),
     "predicted": FieldSource("predicted", density=0.3),
 }
+GRID = TokenGrid(1, 4, 4)
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
@@ -96,6 +99,25 @@ def test_static_fields_are_the_teachers_strongest_on_average(data: Data, teacher
             others = [key for key in range(16) if key != query]
             best = sorted(others, key=lambda key: -wanted[query, key].item())[:4]
             assert set(field.nonzero()[:, 0].tolist()) == {query, *best}
+
+
+@pytest.mark.parametrize("kind", ["static", "per_image"])
+def test_boxes_are_the_teachers_adaptive_windows(data: Data, teacher: Path, kind: str) -> None:
+    model = ModelCard("winft_tiny", ARGUMENTS, ("a", "b"), preprocess_of(BASE)).build()
+    source = replace(KINDS[kind], form="box", density=0.4)
+    guide = Guide(source, BASE, model, teacher, data[0])  # type: ignore[arg-type]
+    if kind == "static":
+        guide.begin(model, epoch=1)  # type: ignore[arg-type]
+        fields = torch.stack([block.field for block in model.blocks])[None]  # type: ignore[union-attr]
+        prepare = preprocess_of(BASE)
+        strength = average(load(teacher).model, [torch.stack([prepare(data[0][at][0]) for at in range(0, 32, 4)])])
+        wanted = strength.strength[None]
+    else:
+        (fields,) = guide.given(IMAGES, 1)
+        wanted = interactions(load(teacher).model, IMAGES).strength
+    assert torch.equal(fields, rectangles(dense_windows(wanted, GRID, 0.4), GRID))
+    assert (fields.double().mean((-2, -1)) <= 0.4).all()
+    assert (fields.double().mean((-2, -1)) > 0.3).all()
 
 
 @pytest.mark.parametrize("kind", ["fixed", "per_image"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,10 +12,12 @@ from torch import Tensor
 from vitreous.interact.indicator import Pairs, PatchScore
 from vitreous.trace.record import TokenGrid
 
-__all__ = ["FieldShape", "Fields", "attention_distance", "positions", "responsive_fields", "shape_of"]
+__all__ = ["FieldShape", "Fields", "Form", "attention_distance", "positions", "responsive_fields", "shape_of"]
 
 Fields = Bool[Tensor, "*images patches patches"]
 """Per query (first), which keys are in its field. Every patch is in its own."""
+Form = Literal["set", "box"]
+"""Of a field: the keys that are taken most from, wherever they lie, or an adaptive window."""
 
 
 def positions(tokens: TokenGrid) -> Float[Tensor, "patches 2"]:

@@ -17,6 +17,7 @@ __all__ = [
     "adaptive_windows",
     "bounding_windows",
     "coverage",
+    "dense_windows",
     "fixed_windows",
     "random_windows",
     "rectangles",
@@ -62,12 +63,33 @@ def adaptive_windows(indicator: Pairs, tokens: TokenGrid, mass: float = 0.6) -> 
     """
     if not 0 < mass <= 1:
         raise ShapeError(f"`mass` must be above 0 and at most 1; got {mass}. Give the share that windows should hold.")
+    return _grown(indicator, tokens, torch.tensor(mass, dtype=torch.float64, device=indicator.device))
+
+
+def dense_windows(indicator: Pairs, tokens: TokenGrid, density: float) -> Extents:
+    """Adaptive windows that hold this share of all keys, on average over the queries of a block.
+
+    Of the masses that give no larger share the largest is found, for every block of every image on its own. The query
+    itself is always there.
+    """
+    patches = indicator.shape[-1]
+    low = torch.zeros(indicator.shape[:-2], dtype=torch.float64, device=indicator.device)
+    high = low + 2  # a mass above 1 takes in every key
+    for _ in range(20):
+        mass = (low + high) / 2
+        fits = _area(_grown(indicator, tokens, mass)).double().mean(-1) <= density * patches
+        low, high = torch.where(fits, mass, low), torch.where(fits, high, mass)
+    return _grown(indicator, tokens, low)
+
+
+def _grown(indicator: Pairs, tokens: TokenGrid, mass: Tensor) -> Extents:
+    """Windows that hold this share, one for all or per block; the query alone for 0, everything above 1."""
     height, width = tokens.height, tokens.width
     table = indicator.double().unflatten(-1, (height, width)).cumsum(-1).cumsum(-2)
     table = F.pad(table, (1, 0, 1, 0)).flatten(-2)
     places = positions(tokens).long().to(indicator.device)
     extents = places.repeat_interleave(2, 1).expand(*indicator.shape[:-1], 4)
-    total = indicator.double().sum(-1)
+    wanted = indicator.double().sum(-1) * mass[..., None] * (1 - 1e-9)  # rounding must not make a full one grow
     sides = torch.tensor([[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]], device=indicator.device)
     last = torch.tensor([height, height, width, width], device=indicator.device)
     for _ in range(height + width - 2):
@@ -77,8 +99,7 @@ def adaptive_windows(indicator: Pairs, tokens: TokenGrid, mass: float = 0.6) -> 
         added = _held(table[..., None, :], grown.clamp(min=0).minimum(last - 1), width) - held[..., None]
         cells = _area(grown) - _area(extents)[..., None]
         best = (added / cells).where(allowed, -1).argmax(-1)
-        # rounding must not make a full window grow
-        short = (held < total * mass * (1 - 1e-9)) & allowed.any(-1)
+        short = (held < wanted) & allowed.any(-1)
         extents = torch.where(short[..., None], extents + sides[best], extents)
     return extents
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitreous.errors import DataError, ShapeError, UnknownName
 from vitreous.files import check_writable, whole_file
 from vitreous.interact import indicator
-from vitreous.interact.fields import Fields, FieldShape, responsive_fields, shape_of
+from vitreous.interact.fields import Fields, FieldShape, attention_distance, responsive_fields, shape_of
 from vitreous.interact.indicator import Interactions, Pairs, discriminativeness, entropy, interactions, received
 from vitreous.interact.use import kept_patches
 from vitreous.interact.windows import Extents, adaptive_windows
@@ -161,6 +161,7 @@ def _numbers(found: _Found) -> dict[str, Any]:
     tensors = {
         "strength": seen.strength[0],
         "uncertainty": seen.uncertainty[0],
+        "distance": attention_distance(seen.strength[0], seen.tokens),
         "logits": seen.logits[0].float(),
         "indicator": found.pairs,
         "field": found.fields,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitreous.errors import DataError
+from vitreous.interact.fields import Form
 from vitreous.interact.indicator import Indicator
 
 __all__ = ["FieldKind", "FieldSource"]
@@ -25,8 +26,9 @@ class FieldSource:
             over pictures; "per_image" for those on each image, when the trained model is used as well; "predicted" for
             a head that learns to foretell those, so that the trained model needs no teacher.
         radius: of fixed windows, in patches.
-        density: share of the patches in a field of any other kind.
+        density: share of the patches in a field of any other kind; of boxes, on average over a block.
         indicator: what the teacher's patches take: "strength" or "certainty" of `vitreous.interactions`.
+        form: of a teacher's fields: "set" for the patches that are taken most from, "box" for adaptive windows.
         calibration: about how many training pictures static fields are averaged over.
         gates: weight of the loss by which predicted fields are learned.
         warm_epochs: in these, first, all patches see all; 0 for predicted fields, which start soft.
@@ -36,6 +38,7 @@ class FieldSource:
     radius: int = 2
     density: float = 0.25
     indicator: Indicator = "strength"
+    form: Form = "set"
     calibration: int = 1000
     gates: float = 0.1
     warm_epochs: int = 0

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, ModelError
 from vitreous.interact.fields import Fields
-from vitreous.interact.guide import guiding_fields, image_fields
-from vitreous.interact.indicator import average, interactions
+from vitreous.interact.guide import guiding_fields
+from vitreous.interact.indicator import Averages, Interactions, average, interactions
 from vitreous.interact.windows import fixed_windows, random_windows
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.winft.backbone import WinfT
@@ -105,10 +105,10 @@ class _Taught:
     device: torch.device
 
     def fields(self, images: Images) -> Fields:
-        return image_fields(self.model, self._seen(images), self.source.density, self.source.indicator)
+        return self._made(interactions(self.model, self._seen(images)))
 
     def averaged(self, batches: Iterable[Tensor]) -> Fields:
-        return guiding_fields(average(self.model, map(self._seen, batches)), self.source.density, self.source.indicator)
+        return self._made(average(self.model, map(self._seen, batches)))
 
     def check(self, tokens: TokenGrid, blocks: int) -> None:
         found = interactions(self.model, self._seen(torch.zeros(1, 3, *self.student.size)))
@@ -118,6 +118,9 @@ class _Taught:
                 "the student has {}×{} patches and {} blocks, the teacher {}×{} and {}. ".format(*own, *theirs)
                 + "Choose a teacher with the same."
             )
+
+    def _made(self, seen: Interactions | Averages) -> Fields:
+        return guiding_fields(seen, self.source.density, self.source.indicator, self.source.form)
 
     def _seen(self, images: Images) -> Tensor:
         return prepared_for(images.to(self.device), self.student, self.teacher)

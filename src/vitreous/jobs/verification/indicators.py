@@ -16,7 +16,7 @@ from vitreous.jobs.benchmark.summary import Values, summarize
 from vitreous.jobs.verification.check import Batch, Check, Measured, Report, draw_line
 from vitreous.trace.glance import find_blocks
 
-__all__ = ["Indicators"]
+__all__ = ["Indicators", "Means"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Indicators(Check):
         """Means over pictures, every indicator against strength."""
         names = tuple(next(iter(found.values())).numbers)
         blocks = [name for name in names if name != "all"]
-        cells = summarize(model, self.name, _Means(names), found, reference="strength", resamples=resamples, seed=seed)
+        cells = summarize(model, self.name, Means(names), found, reference="strength", resamples=resamples, seed=seed)
         at = {(cell.method, cell.name): cell for cell in cells}
         numbers = [float(name.removeprefix("block ")) for name in blocks]
         lines = {row: draw_line([at[row, name] for name in blocks], numbers) for row in found}
@@ -77,7 +77,7 @@ _NOTES = (
 
 
 @dataclass(frozen=True)
-class _Means:
+class Means:
     """Values as they are."""
 
     names: tuple[str, ...]
