@@ -8,9 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
+import vitreous
 from tests.cli.conftest import Run
 from tests.tiny import BAD, noise
+from vitreous.cli.options import find_files
+from vitreous.data.pictures import open_picture
+from vitreous.interact.indicator import effect, impact
+from vitreous.models.loaded import LoadedModel
+
+SAMPLE = find_files(None)[0]
+
+
+def prepared(model: LoadedModel, file: Path) -> Tensor:
+    assert model.preprocess is not None
+    return model.preprocess(open_picture(file))[None]
 
 
 def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
@@ -25,7 +38,9 @@ def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
         assert numbers["strength"].shape == numbers["uncertainty"].shape == (2, 16, 16)
         assert numbers["query"].tolist() == [1, 2]
         assert numbers["grid"].tolist() == [4, 4]
-        assert numbers["distance"].shape == (2, 16)
+        assert numbers["distance"].shape == (16,)
+        assert numbers["block_distance"].shape == numbers["block_radius"].shape == (2, 16)
+        assert numbers["block_tendency"].shape == (2, 16, 2)
         assert numbers["removed"].sum() == 4
         assert numbers["windows"].shape == (16, 4)
         assert numbers["field"].diagonal().all()
@@ -37,17 +52,53 @@ def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
     assert [page["error"] for page in manifest["pictures"]] == ["", ""]
 
 
-@pytest.mark.parametrize("indicator", ["strength", "certainty", "uncertainty"])
+@pytest.mark.parametrize("indicator", ["strength", "certainty", "uncertainty", "impact"])
 def test_one_block_by_any_indicator(run: Run, folder: Path, indicator: str) -> None:
-    done = run("interactions", "--model", folder, "--indicator", indicator, "--block", 1)
+    done = run("interactions", "--model", folder, "--indicator", indicator, "--block", 0)
     assert done.exit_code == 0, done.output
     with np.load("interactions/chelsea.npz") as numbers:
+        model = vitreous.load(str(folder))
         expected = {
-            "strength": numbers["strength"][1],
-            "uncertainty": numbers["uncertainty"][1],
-            "certainty": numbers["strength"][1] / (numbers["uncertainty"][1] + 1e-6),
+            "strength": numbers["strength"][0],
+            "uncertainty": numbers["uncertainty"][0],
+            "certainty": numbers["strength"][0] / (numbers["uncertainty"][0] + 1e-6),
+            "impact": impact(model.model, prepared(model, SAMPLE))[0, 0].numpy(),
         }
         np.testing.assert_allclose(numbers["indicator"], expected[indicator], rtol=1e-5)
+        np.testing.assert_allclose(numbers["block_indicator"][0], expected[indicator], rtol=1e-5)
+
+
+def test_impact_of_all_blocks_keeps_signs_until_it_is_summed(run: Run, folder: Path) -> None:
+    assert run("interactions", "--model", folder, "--indicator", "impact").exit_code == 0
+    model = vitreous.load(str(folder))
+    effects = effect(model.model, prepared(model, SAMPLE))[0].numpy()
+    with np.load("interactions/chelsea.npz") as numbers:
+        np.testing.assert_allclose(numbers["indicator"], np.abs(effects.sum(0)), rtol=1e-4, atol=1e-9)
+    last = run("interactions", "--model", folder, "--indicator", "impact", "--block", 1)  # its patches are not read
+    assert last.exit_code == 1
+    assert "no interaction between patches has an impact" in last.stderr
+
+
+def test_the_average_of_a_data_set(run: Run, folder: Path) -> None:
+    Path("set/some").mkdir(parents=True)
+    for seed in range(3):
+        noise(seed).save(f"set/some/{seed}.png")
+    done = run("interactions", "folder:set", "--model", folder, "--batch-size", 2)
+    assert done.exit_code == 0, done.output
+    assert "Page: interactions/average.png" in done.stdout
+    model = vitreous.load(str(folder))
+    whole = vitreous.interactions(model, [noise(seed) for seed in range(3)])
+    with np.load("interactions/average.npz") as numbers, Image.open("interactions/average.png") as page:
+        assert numbers["pictures"] == 3
+        np.testing.assert_allclose(numbers["strength"], whole.strength.mean(0).numpy(), rtol=1e-4)
+        assert page.width > 1000
+    Path("set/some/3.png").write_bytes(b"no picture")
+    done = run("interactions", "folder:set", "--model", folder)
+    assert done.exit_code == 1
+    assert "3.png" in done.stderr
+    assert json.loads(Path("interactions/manifest.json").read_text())["images"] == 3
+    assert "has no average" in run("interactions", "folder:set", "--model", folder, "--indicator", "impact").stderr
+    assert "Give it alone" in run("interactions", "folder:set", "set/some/0.png", "--model", folder).stderr
 
 
 def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:

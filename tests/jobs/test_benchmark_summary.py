@@ -11,9 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from tests.tiny import noise
-from vitreous.data.samples import Entry
+from vitreous.data.samples import Entry, draw
 from vitreous.errors import DataError
-from vitreous.jobs.benchmark.run import draw
 from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Values, summarize
 from vitreous.metrics import METRICS

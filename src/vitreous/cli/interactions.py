@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Pictures, Precision, find_files
+from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Precision, find_files
 
 __all__ = ["Shown", "interactions"]
 
@@ -19,18 +19,27 @@ class Shown(StrEnum):
     strength = "strength"
     certainty = "certainty"
     uncertainty = "uncertainty"
+    impact = "impact"
 
 
 def interactions(
     *,
-    pictures: Pictures = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PICTURE",
+            help="Picture files, folders (searched to the bottom) or patterns; or one data set, KIND:PATH or "
+            "KIND:PATH:SPLIT as for 'vitreous benchmark', to average over. Without any: the sample picture.",
+            show_default=False,
+        ),
+    ] = None,
     model: Model = "default",
     checkpoint: Checkpoint = None,
     indicator: Annotated[
         Shown,
         typer.Option(
-            help="How much a patch takes from another (strength), how much the heads disagree on it (uncertainty), or "
-            "the first over the second (certainty)."
+            help="How much a patch takes from another (strength), how much the heads disagree on it (uncertainty), "
+            "the first over the second (certainty), or what the class score would lose without it (impact)."
         ),
     ] = Shown.strength,
     block: Annotated[
@@ -53,32 +62,55 @@ def interactions(
     share: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of the patches, the least discriminative, to show as removed.")
     ] = 0.5,
+    limit: Annotated[
+        int, typer.Option(metavar="COUNT", min=0, help="Pictures of a data set, drawn at random; 0 takes all.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Of that draw.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, help="Pictures of a data set at once; bounds memory.")
+    ] = 16,
     output: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the pages (.png), the numbers (.npz) and manifest.json.")
     ] = Path("interactions"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
 ) -> None:
-    """Show how the patches of a picture act on each other: one page per picture.
+    """Show how the patches of a picture act on each other: one page per picture, or one of a data set's average.
 
     A reconstruction after the abstract of arXiv 2203.05922; its formulas are our own.
     """
     import torch
     from rich.console import Console
 
+    from vitreous.cli.progress import counted
+    from vitreous.data.readers import DATASETS
     from vitreous.files import check_writable
-    from vitreous.jobs.interaction_pages import Order, interaction_pages
+    from vitreous.jobs.interaction_numbers import Order
+    from vitreous.jobs.interaction_pages import average_page, interaction_pages
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
-    files, place = find_files(pictures), _parse(query)
+    dataset = next((name for name in pictures or () if name.partition(":")[0] in DATASETS), "")
+    if dataset and len(pictures or ()) > 1:
+        raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
+    files, place = [] if dataset else find_files(pictures), _parse(query)
     check_writable(output)
-    with Console(highlight=False).status("Loading the model …"):
+    console = Console(highlight=False)
+    with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision)
+    order = Order(loaded, indicator.value, block, place, mass, share, output)
+    if dataset:
+        with counted(console, "pictures") as tell:
+            pages = [average_page(order, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]
+    else:
+        pages = interaction_pages(order, files)
     failed = False
-    for page in interaction_pages(Order(loaded, indicator.value, block, place, mass, share, output), files):
-        typer.echo(f"Error: {page.error}" if page.error else f"Page: {page.page}", err=bool(page.error))
+    for page in pages:
+        if page.error:
+            typer.echo(f"Error: {page.error}", err=True)
+        if page.page:
+            typer.echo(f"Page: {page.page}")
         failed |= bool(page.error)
     raise typer.Exit(int(failed))
 

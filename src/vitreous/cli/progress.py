@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-__all__ = ["list_recipes", "training_shown"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["counted", "list_recipes", "training_shown"]
 
 
 def list_recipes(folder: Path | None = None) -> None:
@@ -21,6 +24,17 @@ def list_recipes(folder: Path | None = None) -> None:
         about = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         typer.echo(f"{name:<{max(map(len, recipes))}}  {about}")
     raise typer.Exit
+
+
+@contextmanager
+def counted(console: Console, what: str) -> Generator[Callable[[int, int], None]]:
+    """A progress bar inside the block: call it with how many are done, of how many."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(bar, completed=done, total=of)
 
 
 @contextmanager

@@ -161,22 +161,14 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
 def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision) -> None:
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from vitreous.cli.benchmark import show_table
+    from vitreous.cli.progress import counted
     from vitreous.jobs.verification.job import verify
     from vitreous.models.device import find_device
 
     console = Console(highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("pictures", total=None)
-        done = verify(
-            check,
-            trial,
-            output,
-            device=find_device(device),
-            dtype=getattr(torch, dtype.value),
-            tell=lambda pictures, of: progress.update(bar, completed=pictures, total=of),
-        )
+    with counted(console, "pictures") as tell:
+        where, precision = find_device(device), getattr(torch, dtype.value)
+        done = verify(check, trial, output, device=where, dtype=precision, tell=tell)
     show_table(console, done.table, done.files)

@@ -17,7 +17,7 @@ from PIL import Image
 from vitreous.data.pictures import SUFFIXES
 from vitreous.errors import DataError
 
-__all__ = ["Entry", "Root", "Sample", "Samples", "as_boxes"]
+__all__ = ["Entry", "Root", "Sample", "Samples", "as_boxes", "draw"]
 
 Boxes = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -190,6 +190,12 @@ class Root:
             return zipfile.ZipFile(archive)
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(f"`{archive}` is no zip archive: {error}. Copy or download it again.") from None
+
+
+def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:
+    """So many entries, or all for 0, in random order: the first of them are what a smaller limit draws."""
+    chosen = np.random.default_rng(seed).permutation(len(entries))[: limit or None]
+    return [entries[at] for at in chosen.tolist()]
 
 
 def as_boxes(rows: Sequence[Sequence[float]], name: str) -> Boxes:

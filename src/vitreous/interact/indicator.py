@@ -28,6 +28,7 @@ __all__ = [
     "between_patches",
     "certainty",
     "discriminativeness",
+    "effect",
     "entropy",
     "impact",
     "interactions",
@@ -161,6 +162,14 @@ def average(model: nn.Module, batches: Iterable[Tensor]) -> Averages:
 def impact(model: nn.Module, images: Images, target: Target = Predicted()) -> Pairs:  # noqa: B008
     """How much the class score would change, to first order, if an interaction were cut: |Σ_heads A · ∂y/∂A| [O].
 
+    As `effect`, without the sign. Over several blocks, sum their effects first.
+    """
+    return effect(model, images, target).abs()
+
+
+def effect(model: nn.Module, images: Images, target: Target = Predicted()) -> Pairs:  # noqa: B008
+    """What an interaction adds to the class score, to first order: Σ_heads A · ∂y/∂A [O].
+
     Returns:
         (batch, blocks, patches, patches), per block.
 
@@ -173,7 +182,7 @@ def impact(model: nn.Module, images: Images, target: Target = Predicted()) -> Pa
     tokens, attentions = trace.tokens, trace.global_attentions
     slopes = trace.gradients(target(trace.logits.detach()), attentions)
     blocks = [
-        (attention.weights.detach() * slope).sum(1)[:, tokens.prefix :, tokens.prefix :].abs()
+        (attention.weights.detach() * slope).sum(1)[:, tokens.prefix :, tokens.prefix :]
         for attention, slope in zip(attentions, slopes, strict=True)
     ]
     return torch.stack(blocks, 1)

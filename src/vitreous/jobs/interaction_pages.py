@@ -1,27 +1,27 @@
-"""Many pictures to one page each about how their patches act on each other, and the numbers behind it."""
+"""Pages about how patches act on each other, of a picture or averaged over many, and the numbers behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from vitreous.errors import DataError, ShapeError, UnknownName
+from vitreous.data.readers import open_samples
+from vitreous.data.samples import draw
+from vitreous.errors import DataError, ShapeError
 from vitreous.files import check_writable, whole_file
-from vitreous.interact import indicator
-from vitreous.interact.fields import Fields, FieldShape, attention_distance, responsive_fields, shape_of
-from vitreous.interact.indicator import Interactions, Pairs, discriminativeness, entropy, interactions, received
-from vitreous.interact.use import kept_patches
-from vitreous.interact.windows import Extents, adaptive_windows
+from vitreous.interact.indicator import Averages, effect, interactions
+from vitreous.jobs.calibration import average_pictures
+from vitreous.jobs.interaction_numbers import Found, Order, find
 from vitreous.jobs.manifest import versions, write_manifest
 from vitreous.jobs.outputs import output_names
-from vitreous.jobs.pictures import Opened, open_for
-from vitreous.models.loaded import LoadedModel, numbered
+from vitreous.jobs.pictures import open_for
+from vitreous.models.loaded import numbered
 from vitreous.render.interactions import (
     draw_arrows,
     draw_flow,
@@ -30,60 +30,22 @@ from vitreous.render.interactions import (
     draw_removed,
     draw_windows,
 )
-from vitreous.render.sheet import Panel, sheet
+from vitreous.render.sheet import Panel, blank, sheet
 
-__all__ = ["Indicator", "Order", "Page", "interaction_pages"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-Indicator = Literal["strength", "certainty", "uncertainty"]
-"""What is shown of an interaction; see `Interactions`."""
-_WINDOW = 0.6
-"""Share of a query's indicator that its adaptive window holds [O]."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to do with every picture.
-
-    Attributes:
-        model: from `vitreous.load`.
-        indicator: what the maps, fields and windows are made of.
-        block: whose interactions, from 0; None for the mean of all.
-        query: (row, column) of the patch shown; None for the most discriminative.
-        mass: share of a query's indicator that its responsive field holds.
-        share: of the patches, the least discriminative, that are shown as removed.
-        output: the folder for pages, numbers and the manifest.
-    """
-
-    model: LoadedModel
-    indicator: Indicator = "strength"
-    block: int | None = None
-    query: tuple[int, int] | None = None
-    mass: float = 0.5
-    share: float = 0.5
-    output: Path = Path("interactions")
+__all__ = ["Page", "average_page", "interaction_pages"]
 
 
 @dataclass(frozen=True)
 class Page:
-    """What became of one picture: its page and its numbers, or why there are none."""
+    """What became of a picture or data set: its page and its numbers, or why there are none."""
 
-    file: Path
+    file: Path | str
     page: Path | None = None
     numbers: Path | None = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Everything about one picture, without the batch axis."""
-
-    seen: Interactions
-    pairs: Pairs
-    fields: Fields
-    shape: FieldShape
-    windows: Extents
-    removed: Tensor
-    query: tuple[int, int]
 
 
 def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
@@ -96,95 +58,112 @@ def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
         DataError: the output folder cannot be written.
         UnknownName, ShapeError: no such block, query, or share.
         ObservationError: the model has no attention between all patches.
+        DegenerateMap: nothing has an impact.
     """
-    check_writable(order.output)
-    if not 0 <= order.share < 1 or not 0 < order.mass <= 1:
-        raise ShapeError(
-            f"`share` must be at least 0 and below 1, and `mass` above 0 and at most 1; got {order.share} and "
-            f"{order.mass}. Give shares of the patches and of the indicator."
-        )
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    _check(order)
+    started = _now()
     pages: list[Page] = []
     try:
         for file, name in zip(files, output_names(files, order.output), strict=True):
             pages.append(_page(order, file, name))
             yield pages[-1]
     finally:
-        about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
-        settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share")}
         shown = [{name: value and str(value) for name, value in asdict(page).items()} for page in pages]
-        write_manifest(order.output, {"started": started, **about, **settings, "pictures": shown})
+        _write_manifest(order, {"started": started, "pictures": shown})
+
+
+def average_page(
+    order: Order,
+    dataset: str,
+    *,
+    limit: int = 1000,
+    seed: int = 0,
+    batch_size: int = 16,
+    tell: Callable[[int, int], object] | None = None,
+) -> Page:
+    """Draw the interactions of patches averaged over pictures of a data set: `average.png` and `average.npz`.
+
+    Args:
+        order: the indicator is not "impact", which follows each picture's own class.
+        dataset: as `open_samples` takes it; labels are not read.
+        limit: pictures drawn at random; 0 takes all.
+        seed: of the draw.
+        batch_size: pictures at once; bounds memory.
+        tell: told how many pictures are done, of how many.
+
+    Raises:
+        DataError: the data set or the output folder cannot be used, or no picture can be read.
+        UnknownName, ShapeError, ObservationError: as `interaction_pages`.
+    """
+    _check(order)
+    if order.indicator == "impact":
+        raise ShapeError(
+            "impact follows the class of each picture and has no average over many. "
+            "Choose strength, certainty or uncertainty, or give pictures."
+        )
+    started, unread = _now(), dict[str, str]()
+    samples = open_samples(dataset)
+    entries = draw(samples.entries, limit, seed)
+    seen = average_pictures(order.model, entries, batch_size, unread, tell)
+    found = find(order, seen)
+    title = f"average of {seen.images} pictures"
+    page = _write(order, found, dataset, name="average", title=title, pictures=seen.images)
+    drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
+    _write_manifest(order, {"started": started, "images": seen.images, **drawn})
+    return replace(page, error="; ".join(unread.values()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _check(order: Order) -> None:
+    check_writable(order.output)
+    if not 0 <= order.share < 1 or not 0 < order.mass <= 1:
+        raise ShapeError(
+            f"`share` must be at least 0 and below 1, and `mass` above 0 and at most 1; got {order.share} and "
+            f"{order.mass}. Give shares of the patches and of the indicator."
+        )
+
+
+def _write_manifest(order: Order, told: Mapping[str, Any]) -> None:
+    about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
+    settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share")}
+    write_manifest(order.output, {**about, **settings, **told})
 
 
 def _page(order: Order, file: Path, name: str) -> Page:
     opened = open_for(order.model, file)
     if isinstance(opened, DataError):
         return Page(file, error=str(opened))
-    found = _find(order, opened)
-    page, numbers = order.output / f"{name}.png", order.output / f"{name}.npz"
+    model = order.model.model
+    images = opened.image[None].to(next(model.parameters()))
+    seen = interactions(model, images)
+    effects = effect(model, images)[0] if order.indicator == "impact" else None
+    found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
+    names = order.model.class_names or numbered(seen.logits.shape[1])
+    logits = seen.logits[0].float().cpu()
     try:
-        with whole_file(numbers) as part:
-            np.savez(part, **_numbers(found))
-        with whole_file(page) as part:
-            _draw(order, opened, found).save(part)
+        title, view = names[int(logits.argmax())], opened.view.convert("RGB")
+        return _write(order, found, file, name=name, title=title, view=view, logits=logits.numpy())
     except DataError as error:
         return Page(file, error=str(error))
+
+
+def _write(
+    order: Order, found: Found, file: Path | str, *, name: str, title: str, view: Image | None = None, **more: Any
+) -> Page:
+    page, numbers = order.output / f"{name}.png", order.output / f"{name}.npz"
+    with whole_file(numbers) as part:
+        np.savez(part, **found.arrays(), **more)
+    with whole_file(page) as part:
+        _draw(order, found, view, title, file.name if isinstance(file, Path) else file).save(part)
     return Page(file, page, numbers)
 
 
-def _find(order: Order, opened: Opened) -> _Found:
-    parameter = next(order.model.model.parameters())
-    seen = interactions(order.model.model, opened.image[None].to(parameter))
-    tokens, blocks = seen.tokens, seen.strength.shape[1]
-    if order.block is not None and not 0 <= order.block < blocks:
-        raise UnknownName("block", str(order.block), [f"0 … {blocks - 1}"])
-    chosen = slice(None) if order.block is None else slice(order.block, order.block + 1)
-    strength, uncertainty = (each[0, chosen].mean(0) for each in (seen.strength, seen.uncertainty))
-    pairs = {
-        "strength": strength,
-        "certainty": indicator.certainty(strength, uncertainty),
-        "uncertainty": uncertainty,
-    }[order.indicator]
-    query = order.query or divmod(int(discriminativeness(strength).argmax()), tokens.width)
-    if not (0 <= query[0] < tokens.height and 0 <= query[1] < tokens.width):
-        raise UnknownName("patch", f"{query[0]},{query[1]}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
-    fields = responsive_fields(pairs, tokens, order.mass)
-    removed = ~kept_patches(discriminativeness(seen.strength.mean(1)), order.share)[0]
-    return _Found(
-        seen, pairs, fields, shape_of(fields, pairs, tokens), adaptive_windows(pairs, tokens, _WINDOW), removed, query
-    )
-
-
-def _numbers(found: _Found) -> dict[str, Any]:
-    """The arrays of the `.npz`: patches flattened row by row, query first."""
-    seen, strength = found.seen, found.seen.strength[0].mean(0)
-    tensors = {
-        "strength": seen.strength[0],
-        "uncertainty": seen.uncertainty[0],
-        "distance": attention_distance(seen.strength[0], seen.tokens),
-        "logits": seen.logits[0].float(),
-        "indicator": found.pairs,
-        "field": found.fields,
-        "size": found.shape.size,
-        "radius": found.shape.radius,
-        "tendency": found.shape.tendency,
-        "anisotropy": found.shape.anisotropy,
-        "windows": found.windows,
-        "discriminativeness": discriminativeness(strength),
-        "received": received(strength),
-        "entropy": entropy(strength),
-        "removed": found.removed,
-    }
-    grid = np.array([seen.tokens.height, seen.tokens.width])
-    return {
-        "grid": grid,
-        "query": np.array(found.query),
-        **{name: each.cpu().numpy() for name, each in tensors.items()},
-    }
-
-
-def _draw(order: Order, opened: Opened, found: _Found) -> Any:
-    tokens, view = found.seen.tokens, opened.view.convert("RGB")
+def _draw(order: Order, found: Found, picture: Image | None, title: str, source: str) -> Image:
+    view = picture or blank()
+    tokens, whole, blocks = found.seen.tokens, found.whole, found.blocks
     row, column = found.query
 
     def laid(values: Tensor) -> Any:
@@ -192,20 +171,27 @@ def _draw(order: Order, opened: Opened, found: _Found) -> Any:
 
     at = row * tokens.width + column
     middle = {(h * tokens.height // 4, w * tokens.width // 4) for h in (1, 3) for w in (1, 3)} - {found.query}
-    tendency, windows = laid(found.shape.tendency), laid(found.windows)
-    longest = float(found.shape.tendency.norm(dim=-1).max())
+    tendency = laid(whole["tendency"].nan_to_num())  # a patch that takes nothing leans nowhere
+    longest = float(np.linalg.norm(tendency, axis=-1).max())
+    queries = {f"patch {row},{column}": (whole["indicator"], whole["field"])}
+    if order.block is None:
+        each = zip(blocks["indicator"], blocks["field"], strict=True)
+        queries |= {f"block {block}": pair for block, pair in enumerate(each)}
+    seen, *single = (
+        Panel(name, draw_query(view, laid(pairs[at]), found.query, laid(fields[at])))
+        for name, (pairs, fields) in queries.items()
+    )
     panels = [
-        Panel("what the model saw", view),
-        Panel(f"patch {row},{column}", draw_query(view, laid(found.pairs[at]), found.query, laid(found.fields[at]))),
+        *([Panel("what the model saw", picture)] if picture else []),
+        seen,
         Panel("where patches lean", draw_arrows(view, tendency), f"longest: {longest:.1f} patches"),
         Panel("where patches lean", draw_flow(view, tendency), "hue: direction, saturation: length"),
-        Panel("size of fields", draw_patches(view, laid(found.shape.size))),
-        Panel("adaptive windows", draw_windows(view, windows, [found.query, *sorted(middle)])),
-        Panel("what is discriminative", draw_patches(view, laid(discriminativeness(found.seen.strength[0].mean(0))))),
+        Panel("size of fields", draw_patches(view, laid(whole["size"]))),
+        Panel("adaptive windows", draw_windows(view, laid(whole["windows"]), [found.query, *sorted(middle)])),
+        Panel("what is discriminative", draw_patches(view, laid(whole["discriminativeness"]))),
         Panel("without the indiscriminative", draw_removed(view, laid(found.removed)), f"{order.share:.0%} removed"),
+        *single,
     ]
-    best = int(found.seen.logits[0].argmax())
-    names = order.model.class_names or numbered(found.seen.logits.shape[1])
     where = "all blocks" if order.block is None else f"block {order.block}"
-    about = (opened.file.name, order.model.name, f"{order.indicator} in {where}", "reconstruction of arXiv 2203.05922")
-    return sheet(panels, title=names[best], subtitle=" · ".join(about), columns=4)
+    about = (source, order.model.name, f"{order.indicator} in {where}", "reconstruction of arXiv 2203.05922")
+    return sheet(panels, title=title, subtitle=" · ".join(about), columns=4)

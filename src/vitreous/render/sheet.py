@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import colorize
 
-__all__ = ["PANEL", "Panel", "fit", "sheet"]
+__all__ = ["PANEL", "Panel", "blank", "fit", "sheet"]
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -41,6 +41,11 @@ class Panel:
     title: str
     picture: Image.Image | None
     caption: str = ""
+
+
+def blank() -> Image.Image:
+    """A panel's worth of nothing, to draw on."""
+    return Image.new("RGB", (PANEL, PANEL), _EMPTY)
 
 
 def fit(picture: Image.Image) -> Image.Image:

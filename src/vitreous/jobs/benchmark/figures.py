@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 import torch
 
-from vitreous.data.samples import Entry
+from vitreous.data.samples import Entry, draw
 from vitreous.errors import ExplainError
 from vitreous.jobs.benchmark.plan import Plan
-from vitreous.jobs.benchmark.run import ModelRun, draw, open_batch
+from vitreous.jobs.benchmark.run import ModelRun, open_batch
 from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.jobs.benchmark.summary import Array, Values, each_picture
 from vitreous.jobs.benchmark.tables import Table

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
+from vitreous.data.samples import draw
 from vitreous.errors import DataError
 from vitreous.files import check_writable
 from vitreous.jobs.benchmark.figures import figures
 from vitreous.jobs.benchmark.plan import Plan
-from vitreous.jobs.benchmark.run import ModelRun, Step, draw, run_model
+from vitreous.jobs.benchmark.run import ModelRun, Step, run_model
 from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
-import numpy as np
 import torch
 
 from vitreous.data.readers import open_samples
-from vitreous.data.samples import Entry, Samples
+from vitreous.data.samples import Entry, Samples, draw
 from vitreous.errors import DataError, ModelError, ObservationError, RuleError, UnknownName
 from vitreous.jobs.benchmark.judging import Batch, TableRow, judge_batch
 from vitreous.jobs.benchmark.plan import Plan, make_judge, make_methods
@@ -24,7 +23,7 @@ from vitreous.models.zoo import load
 from vitreous.trace.edit import evaluation
 from vitreous.trace.target import logits_of
 
-__all__ = ["ModelRun", "Step", "draw", "fit_judge", "open_batch", "run_model"]
+__all__ = ["ModelRun", "Step", "fit_judge", "open_batch", "run_model"]
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,6 @@ def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[St
 def _whole(preprocess: Preprocess) -> Preprocess:
     """The same, but the whole picture is squashed into the input."""
     return replace(preprocess, resize=preprocess.size, keep_ratio=False, interpolation="bilinear", border=False)
-
-
-def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:
-    """So many entries, or all for 0, in random order: the first of them are what a smaller limit draws."""
-    chosen = np.random.default_rng(seed).permutation(len(entries))[: limit or None]
-    return [entries[at] for at in chosen.tolist()]
 
 
 def fit_judge(judge: Judge, subject: LoadedModel) -> Judge:

@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vitreous.data.readers import open_samples
-from vitreous.data.samples import Entry, Samples
-from vitreous.errors import DataError, ModelError
+from vitreous.data.samples import Entry, Samples, draw
+from vitreous.errors import DataError
 from vitreous.files import check_writable, whole_file
-from vitreous.interact.indicator import Averages, average
-from vitreous.jobs.benchmark.run import draw
 from vitreous.jobs.benchmark.store import Record, Store
 from vitreous.jobs.benchmark.summary import Values
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
-from vitreous.jobs.benchmark.truth import fit_sample, match_labels
+from vitreous.jobs.benchmark.truth import match_labels
+from vitreous.jobs.calibration import average_pictures, read_images
 from vitreous.jobs.manifest import MANIFEST, versions, write_manifest
 from vitreous.jobs.verification.check import Batch, Check, Measured
 from vitreous.methods.method import check_at_least, check_setting
@@ -126,8 +124,12 @@ def verify(
     }
     write_manifest(output, {**manifest, **about})
     entries = [entry for entry in draw(samples.entries, trial.limit, trial.seed) if entry.label in labels]
-    averages = _averages(trial, samples, subject) if check.needs_averages else None
     unread: dict[str, str] = {}
+    averages = None
+    if check.needs_averages:
+        others = open_samples(trial.calibration) if trial.calibration else samples
+        drawn = draw(others.entries, trial.calibrated, trial.seed)
+        averages = average_pictures(subject, drawn, trial.batch_size, unread)
     known = {record.picture for key, its in store.read().items() if key.metric == check.name for record in its}
     todo = [entry for entry in entries if entry.id not in known]
     for start in range(0, len(todo), trial.batch_size):
@@ -138,8 +140,8 @@ def verify(
             store.add(list(_records(trial.model, check.name, measured, ids)))
         if tell:
             tell(len(entries) - len(todo) + min(start + trial.batch_size, len(todo)), len(entries))
-    drawn = {entry.id for entry in entries}
-    pictures = [entry.id for entry in samples.entries if entry.id in drawn]
+    tried = {entry.id for entry in entries}
+    pictures = [entry.id for entry in samples.entries if entry.id in tried]
     table, panels, axes = _summed(check, trial, store, pictures, unread)
     plot, chart = output / "plot.svg", line_chart(panels, x=axes[0], y=axes[1], title=table.title)
     with whole_file(plot) as part:
@@ -181,31 +183,11 @@ def _check_same(manifest: dict[str, Any], output: Path) -> None:
 _MAY_CHANGE = ("limit", "batch_size", "resamples")
 
 
-def _averages(trial: Trial, samples: Samples, subject: LoadedModel) -> Averages:
-    others = open_samples(trial.calibration) if trial.calibration else samples
-    drawn = draw(others.entries, trial.calibrated, trial.seed)
-    parts = (drawn[at : at + trial.batch_size] for at in range(0, len(drawn), trial.batch_size))
-    return average(subject.model, (torch.stack([_input(subject, entry) for entry in part]) for part in parts))
-
-
-def _input(subject: LoadedModel, entry: Entry) -> Tensor:
-    if subject.preprocess is None:
-        raise ModelError(
-            f"`{subject.name}` does not say how its pictures are prepared. Load it by name or from a folder."
-        )
-    return fit_sample(entry.open(), subject.preprocess, None).image.to(next(subject.model.parameters()))
-
-
 def _batch(
     trial: Trial, subject: LoadedModel, labels: dict[int, int], part: Sequence[Entry], unread: dict[str, str]
 ) -> tuple[Batch | None, list[str]]:
     """The pictures that can be read, and their names."""
-    images: dict[str, Tensor] = {}
-    for entry in part:
-        try:
-            images[entry.id] = _input(subject, entry)
-        except DataError as error:
-            unread[entry.id] = str(error)
+    images = read_images(subject, part, unread)
     if not images:
         return None, []
     its = [labels[entry.label] for entry in part if entry.id in images and entry.label is not None]

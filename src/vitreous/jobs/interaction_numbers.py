@@ -1,0 +1,130 @@
+"""What there is to draw and to keep of how patches act on each other, in one picture or averaged over many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from vitreous.errors import DegenerateMap, UnknownName
+from vitreous.interact.fields import attention_distance, responsive_fields, shape_of
+from vitreous.interact.indicator import Averages, Pairs, certainty, discriminativeness, entropy, received
+from vitreous.interact.use import kept_patches
+from vitreous.interact.windows import adaptive_windows
+from vitreous.models.loaded import LoadedModel
+
+__all__ = ["Found", "Indicator", "Order", "find"]
+
+Indicator = Literal["strength", "certainty", "uncertainty", "impact"]
+"""What is shown of an interaction; see `Interactions` and `impact`."""
+_WINDOW = 0.6
+"""Share of a query's indicator that its adaptive window holds [O]."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do with every picture.
+
+    Attributes:
+        model: from `vitreous.load`.
+        indicator: what the maps, fields and windows are made of.
+        block: whose interactions, from 0; None for the mean of all.
+        query: (row, column) of the patch shown; None for the most discriminative.
+        mass: share of a query's indicator that its responsive field holds.
+        share: of the patches, the least discriminative, that are shown as removed.
+        output: the folder for pages, numbers and the manifest.
+    """
+
+    model: LoadedModel
+    indicator: Indicator = "strength"
+    block: int | None = None
+    query: tuple[int, int] | None = None
+    mass: float = 0.5
+    share: float = 0.5
+    output: Path = Path("interactions")
+
+
+Measures = Mapping[str, Tensor]
+"""By name, numbers of (…, patches) and more; blocks first, where they are of single blocks."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to draw and to keep, without the batch axis: of the block or blocks shown, and of every block."""
+
+    seen: Averages
+    whole: Measures
+    blocks: Measures
+    removed: Tensor
+    query: tuple[int, int]
+
+    def arrays(self) -> dict[str, Any]:
+        """For the `.npz`: patches flattened row by row, query first; of every block under `block_…`."""
+        tensors = {
+            "strength": self.seen.strength,
+            "uncertainty": self.seen.uncertainty,
+            **self.whole,
+            **{f"block_{name}": each for name, each in self.blocks.items()},
+            "removed": self.removed,
+        }
+        return {
+            "grid": np.array([self.seen.tokens.height, self.seen.tokens.width]),
+            "query": np.array(self.query),
+            **{name: each.cpu().numpy() for name, each in tensors.items()},
+        }
+
+
+def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
+    """What an order asks for.
+
+    Args:
+        order: what is shown.
+        seen: strength and uncertainty of every block.
+        effects: likewise, where the indicator is "impact".
+
+    Raises:
+        UnknownName: no such block or query.
+        DegenerateMap: nothing has an impact.
+    """
+    tokens, blocks = seen.tokens, len(seen.strength)
+    if order.block is not None and not 0 <= order.block < blocks:
+        raise UnknownName("block", str(order.block), [f"0 … {blocks - 1}"])
+    chosen = slice(None) if order.block is None else slice(order.block, order.block + 1)
+    strength, uncertainty = seen.strength[chosen].mean(0), seen.uncertainty[chosen].mean(0)
+    if effects is not None:
+        pairs, each = effects[chosen].sum(0).abs(), effects.abs()
+        if not pairs.any():
+            remedy = "Show another block, or strength: what no other patch and no class token reads has no impact."
+            raise DegenerateMap("no interaction between patches has an impact on the class score", 0, remedy)
+    else:
+        pairs = {
+            "strength": strength,
+            "certainty": certainty(strength, uncertainty),
+            "uncertainty": uncertainty,
+        }[order.indicator]
+        each = getattr(seen, order.indicator)
+    query = order.query or divmod(int(discriminativeness(strength).argmax()), tokens.width)
+    if not (0 <= query[0] < tokens.height and 0 <= query[1] < tokens.width):
+        raise UnknownName("patch", f"{query[0]},{query[1]}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
+    overall = seen.strength.mean(0)
+    whole, single = (_measure(order, seen, taken, used) for taken, used in ((pairs, overall), (each, seen.strength)))
+    removed = ~kept_patches(discriminativeness(overall[None]), order.share)[0]
+    return Found(seen, whole, single, removed, query)
+
+
+def _measure(order: Order, seen: Averages, pairs: Pairs, strength: Pairs) -> Measures:
+    fields = responsive_fields(pairs, seen.tokens, order.mass)
+    return {
+        "indicator": pairs,
+        "field": fields,
+        **asdict(shape_of(fields, pairs, seen.tokens)),
+        "windows": adaptive_windows(pairs, seen.tokens, _WINDOW),
+        "discriminativeness": discriminativeness(strength),
+        "received": received(strength),
+        "entropy": entropy(strength),
+        "distance": attention_distance(strength, seen.tokens),
+    }
