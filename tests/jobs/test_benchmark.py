@@ -337,6 +337,18 @@ def test_intervals_and_paired_tests() -> None:
     assert str(again) == str(cells)
 
 
+@pytest.mark.parametrize(("count", "least"), [(1, 1.0), (2, 0.5), (5, 1 / 16), (8, 1 / 128)])
+def test_few_pictures_prove_little(count: int, least: float) -> None:
+    """However far apart: the two-sided sign test of so many pictures that all agree."""
+    found = {
+        row: Values.of([record(at, value) for at in range(count)], list(map(str, range(count))))
+        for row, value in (("a", 0.1), ("b", 0.9))
+    }
+    kept = {row: values for row, values in found.items() if values is not None}
+    _, b = summarize("m", "pointing", METRICS["pointing"](), kept, reference="a", resamples=1000, seed=0)
+    assert b.p == least
+
+
 def test_nothing_that_counts_is_no_value() -> None:
     assert Values.of([record(0, 1.0, counted=False)], ["0"]) is None
     assert Values.of([Record("m", "r", "pointing", "0", error="no mask")], ["0"]) is None
