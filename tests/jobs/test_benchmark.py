@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from tests.cli.conftest import Refusal
 from tests.tiny import CLASSES, noise, save_model
@@ -26,6 +27,7 @@ from vitreous.jobs.benchmark.summary import Values, summarize
 from vitreous.jobs.benchmark.truth import fit_sample, match_labels, move_boxes
 from vitreous.jobs.explain import explain
 from vitreous.methods import METHODS, make_method
+from vitreous.methods.occlusion import Occlusion
 from vitreous.metrics import METRICS
 from vitreous.metrics.score import Score
 from vitreous.models.preprocess import Preprocess
@@ -447,6 +449,23 @@ def test_presets_can_be_made(name: str) -> None:
     for metric, settings in made.metrics.items():
         make_judge(metric, settings)
     assert set(make_methods(made)) >= set(BASELINES)
+
+
+def test_slow_methods_are_not_run_again_for_the_page(
+    tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained: list[int] = []
+    whole = Occlusion.__call__
+
+    def count(self: Occlusion, model: nn.Module, images: Tensor, *rest: Any, **named: Any) -> Any:
+        explained.append(len(images))
+        return whole(self, model, images, *rest, **named)
+
+    monkeypatch.setattr(Occlusion, "__call__", count)
+    methods = {"ag_cam": {}, "occlusion": {"window": 8, "stride": 8}}
+    benchmark(plan(dataset, spec, methods=methods, metrics={"pointing": {}}), tmp_path, device=CPU)
+    assert sum(explained) == PICTURES
+    assert "data:image/jpeg" in (tmp_path / "summary.html").read_text()
 
 
 def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:

@@ -84,10 +84,11 @@ def benchmark(
             write_manifest(output, manifest)
     records = store.read()
     table = _tabulate(plan, runs, records)
+    files = write_tables(table, output)
     page = write_page(table, figures(plan, table, runs, records), output / "summary.html")
     refused = [(spec, row, reason) for spec, run in runs.items() for row, reason in run.refused.items()]
     unread = {picture: reason for run in runs.values() for picture, reason in run.unread.items()}
-    return Outcome(table, [*write_tables(table, output), page], refused, unread)
+    return Outcome(table, [*files, page], refused, unread)
 
 
 def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, list[Record]]) -> Table:
