@@ -1,4 +1,4 @@
-"""A finer model of the default model's twenty classes: the pretrained ViT-Ti/16 at 256 × 256, with those rows of its head.
+"""A finer model of the default's twenty classes: the pretrained ViT-Ti/16 at 256 × 256, with those rows of its head.
 
 Its 16 × 16 blocks are quarters of the default's 8 × 8.
 
