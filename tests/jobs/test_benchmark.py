@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from tests.cli.conftest import Refusal
 from tests.jobs.benchmarks import CPU, PICTURES, assert_same, numbers, plan
@@ -22,6 +24,7 @@ from vitreous.jobs.benchmark.summary import Values
 from vitreous.jobs.benchmark.truth import fit_sample
 from vitreous.jobs.explain import explain
 from vitreous.methods import METHODS, make_method
+from vitreous.methods.occlusion import Occlusion
 from vitreous.metrics.score import Score
 from vitreous.models.zoo import load
 
@@ -103,7 +106,8 @@ def test_a_bad_picture_is_left_out_and_named(tmp_path: Path, spec: str) -> None:
     assert list(outcome.unread) == ["dog/1.png"]
     assert {cell.pictures for cell in outcome.table.cells} == {2}
     assert {cell.metric for cell in outcome.table.cells} == {"perturbation"}
-    assert any("pointing says nothing of ag_cam on 2 pictures" in note for note in outcome.table.notes)
+    assert sum("pointing says nothing of any method on 2 pictures" in note for note in outcome.table.notes) == 1
+    assert not any("takes boxes for masks" in note for note in outcome.table.notes)  # there are none
     # a later method has all pictures before it, and the others only the bad one
     more = benchmark(replace(wanted, methods={**wanted.methods, "legrad": {}}), tmp_path / "out", device=CPU)
     assert {cell.pictures for cell in more.table.cells if cell.method == "legrad"} == {2}
@@ -126,6 +130,23 @@ def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, da
     assert found["ag_cam", "half", "saco"] != found["ag_cam", "whole", "saco"]
     assert found["ag_cam", "half", "saco"] == pytest.approx(found["ag_cam", "whole", "saco"], abs=0.2)
     assert json.loads((tmp_path / "manifest.json").read_text())["metrics"]["half"]["settings"]["precision"]
+
+
+def test_slow_methods_are_not_run_again_for_the_page(
+    tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained: list[int] = []
+    whole = Occlusion.__call__
+
+    def count(self: Occlusion, model: nn.Module, images: Tensor, *rest: Any, **named: Any) -> Any:
+        explained.append(len(images))
+        return whole(self, model, images, *rest, **named)
+
+    monkeypatch.setattr(Occlusion, "__call__", count)
+    methods = {"ag_cam": {}, "occlusion": {"window": 8, "stride": 8}}
+    benchmark(plan(dataset, spec, methods=methods, metrics={"pointing": {}}), tmp_path, device=CPU)
+    assert sum(explained) == PICTURES
+    assert "data:image/jpeg" in (tmp_path / "summary.html").read_text()
 
 
 def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:

@@ -53,7 +53,7 @@ def test_intervals_and_paired_tests() -> None:
 
 
 def test_resamples_without_a_picture_that_counts_are_no_evidence() -> None:
-    """One picture in fifty counts, so a third of the resamples has none: equal methods do not differ."""
+    """One picture in fifty counts, so a third of the resamples has none: and it proves nothing."""
     pictures = [str(at) for at in range(50)]
     said = [record(at, 0.5, counted=at == 7) for at in range(50)]
     found = {row: values for row in "ab" if (values := Values.of(said, pictures)) is not None}
@@ -64,8 +64,19 @@ def test_resamples_without_a_picture_that_counts_are_no_evidence() -> None:
     _, c = summarize(
         "m", "pointing", METRICS["pointing"](), found | {"b": lower}, reference="a", resamples=1000, seed=0
     )
-    drawn = np.random.default_rng(0).multinomial(50, np.full(50, 1 / 50), size=1000)[:, 7] > 0
-    assert c.p == pytest.approx(2 / (1 + drawn.sum()), rel=0.1), "of the resamples in which it was drawn"
+    assert (c.pictures, c.difference, c.p) == (1, pytest.approx(-0.1), 1)
+
+
+@pytest.mark.parametrize(("count", "least"), [(1, 1.0), (2, 0.5), (5, 1 / 16), (8, 1 / 128)])
+def test_few_pictures_prove_little(count: int, least: float) -> None:
+    """However far apart: the two-sided sign test of so many pictures that all agree."""
+    found = {
+        row: Values.of([record(at, value) for at in range(count)], list(map(str, range(count))))
+        for row, value in (("a", 0.1), ("b", 0.9))
+    }
+    kept = {row: values for row, values in found.items() if values is not None}
+    _, b = summarize("m", "pointing", METRICS["pointing"](), kept, reference="a", resamples=1000, seed=0)
+    assert b.p == least
 
 
 def test_nothing_that_counts_is_no_value() -> None:

@@ -170,6 +170,15 @@ def test_bad_settings_are_refused(settings: dict[str, Any], error: type[Exceptio
         search(model, images, **settings)
 
 
+@pytest.mark.parametrize(("patch", "blocks"), [(8, 2), (3, 5)])
+def test_a_fine_model_must_be_finer_and_tile_the_picture(patch: int, blocks: int) -> None:
+    model, images = planted(((1, 1),), grid=(4, 4))
+    fine = Planted(((1, 1),), (blocks, blocks), (0, 0))
+    fine.patches = nn.Conv2d(3, 4, patch, patch)
+    with pytest.raises(ShapeError, match=f"fine model has {blocks}×{blocks} blocks.* 4×4 or do not tile its 16×16"):
+        search(model, images, fine=fine)
+
+
 def test_a_score_that_nothing_changes_is_refused() -> None:
     model, images = planted(((1, 1),))
     sure = nn.Sequential(model, Shift())

@@ -59,8 +59,8 @@ class MGRW:
         classes: whose scores I averages over: "target", "top5" or "all".
         score: "probability" or "logit".
         readout: of the last layer's attention: "class", or "mean" for models that pool the patches.
-        fine: a second classifier of the same classes, with smaller patches, that takes the same input; through
-            `vitreous.explain` or on the command line any module or spec, such as timm:vit_base_patch16_224.
+        fine: a second classifier of the same classes that takes the same input and whose smaller patches tile it;
+            through `vitreous.explain` or on the command line any module or spec, such as timm:vit_base_patch16_224.
         fill: what hides a block: "black", "gray", "white", "mean", "blur".
         mean: of the pixels' normalization; `vitreous.explain` knows it from the model.
         std: likewise.
@@ -104,17 +104,19 @@ class MGRW:
         """Explain a batch of normalised images."""
         self._check()
         attention, logits = self._look(model, images)
+        finer = self._look(self.fine, images) if isinstance(self.fine, nn.Module) else None
+        if finer:
+            _check_same_classes(logits.shape[1], finer[1].shape[1])
+            _check_finer(images, attention, finer[0])
         direction = target(logits)
         search = partial(self._search, direction=direction, progress=progress)
         everywhere = torch.ones_like(attention, dtype=torch.bool)
         coarse = search(model, images, attention, members=everywhere, threshold=self.coarse_threshold)
         reducts = tuple(Reduct(level) for level in coarse)
-        if isinstance(self.fine, nn.Module):
-            attention, fine_logits = self._look(self.fine, images)
-            _check_same_classes(logits.shape[1], fine_logits.shape[1])
+        if finer:
             kept = torch.stack([level.kept for level in coarse])
-            children = refine(kept, (attention.shape[1], attention.shape[2]))
-            fine = search(self.fine, images, attention, members=children, threshold=self.fine_threshold)
+            children = refine(kept, (finer[0].shape[1], finer[0].shape[2]))
+            fine = search(self.fine, images, finer[0], members=children, threshold=self.fine_threshold)
             reducts = tuple(Reduct(*levels) for levels in zip(coarse, fine, strict=True))
         heatmap = torch.stack([reduct.finest.weights for reduct in reducts]).to(images)
         return Explanation(heatmap, logits, direction.argmax(1), self, details=reducts)
@@ -264,4 +266,14 @@ def _check_same_classes(coarse: int, fine: int) -> None:
     if coarse != fine:
         raise ShapeError(
             f"the coarse model has {coarse} classes and the fine one {fine}. Give two models of the same classes."
+        )
+
+
+def _check_finer(images: Images, coarse: Heatmap, fine: Float[Tensor, "batch rows columns"]) -> None:
+    """So that every block of the coarse model has a fine one in it, and pixels can be hidden by blocks."""
+    pixels, old, new = (tuple(each.shape[-2:]) for each in (images, coarse, fine))
+    if any(side % blocks or blocks < before for side, before, blocks in zip(pixels, old, new, strict=True)):
+        raise ShapeError(
+            f"the fine model has {new[0]}×{new[1]} blocks, which are fewer than the coarse one's {old[0]}×{old[1]} or "
+            f"do not tile its {pixels[0]}×{pixels[1]} pixels. Give one with smaller patches, or of another input size."
         )

@@ -16,6 +16,7 @@ from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.jobs.benchmark.summary import Array, Values, each_picture
 from vitreous.jobs.benchmark.tables import Table
 from vitreous.jobs.explain import explain
+from vitreous.methods.method import SlowMethod
 from vitreous.render import page
 from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
 from vitreous.render.overlay import overlay
@@ -35,7 +36,7 @@ def figures(
 ) -> Iterator[tuple[str, str]]:
     """A heading and the HTML of each figure.
 
-    The pictures at either end are explained anew by every method, so this costs that many heat maps.
+    The pictures at either end are explained anew, by all methods but the slow ones.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -80,7 +81,7 @@ def _headline(names: Sequence[str]) -> str:
 def _examples(
     plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
 ) -> Iterator[tuple[str, str]]:
-    """Every method's map of the pictures for which the reference's first metric is lowest and highest."""
+    """All quick methods' maps of the pictures for which the reference's first metric is lowest and highest."""
     metric = next(iter(plan.metrics))
     for model, run in runs.items():
         entries = draw(run.samples.entries, plan.limit, plan.seed)
@@ -102,7 +103,7 @@ def _ends(numbers: Array) -> list[int]:
 
 
 def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
-    """The picture and every method's map of it; nothing if it can no longer be read."""
+    """The picture and every quick method's map of it; nothing if it can no longer be read."""
     batch = open_batch(plan, run, [entry])
     if batch is None:
         return ""
@@ -110,7 +111,7 @@ def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
     target = Classes(tuple(batch.target.tolist()))
     panels = [Panel("picture", picture)]
     for row, method in run.methods.items():
-        if row not in run.refused:
+        if row not in run.refused and not isinstance(method, SlowMethod):
             try:
                 found = explain(run.subject, batch.images, method, target)
                 panels.append(Panel(row, overlay(picture, found.heatmap[0].float().cpu())))

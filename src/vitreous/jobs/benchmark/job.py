@@ -86,10 +86,11 @@ def benchmark(
             write_manifest(output, manifest)
     records = store.read()
     table = _tabulate(plan, runs, records)
+    files = write_tables(table, output)
     page = write_page(table, figures(plan, table, runs, records), output / "summary.html")
     refused = [(spec, row, reason) for spec, run in runs.items() for row, reason in run.refused.items()]
     unread = {picture: reason for run in runs.values() for picture, reason in run.unread.items()}
-    return Outcome(table, [*write_tables(table, output), page], refused, unread)
+    return Outcome(table, [*files, page], refused, unread)
 
 
 def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, list[Record]]) -> Table:
@@ -115,7 +116,7 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
                 for name, curve in mean_curves(judge, values).items():
                     curves.setdefault((spec, metric, name), {})[row] = curve
             notes += _failures(spec, metric, its, drawn)
-            if judge.reads == "mask" and not any(entry.mask for entry in run.samples.entries):
+            if judge.reads == "mask" and found and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
@@ -128,12 +129,16 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
-    """Why pictures have no value, and how many."""
+    """Why pictures have no value, and how many; methods with the same to say of them share a line."""
+    rows: dict[tuple[str, int], list[str]] = {}
     for row, its in records.items():
         reasons = Counter(record.error for record in its if record.error and record.picture in drawn)
-        for reason, count in reasons.items():
-            pictures = "1 picture" if count == 1 else f"{count} pictures"
-            yield f"{metric} says nothing of {row} on {pictures} ({spec}): {reason.rstrip('.')}."
+        for cause in reasons.items():
+            rows.setdefault(cause, []).append(row)
+    for (reason, count), names in rows.items():
+        methods = "any method" if len(names) == len(records) else ", ".join(names)
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        yield f"{metric} says nothing of {methods} on {pictures} ({spec}): {reason.rstrip('.')}."
 
 
 def _describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _lack(judge: Judge, batch: Batch, at: int) -> str:
     """What a picture has not that the metric reads."""
     fitted = batch.fitted[at]
     if judge.reads == "model" and batch.follow[at] < 0:
-        return "there is no label whose score to follow"
+        return "there is no label whose score to follow. Match labels by position, or follow the predicted class"
     if judge.reads == "boxes" and fitted.boxes is None:
         return "there is no box"
     if judge.reads == "mask" and fitted.mask is None:

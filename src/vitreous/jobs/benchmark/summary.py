@@ -35,7 +35,8 @@ class Cell:
         difference: from the reference method, on the pictures that count for both; NaN for the reference itself.
         difference_low: end of its 95 % interval.
         difference_high: the other end.
-        p: how often resamples of the pictures do not agree with the sign of the difference, on both sides.
+        p: how often resamples of the pictures do not agree with the sign of the difference, on both sides; at least
+            what a sign test of so many pictures can give, 2^(1 − n).
     """
 
     model: str
@@ -135,7 +136,8 @@ def summarize(
             apart = apart[~np.isnan(apart)]  # a resample may draw no picture that counts for both
             less, more = (1 + np.sum(apart <= 0)) / (1 + len(apart)), (1 + np.sum(apart >= 0)) / (1 + len(apart))
             ends = _middle(apart)
-            tested = (own[0] - other[0], *ends, float(min(1.0, 2 * min(less, more))))
+            chance = 2.0 ** (1 - both.sum())  # that so many coins agree: resamples of few pictures know no doubt
+            tested = (own[0] - other[0], *ends, float(min(1.0, max(chance, 2 * min(less, more)))))
             cells.append(Cell(model, row, metric, name, value, low, high, cell.pictures, *tested))
     return cells
 
