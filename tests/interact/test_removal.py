@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
+import torch.nn.functional as F
 from jaxtyping import TypeCheckError
-from torch import nn
+from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
 from tests.interact.test_restrict import made
@@ -117,3 +119,38 @@ def test_scores_of_all_blocks_are_those_of_the_interactions() -> None:
     model, images = made("timm_vit")
     (use,) = uses(model, images, [0])
     torch.testing.assert_close(use.strength, interactions(model, images).strength.mean(1))
+
+
+def colored_squares(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise with one square of 2 × 2 patches somewhere; its color is the class."""
+    generator = torch.Generator().manual_seed(seed)
+    images = 0.3 * torch.randn(count, 3, 24, 24, generator=generator)
+    labels = torch.randint(3, (count,), generator=generator)
+    for image, label, (row, column) in zip(
+        images, labels, torch.randint(5, (count, 2), generator=generator), strict=True
+    ):
+        image[label, 4 * row : 4 * row + 8, 4 * column : 4 * column + 8] += 2
+    return images, labels
+
+
+def test_on_a_trained_model_indiscriminative_patches_matter_least() -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=24, patch_size=4, embed_dim=48, depth=4, num_heads=4, num_classes=3
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    images, labels = colored_squares(2048, 0)
+    for some in torch.randperm(len(images)).repeat(2).split(64):
+        F.cross_entropy(model(images[some]), labels[some]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    images, labels = colored_squares(200, 1)
+
+    @torch.no_grad()
+    def accuracy(share: float, by: str) -> float:
+        return (prune(model, share, by, after=0)(images).argmax(1) == labels).float().mean().item()
+
+    assert accuracy(0.0, "lowest") > 0.95
+    assert accuracy(0.75, "lowest") > accuracy(0.75, "random") + 0.1
+    assert accuracy(0.75, "random") > accuracy(0.75, "highest") + 0.1
