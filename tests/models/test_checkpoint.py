@@ -62,7 +62,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "list.pth": (lambda path: torch.save([1, 2], path), "holds no state dict. Save one with torch.save("),
     "empty.pth": (lambda path: torch.save({}, path), "holds no state dict."),
     "text.pt": (lambda path: path.write_text("weights"), "is not opened: it is damaged, or holds Python objects"),
-    "zero.pth": (lambda path: path.touch(), "cannot be read: "),
+    "zero.pth": (lambda path: path.touch(), "is damaged, or holds"),
     "text.safetensors": (lambda path: path.write_text("weights"), "cannot be read: "),
     "absent.pth": (lambda path: None, "Check the path of the checkpoint."),
 }
