@@ -10,7 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tests.training.test_classify import DISTILL, RECIPE
+from tests.training.test_classify import RECIPE
+from tests.training.test_teacher import DISTILL
 from vitreous.data.labelled import load_labelled
 from vitreous.training import classify
 from vitreous.training.recipe import Augment, Recipe
