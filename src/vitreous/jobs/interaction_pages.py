@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from vitreous.files import check_writable, whole_file
 from vitreous.interact.indicator import Averages, effect, interactions
 from vitreous.jobs.calibration import average_pictures
 from vitreous.jobs.interaction_numbers import Found, Order, find
-from vitreous.jobs.manifest import versions, write_manifest
+from vitreous.jobs.manifest import now, versions, write_manifest
 from vitreous.jobs.outputs import output_names
 from vitreous.jobs.pictures import open_for
 from vitreous.models.loaded import numbered
@@ -61,7 +60,7 @@ def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
         DegenerateMap: nothing has an impact.
     """
     _check(order)
-    started = _now()
+    started = now()
     pages: list[Page] = []
     try:
         for file, name in zip(files, output_names(files, order.output), strict=True):
@@ -101,7 +100,7 @@ def average_page(
             "impact follows the class of each picture and has no average over many. "
             "Choose strength, certainty or uncertainty, or give pictures."
         )
-    started, unread = _now(), dict[str, str]()
+    started, unread = now(), dict[str, str]()
     samples = open_samples(dataset)
     entries = draw(samples.entries, limit, seed)
     seen = average_pictures(order.model, entries, batch_size, unread, tell)
@@ -111,10 +110,6 @@ def average_page(
     drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
     _write_manifest(order, {"started": started, "images": seen.images, **drawn})
     return replace(page, error="; ".join(unread.values()))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _check(order: Order) -> None:

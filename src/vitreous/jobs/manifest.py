@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from vitreous.files import whole_file
 
-__all__ = ["MANIFEST", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "now", "versions", "write_manifest"]
 
 MANIFEST = "manifest.json"
+
+
+def now() -> str:
+    """When a run started, to the second, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:

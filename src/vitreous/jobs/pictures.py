@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from vitreous.errors import (
 from vitreous.files import check_writable
 from vitreous.jobs.explain import explain
 from vitreous.jobs.fitting import fit_method, settings_to_json
-from vitreous.jobs.manifest import versions, write_manifest
+from vitreous.jobs.manifest import now, versions, write_manifest
 from vitreous.jobs.outputs import ClassScore, Explained, Found, output_names, write_maps, write_sheet
 from vitreous.jobs.targets import choose_classes
 from vitreous.masking.forward import Progress
@@ -109,7 +108,7 @@ def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
     methods = {name: fit_method(method, order.model) for name, method in order.methods.items()}
     order = replace(order, methods=methods)
     names = output_names(files, order.output)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = now()
     refused: dict[str, str] = {}
     results: list[Result] = []
     try:

@@ -8,7 +8,6 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.fitting import settings_to_json
-from vitreous.jobs.manifest import MANIFEST, versions, write_manifest
+from vitreous.jobs.manifest import MANIFEST, now, versions, write_manifest
 from vitreous.metrics.judge import Judge
 
 __all__ = ["Outcome", "benchmark"]
@@ -145,7 +144,7 @@ def _describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype:
     """What the numbers depend on, in plain values."""
     cuda = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         "versions": {**versions(), "pyarrow": version("pyarrow")},
         "hardware": {
             "machine": platform.machine(),

@@ -7,7 +7,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from vitreous.jobs.benchmark.summary import Values
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.benchmark.truth import match_labels
 from vitreous.jobs.calibration import average_pictures, read_images
-from vitreous.jobs.manifest import MANIFEST, versions, write_manifest
+from vitreous.jobs.manifest import MANIFEST, now, versions, write_manifest
 from vitreous.jobs.verification.check import Batch, Check, Measured
 from vitreous.methods.method import check_at_least, check_setting
 from vitreous.models.loaded import LoadedModel
@@ -118,7 +117,7 @@ def verify(
     }
     _check_same(manifest, output)
     about = {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         "versions": {**versions(), **{name: version(name) for name in ("pyarrow", "matplotlib")}},
         "machine": {"device": str(device), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
     }
