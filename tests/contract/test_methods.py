@@ -20,15 +20,16 @@ FEW: dict[str, dict[str, object]] = {
     "bt_head": {"steps": 3},
     "mgrw": {"walks": 20, "length": 6, "fill": "mean"},
     "occlusion": {"window": 8, "stride": 8, "fill": "mean", "score": "logit"},
+    "patch_posterior": {"masks": 16},
     "rise": {"masks": 24},
     "tis": {"masks": 12},
     "bt_token": {"steps": 3},
     "tam": {"steps": 3},
 }
 DEFAULT: dict[str, Method] = {name: make_method(name, **FEW.get(name, {})) for name in METHODS}
-MEAN: dict[str, Method] = {
+VARIANTS: dict[str, Method] = {
     f"{name}_mean": make_method(name, readout="mean") for name in ("generic_attention", "raw_attention", "rollout")
-}
+} | {"patch_posterior_alone": make_method("patch_posterior", masks=16, prior="")}
 # divisions by sums near zero: only double precision gives numbers to compare, as with the authors' code
 DOUBLE_ONLY = {"lrp", "relevance_cam", "transformer_attribution"}
 # gradients through the whole of a random network: in single precision they differ more between batches than promised;
@@ -54,6 +55,7 @@ FAMILY = {
     "generic_attention_mean": "mean",
     "legrad": "head",
     "occlusion": "pixels",
+    "patch_posterior_alone": "layer",
     "rise": "pixels",
     "tis": "dropping",
     "vit_cx": "layer",
@@ -81,7 +83,7 @@ FAMILY = {
     ),
     "layer",
 )
-PAIRS = [(case, method) for case in CASES for method in DEFAULT | MEAN]
+PAIRS = [(case, method) for case in CASES for method in DEFAULT | VARIANTS]
 
 
 def inputs(case: Case, method: str) -> tuple[nn.Module, Tensor]:
@@ -125,7 +127,7 @@ def fingerprint(model: nn.Module) -> dict[str, object]:
 
 @pytest.mark.parametrize(("case_name", "method_name"), PAIRS)
 def test_works_or_refuses(case_name: str, method_name: str) -> None:
-    case, method = CASES[case_name], (DEFAULT | MEAN)[method_name]
+    case, method = CASES[case_name], (DEFAULT | VARIANTS)[method_name]
     model, images = inputs(case, method_name)
     before = fingerprint(model)
     if expected := refusal(case, method_name):

@@ -34,6 +34,7 @@ from vitreous.methods.lrp import LRP
 from vitreous.methods.method import Method
 from vitreous.methods.mgrw import MGRW
 from vitreous.methods.occlusion import Occlusion
+from vitreous.methods.patch_posterior import PatchPosterior
 from vitreous.methods.random import Random
 from vitreous.methods.raw_attention import RawAttention
 from vitreous.methods.relevance_cam import RelevanceCAM
@@ -73,6 +74,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "lrp": LRP,
     "mgrw": MGRW,
     "occlusion": Occlusion,
+    "patch_posterior": PatchPosterior,
     "random": Random,
     "raw_attention": RawAttention,
     "relevance_cam": RelevanceCAM,
