@@ -131,7 +131,8 @@ def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn
     """Why pictures have no value, and how many; methods with the same to say of them share a line."""
     rows: dict[tuple[str, int], list[str]] = {}
     for row, its in records.items():
-        reasons = Counter(record.error for record in its if record.error and record.picture in drawn)
+        last = {record.picture: record for record in its}  # one that was tried again may have a value now
+        reasons = Counter(record.error for record in last.values() if record.error and record.picture in drawn)
         for cause in reasons.items():
             rows.setdefault(cause, []).append(row)
     for (reason, count), names in rows.items():
