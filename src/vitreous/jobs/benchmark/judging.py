@@ -17,6 +17,7 @@ from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleE
 from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.jobs.benchmark.truth import Fitted
 from vitreous.jobs.explain import explain
+from vitreous.jobs.fitting import settings_of
 from vitreous.methods.method import BlockMethod, Method
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.stability import Explain
@@ -98,7 +99,8 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
     def heat(some: Batch) -> list[tuple[Tensor, dict[str, float]]]:
         began = _now(some.images)
         target = Classes(tuple(some.target.tolist()))
-        with _forwards(row.subject.model) as passes:
+        others = [each for each in settings_of(row.method).values() if isinstance(each, nn.Module)]
+        with _forwards([row.subject.model, *others]) as passes:
             found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
         seconds = _now(some.images) - began
         cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
@@ -214,18 +216,19 @@ def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:
 
 
 @contextmanager
-def _forwards(model: nn.Module) -> Generator[list[int]]:
-    """How many images each call of the model has, as they come."""
+def _forwards(models: Sequence[nn.Module]) -> Generator[list[int]]:
+    """How many images each call of any of the models has, as they come."""
     passes: list[int] = []
 
     def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         passes.append(len(inputs[0]))
 
-    handle = model.register_forward_pre_hook(count)
+    handles = [model.register_forward_pre_hook(count) for model in models]
     try:
         yield passes
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _now(images: Images) -> float:

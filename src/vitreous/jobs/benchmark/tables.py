@@ -26,8 +26,8 @@ class Table:
         title: what was measured on what.
         cells: the numbers.
         curves: by model, metric and name, each row's mean curve.
-        costs: what a heat map costs, by kind ("seconds", "forwards": the model's forward passes, backward passes not
-            counted), then by model and row.
+        costs: what a heat map costs, by kind ("seconds", "forwards": forward passes of all models that the method runs,
+            backward passes not counted), then by model and row.
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
