@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "benchmark", "show_table"]
 EXAMPLES = """
 **Data sets**
 
-`folder:PATH` class folders, with boxes.csv and masks/ where there are any
+`folder:PATH` class folders, with boxes.csv and masks/ where there are any; `folder:PATH:val` where they lie in val/
 
 `table:FILE.csv` file, label, x0, y0, x1, y1 … of pictures in images/ or images.zip beside it
 
