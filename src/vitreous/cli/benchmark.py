@@ -91,7 +91,8 @@ def benchmark(
         str,
         typer.Option(
             metavar="NAME,…",
-            help=f"Methods by name. The baselines random, center_gaussian and edges always join. [default: {_METHODS}]",
+            help="Methods by name, see 'vitreous methods'. The baselines random, center_gaussian and edges always "
+            f"join. [default: {_METHODS}]",
             show_default=False,
         ),
     ] = "",
@@ -99,7 +100,8 @@ def benchmark(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="Metrics by name; perturbation:chefer and perturbation:rise are its published protocols. "
+            help="Metrics by name, see 'vitreous metrics'; perturbation:chefer and perturbation:rise are its published "
+            "protocols. "
             f"[default: {_METRICS}]",
             show_default=False,
         ),

@@ -15,8 +15,10 @@ from torch import Tensor
 from vitreous.errors import DegenerateMap, ShapeError
 from vitreous.shapes import Heatmap
 
-__all__ = ["Judge", "PictureMap", "PictureMask", "check_truth", "scaled"]
+__all__ = ["Better", "Judge", "PictureMap", "PictureMask", "check_truth", "scaled"]
 
+Better = Literal["↑", "↓"]
+"""More is better, or less."""
 PictureMap = Float[Tensor, "batch height width"]
 """One number per pixel."""
 PictureMask = Bool[Tensor, "pictures height width"]
@@ -35,15 +37,15 @@ class Judge(ABC):
     """Where it was published."""
     reads: ClassVar[Literal["mask", "boxes", "model", "method"]]
     """What a call needs beside the heat maps: an object's mask, its boxes, the model, or the method itself."""
-    names: ClassVar[tuple[str, ...]]
-    """What a call gives."""
+    better: ClassVar[Mapping[str, Better]]
+    """What is reported, and which way is better: ↑ more or ↓ less."""
     on_grid: ClassVar[bool] = False
     """Whether it adds up the map's own values; others read the map at the size of the picture."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of each value of one image."""
-        return dict.fromkeys(self.names, ())
+        return dict.fromkeys(self.better, ())
 
     @abstractmethod
     def __call__(self, *inputs: Any, **named: Any) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -13,7 +14,7 @@ from vitreous.errors import ShapeError
 from vitreous.masking.forward import Masks
 from vitreous.metrics.bands import band_logits, hidden_logits, ranks
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge, scaled
+from vitreous.metrics.judge import Better, Judge, scaled
 from vitreous.metrics.perturbation import values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 
@@ -36,7 +37,7 @@ class SaCo(Judge):
 
     source: ClassVar[str] = "Wu et al., On the Faithfulness of Vision Transformer Explanations, CVPR 2024"
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("saco",)
+    better: ClassVar[Mapping[str, Better]] = {"saco": "↑"}
     groups: int = 10
     fill: str = "image_mean"
     mean: tuple[float, ...] = ()
@@ -86,7 +87,7 @@ class AverageDrop(Judge):
 
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("average_drop", "average_increase")
+    better: ClassVar[Mapping[str, Better]] = {"average_drop": "↓", "average_increase": "↑"}
     fill: str = "mean"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Judge, PictureMask, scaled
+from vitreous.metrics.judge import Better, Judge, PictureMask, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = [
@@ -112,13 +113,15 @@ class Segmentation(Judge):
 
     source: ClassVar[str] = "Chefer et al., Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
     reads: ClassVar[Literal["mask"]] = "mask"
-    names: ClassVar[tuple[str, ...]] = ("confusion", "mean_ap", "mean_ap_11", "mean_f1")
+    better: ClassVar[Mapping[str, Better]] = dict.fromkeys(
+        ("pixel_accuracy", "mean_iou", "mean_ap", "mean_ap_11", "mean_f1", "precision", "recall"), "↑"
+    )
     f1_of_rows: bool = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Pixels by true and predicted class, and scores."""
-        return {name: (2, 2) if name == "confusion" else () for name in self.names}
+        return {"confusion": (2, 2), "mean_ap": (), "mean_ap_11": (), "mean_f1": ()}
 
     def __call__(self, heatmap: Heatmap, truth: PictureMask) -> dict[str, Tensor]:
         """Values per image."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.judge import Better, Judge
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.edit import find_layers
 
@@ -34,7 +34,7 @@ class SensitivityMax(Judge):
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
     reads: ClassVar[Literal["method"]] = "method"
-    names: ClassVar[tuple[str, ...]] = ("sensitivity_max",)
+    better: ClassVar[Mapping[str, Better]] = {"sensitivity_max": "↓"}
     radius: float = 0.02
     samples: int = 10
     seed: int = 0
@@ -78,7 +78,7 @@ class ModelRandomization(Judge):
 
     source: ClassVar[str] = "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018"
     reads: ClassVar[Literal["method"]] = "method"
-    names: ClassVar[tuple[str, ...]] = ("correlation", "last_correlation")
+    better: ClassVar[Mapping[str, Better]] = {"correlation": "↓", "last_correlation": "↓"}
     layers: Sequence[str] = ()
     signed: bool = False
     seed: int = 0
