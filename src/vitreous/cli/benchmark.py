@@ -149,8 +149,8 @@ def benchmark(
     """
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from vitreous.cli.progress import bars
     from vitreous.jobs.benchmark.job import benchmark as run
     from vitreous.models.device import find_device
 
@@ -169,18 +169,12 @@ def benchmark(
     }
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
     console = Console(highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bars = {name: progress.add_task(name, total=None) for name in order.models}
+    with bars(console) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in order.models}
 
         def tell(step: Step) -> None:
             progress.update(
-                bars[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"
+                tasks[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"
             )
 
         outcome = run(order, output, device=find_device(device), dtype=getattr(torch, dtype.value), tell=tell)
