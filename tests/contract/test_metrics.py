@@ -128,7 +128,7 @@ def test_every_number_says_which_way_is_better(name: str) -> None:
     judge = JUDGES[name]
     reported = judge.summary({each: torch.ones(shape) for each, shape in judge.shapes.items()})
     numbers = {each for each, value in reported.items() if not value.ndim}
-    assert numbers <= judge.better.keys() if isinstance(judge, Perturbation) else numbers == judge.better.keys()
+    assert numbers <= judge.numbers.keys() if isinstance(judge, Perturbation) else numbers == judge.numbers.keys()
 
 
 class Corner(nn.Module):
@@ -154,7 +154,7 @@ def test_the_right_map_is_better_than_the_wrong_one(name: str) -> None:
     }
     right = there[:, ::8, ::8].float()  # adds up to 4, and what class 0 gains to 3
     good, bad = (judge_of(judge, {**inputs, "heatmap": heatmap}) for heatmap in (right, 3 * right.flip(1, 2)))
-    for number, arrow in judge.better.items():
+    for number, (arrow, _) in judge.numbers.items():
         if number in good:
             assert good[number] > bad[number] if arrow == "↑" else good[number] < bad[number], number
 

@@ -211,7 +211,7 @@ def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
     from rich import table
     from rich.text import Text
 
-    for heading, (head, *body) in shown.grids():
+    for heading, about, (head, *body) in shown.grids():
         grid = table.Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
         for at, (name, *values) in enumerate(zip(head, *body, strict=True)):
             # in a narrow terminal lines break, and no name or number is cut
@@ -220,7 +220,7 @@ def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
         for row in body:
             grid.add_row(*map(Text, row))
         console.print(grid, crop=False)
-        console.print()
+        _lines(console, [about, ""] if about else [""])
     _lines(console, [shown.legend, *shown.notes])
     _lines(console, [f"Tables: {', '.join(map(str, files))}"])
 

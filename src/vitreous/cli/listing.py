@@ -47,7 +47,7 @@ def metrics() -> None:
         presets = [f"{name}:{preset}" for preset, judge in PRESETS.items() if type(judge) is maker]
         return [
             f"reads {_READS[maker.reads]}",
-            f"gives {', '.join(f'{number} {arrow}' for number, arrow in maker.better.items())}",
+            *(f"{name} {number.better} {number.meaning}" for name, number in maker.numbers.items()),
             *([f"as published: {', '.join(presets)}"] if presets else []),
             maker.source,
         ]

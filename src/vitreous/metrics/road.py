@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.metrics.bands import ranks
-from vitreous.metrics.judge import Better, Judge, PictureMask, scaled
+from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
 from vitreous.metrics.perturbation import Order, bands_of, values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.edit import evaluation
@@ -44,7 +44,11 @@ class Road(Judge):
         "Rong et al., A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML 2022"
     )
     reads: ClassVar[Literal["model"]] = "model"
-    better: ClassVar[Mapping[str, Better]] = {"morf": "↓", "lerf": "↑", "road": "↑"}
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "morf": Number("↓", "mean score, most relevant pixels removed first"),
+        "lerf": Number("↑", "mean score, least relevant pixels removed first"),
+        "road": Number("↑", "lerf − morf"),
+    }
     parts: int = 10
     noise: float = 0.01
     tolerance: float = 1e-4

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Better, Judge, PictureMask, scaled
+from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = [
@@ -113,9 +113,15 @@ class Segmentation(Judge):
 
     source: ClassVar[str] = "Chefer et al., Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
     reads: ClassVar[Literal["mask"]] = "mask"
-    better: ClassVar[Mapping[str, Better]] = dict.fromkeys(
-        ("pixel_accuracy", "mean_iou", "mean_ap", "mean_ap_11", "mean_f1", "precision", "recall"), "↑"
-    )
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "pixel_accuracy": Number("↑", "share of pixels on the right side"),
+        "mean_iou": Number("↑", "intersection over union, mean of object and background"),
+        "mean_ap": Number("↑", "area under precision over recall"),
+        "mean_ap_11": Number("↑", "its 11-point form"),
+        "mean_f1": Number("↑", "F1, mean over pictures"),
+        "precision": Number("↑", "share of what is marked that is object"),
+        "recall": Number("↑", "share of the object that is marked"),
+    }
     f1_of_rows: bool = True
 
     @property

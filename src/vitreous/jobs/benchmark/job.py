@@ -25,7 +25,7 @@ from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.fitting import settings_to_json
-from vitreous.jobs.manifest import change_manifest, now, versions
+from vitreous.jobs.manifest import MANIFEST, change_manifest, now, versions
 from vitreous.metrics.judge import Judge
 
 __all__ = ["Outcome", "benchmark"]
@@ -119,12 +119,20 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
+        parameter = next(run.subject.model.parameters())
+        where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
+        notes.append(
+            f"{len(drawn)} of {len(run.samples)} pictures of {plan.dataset}, seed {plan.seed}, "
+            f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
+        )
     costs = {
         name: {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
         for name in ("seconds", "forwards")
     }
-    title = f"{', '.join(plan.metrics)} on {plan.dataset}"
-    return Table(title, cells, curves, costs, list(plan.rows), reference, list(dict.fromkeys(notes)))
+    used = ", ".join(f"{name} {number}" for name, number in versions().items())
+    notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
+    title, judges = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).judges
+    return Table(title, cells, curves, costs, list(plan.rows), reference, list(dict.fromkeys(notes)), judges)
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
