@@ -73,7 +73,7 @@ def models() -> None:
 def _list(
     makers: Mapping[str, Any], about: Callable[[str, Any], Iterable[str]], setting: Callable[[str, Any], str]
 ) -> None:
-    """Each name, the first line of its docstring, what there is about it, and a line per setting that has a value."""
+    """Each name, the first line of its docstring, what there is about it, and a line per setting."""
     import inspect
 
     from rich.console import Console

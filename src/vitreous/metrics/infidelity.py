@@ -109,7 +109,7 @@ class Completeness(Judge):
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017 (completeness)"
     reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
-        "completeness_error": Number("↓", "share of the score's change that the map misses"),
+        "completeness_error": Number("↓", "how far the map's sum is off, over the change of the score"),
     }
     on_grid: ClassVar[bool] = True
     fill: str = "mean"
