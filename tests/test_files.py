@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +14,7 @@ import pytest
 import torch
 
 from vitreous.errors import DataError
-from vitreous.files import check_writable
+from vitreous.files import alone_at, check_writable
 from vitreous.models.card import save_folder
 from vitreous.training.checkpoint import save_checkpoint
 from vitreous.training.recipe import Recipe
@@ -50,3 +54,40 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         DataError, match=r"file/folder` cannot be written: Not a directory\. Choose another output folder"
     ):
         check_writable(tmp_path / "file" / "folder")
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.write_text("0")
+    inside: list[int] = []
+
+    def add() -> None:
+        for _ in range(5):
+            with alone_at(count):
+                inside.append(1)
+                assert len(inside) == 1
+                value = int(count.read_text())
+                threading.Event().wait(0.001)
+                count.write_text(str(value + 1))
+                inside.pop()
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count.read_text() == "20"
+
+
+def test_who_died_lets_go(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from vitreous.files import alone_at\n"
+        "with alone_at(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "file"], check=False, timeout=100)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == [".file.lock"]
+    waiting = threading.Thread(target=lambda: alone_at(tmp_path / "file").__enter__(), daemon=True)
+    waiting.start()
+    waiting.join(10)
+    assert not waiting.is_alive()

@@ -34,6 +34,7 @@ THIRD_PARTIES = {
     "pycocotools": {"data"},
     "h5py": {"data"},
     "pyarrow": {"jobs"},
+    "filelock": {"files"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

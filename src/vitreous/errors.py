@@ -76,6 +76,11 @@ class DegenerateMap(ExplainError):
         self.fact, self.image, self.remedy = fact, image, remedy
         super().__init__(f"{fact} for image {image}. {remedy}")
 
+    @property
+    def alone(self) -> str:
+        """The message without the image's place in the batch, which means nothing to who gave single pictures."""
+        return f"{self.fact.rstrip(',')}. {self.remedy}"
+
 
 class ShapeError(ExplainError):
     """A tensor has the wrong shape, type or values."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that they can be written to."""
+"""Files that appear whole or not at all, folders that they can be written to, and one process at a time at either."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitreous.errors import DataError
 
-__all__ = ["check_writable", "whole_file"]
+__all__ = ["alone_at", "check_writable", "whole_file"]
 
 
 @contextmanager
@@ -27,6 +27,27 @@ def whole_file(path: Path) -> Generator[Path]:
         raise DataError(f"`{path}` cannot be written: {reason}. Choose another place or name, or make room.") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_at(path: Path) -> Generator[None]:
+    """Others who ask for the same path wait until the block ends, or until the process that is in it has died.
+
+    Raises:
+        DataError: the disk says no.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire()
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"`{lock.lock_file}` cannot be written: {reason}. Choose another output folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_writable(folder: Path) -> None:

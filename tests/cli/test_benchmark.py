@@ -114,5 +114,12 @@ def test_the_extra_is_named(run: Run, folder: Path, data: str, monkeypatch: pyte
 
 def test_help_teaches(run: Run) -> None:
     done = run("benchmark", "--help")
-    for said in ("folder:PATH", "voc:", "--preset", "[metrics.segmentation]", "perturbation:chefer"):
+    for said in (
+        "folder:PATH",
+        "voc:",
+        "--preset",
+        "[metrics.segmentation]",
+        "perturbation:chefer",
+        "vitreous metrics",
+    ):
         assert said in done.stdout

@@ -14,7 +14,7 @@ import vitreous
 from tests.cli.conftest import Run
 from tests.tiny import BAD, noise
 from vitreous.cli.options import find_files
-from vitreous.data.pictures import open_picture
+from vitreous.data.pictures import decode_picture, open_picture
 from vitreous.interact.indicator import effect, impact
 from vitreous.models.loaded import LoadedModel
 
@@ -108,6 +108,44 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
     assert done.exit_code == 1
     assert "not a picture of a known format" in done.stderr
     assert Path("interactions/good.png").is_file()
+
+
+def test_a_picture_without_impact_does_not_stop_the_others(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter((0, 1))
+    monkeypatch.setattr(
+        "vitreous.jobs.interaction_pages.effect", lambda model, images: next(shares) * effect(model, images)
+    )
+    for seed, name in enumerate(("none.png", "some.png")):
+        noise(seed).save(name)
+    done = run("interactions", "none.png", "some.png", "--model", folder, "--indicator", "impact")
+    assert done.exit_code == 1
+    assert "Error: `none.png`: no interaction between patches has an impact on the class score. Show" in done.stderr
+    assert done.stdout == "Page: interactions/some.png\n"
+    assert [bool(page["error"]) for page in json.loads(Path("interactions/manifest.json").read_text())["pictures"]] == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(("words", "said"), [(("--block", "2"), "no block named"), (("--query", "0,4"), "no patch")])
+def test_what_is_not_there_is_said_before_a_data_set_is_read(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    Path("set/some").mkdir(parents=True)
+    Path("set/some/0.png").write_bytes(b"no picture")
+    for seed in (1, 2, 3):
+        noise(seed).save(f"set/some/{seed}.png")
+    decoded: list[str] = []
+    decode = decode_picture
+    monkeypatch.setattr(
+        "vitreous.data.readers.folder.decode_picture", lambda *each: decoded.append(each[1]) or decode(*each)
+    )
+    done = run("interactions", "folder:set", "--model", folder, *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len([name for name in decoded if "0.png" not in name]) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import vitreous
 from tests.cli.conftest import Run
 from vitreous.methods import METHODS
+from vitreous.metrics import METRICS
 
 
 def vitreous_command(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +30,8 @@ def test_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["benchmark", "detect", "evaluate", "explain", "interactions", "methods", "models", "train", "verify"]
+    "command",
+    ["benchmark", "detect", "evaluate", "explain", "interactions", "methods", "metrics", "models", "train", "verify"],
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")
@@ -72,6 +75,21 @@ def test_methods_are_listed_with_source_and_settings(run: Run) -> None:
         assert name in done.stdout
         assert maker.source.split(",")[0] in done.stdout  # type: ignore[attr-defined]
     assert "--set readout=class" in done.stdout
+
+
+def test_metrics_are_listed_with_what_they_read_and_give(run: Run) -> None:
+    done = run("metrics")
+    assert done.exit_code == 0
+    of = dict(zip(METRICS, re.split(rf"^(?:{'|'.join(METRICS)})$", done.stdout, flags=re.MULTILINE)[1:], strict=True))
+    for name, maker in METRICS.items():
+        assert maker.source.split(",")[0] in of[name]
+        assert all(f"{number} {told.better} {told.meaning}" in of[name] for number, told in maker.numbers.items())
+    assert "reads the object's boxes" in of["box_overlap"]
+    assert "threshold = 0.5 " in of["box_overlap"]
+    assert "perturbation:ag_cam, perturbation:chefer, perturbation:rise" in of["perturbation"]
+    assert "misclassified = true " in of["perturbation"]
+    assert "reads the method itself" in of["sensitivity_max"]
+    assert "[metrics.NAME]" in of["sensitivity_max"]
 
 
 def test_models_are_listed(run: Run) -> None:

@@ -23,7 +23,7 @@ from vitreous.methods import make_method
 from vitreous.metrics import METRICS
 from vitreous.metrics.boxes import union_of_boxes
 from vitreous.metrics.judge import Judge
-from vitreous.metrics.perturbation import PRESETS
+from vitreous.metrics.perturbation import PRESETS, Perturbation
 from vitreous.metrics.score import Score
 from vitreous.trace.target import Classes
 
@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "box_overlap": {"misclassified": True},
     "infidelity": {"sides": 2},
     "model_randomization": {"layers": ("head", "blocks.2.attn.qkv")},
+    "pointing": {"tolerance": 3.0},
     "road": {"std": (0.5, 0.5, 0.5), "parts": 4, "scale": "probability"},
     "sensitivity_max": {"samples": 2},
 }
@@ -120,6 +121,48 @@ def test_metrics_are_records_that_say_what_they_are(name: str) -> None:
         maker().anything = 1  # type: ignore[attr-defined]
     if maker.reads in ("model", "method"):
         assert "Cost: " in (maker.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_every_number_says_which_way_is_better(name: str) -> None:
+    judge = JUDGES[name]
+    reported = judge.summary({each: torch.ones(shape) for each, shape in judge.shapes.items()})
+    numbers = {each for each, value in reported.items() if not value.ndim}
+    assert numbers <= judge.numbers.keys() if isinstance(judge, Perturbation) else numbers == judge.numbers.keys()
+
+
+class Corner(nn.Module):
+    """Class 0 for what is in the top left quarter of the picture, and less so for what is not."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        inside = images[:, :, :16, :16].mean((1, 2, 3))
+        outside = (images.sum((1, 2, 3)) / 3 - 256 * inside) / 768
+        return torch.stack([4 * inside - 2 * outside, torch.ones_like(inside)], 1)
+
+
+@pytest.mark.parametrize("name", [name for name in JUDGES if JUDGES[name].reads != "method"])
+def test_the_right_map_is_better_than_the_wrong_one(name: str) -> None:
+    judge = JUDGES[name]
+    there = torch.zeros(2, SIZE[0], SIZE[1], dtype=torch.bool)
+    there[:, :16, :16] = True
+    inputs = {
+        "truth": there,
+        "boxes": [torch.tensor([[0, 0, 16, 16]])] * 2,
+        "correct": torch.ones(2, dtype=torch.bool),
+        "images": torch.where(there[:, None], 1.0, 0.5).expand(-1, 3, -1, -1),
+        "target": torch.zeros(2, dtype=torch.long),
+    }
+    right = there[:, ::8, ::8].float()  # adds up to 4, and what class 0 gains to 3
+    good, bad = (judge_of(judge, {**inputs, "heatmap": heatmap}) for heatmap in (right, 3 * right.flip(1, 2)))
+    for number, (arrow, _) in judge.numbers.items():
+        if number in good:
+            assert good[number] > bad[number] if arrow == "↑" else good[number] < bad[number], number
+
+
+def judge_of(judge: Judge, inputs: Inputs) -> dict[str, Tensor]:
+    found = Score(judge)
+    found.update(*arguments(judge, inputs, Corner()))
+    return found.compute()
 
 
 @pytest.mark.parametrize("name", JUDGES)

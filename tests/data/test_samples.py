@@ -117,6 +117,21 @@ def test_splits(tmp_path: Path) -> None:
     assert len(open_samples(f"folder:{tmp_path / 'f'}:val")) == 3
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_splits_are_not_taken_for_classes(tmp_path: Path, packed: bool) -> None:
+    for part in ("train", "val"):
+        folder(tmp_path / "set" / part)
+    place = f"{shutil.make_archive(str(tmp_path / 'set'), 'zip', tmp_path / 'set')}" if packed else tmp_path / "set"
+    with pytest.raises(DataError, match=rf"`train` in .* If it is a split, name it: folder:{place}:train\. Use CLASS/"):
+        open_samples(f"folder:{place}")
+    samples = open_samples(f"folder:{place}:val")
+    assert samples.class_names == ("cat", "hen")
+    assert samples.fingerprint == open_samples(folder(tmp_path / "alone")).fingerprint
+    folder(tmp_path / "deep" / "val" / "2024")
+    with pytest.raises(DataError, match=r"`2024` in .*val` holds folders and no pictures.* no class\. Use CLASS/"):
+        open_samples(f"folder:{tmp_path / 'deep'}:val")
+
+
 def test_nothing_is_decoded_before_it_is_asked_for(tmp_path: Path) -> None:
     spec = folder(tmp_path)
     (tmp_path / "cat/a.jpg").write_text("not a picture")

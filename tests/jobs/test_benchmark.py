@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from tests.cli.conftest import Refusal
 from tests.jobs.benchmarks import CPU, PICTURES, assert_same, numbers, plan
-from tests.tiny import noise
+from tests.tiny import noise, save_model
 from vitreous.data.readers import open_samples
 from vitreous.errors import DataError
 from vitreous.jobs.benchmark.job import benchmark
@@ -147,6 +148,27 @@ def test_slow_methods_are_not_run_again_for_the_page(
     benchmark(plan(dataset, spec, methods=methods, metrics={"pointing": {}}), tmp_path, device=CPU)
     assert sum(explained) == PICTURES
     assert "data:image/jpeg" in (tmp_path / "summary.html").read_text()
+
+
+def test_the_passes_of_a_second_model_are_counted(
+    tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = save_model(tmp_path / "fine", patch_size=4)
+    passed: list[int] = []
+    forward = VisionTransformer.forward
+
+    def count(self: VisionTransformer, images: Tensor, *rest: Any, **named: Any) -> Tensor:
+        passed.append(len(images))
+        return forward(self, images, *rest, **named)
+
+    monkeypatch.setattr(VisionTransformer, "forward", count)
+    method = {"use": "mgrw", "fine": str(fine), "walks": 20, "length": 8}
+    wanted = plan(dataset, spec, methods={"both": method}, metrics={"pointing": {}}, limit=1)
+    after: dict[str, int] = {}
+    tell = lambda step: after.update({step.method: sum(passed)})  # noqa: E731
+    outcome = benchmark(wanted, tmp_path / "out", device=CPU, tell=tell)
+    assert outcome.table.costs["forwards"][spec, "both"] == after["both"] - 1, "one is the benchmark's own prediction"
+    assert outcome.table.costs["forwards"][spec, "random"] == 1
 
 
 def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:

@@ -14,7 +14,8 @@ from tests.tiny import noise
 from vitreous.data.samples import Entry, draw
 from vitreous.errors import DataError
 from vitreous.jobs.benchmark.store import Key, Record, Store
-from vitreous.jobs.benchmark.summary import Values, summarize
+from vitreous.jobs.benchmark.summary import Cell, Values, holm, summarize
+from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.metrics import METRICS
 
 
@@ -77,6 +78,50 @@ def test_few_pictures_prove_little(count: int, least: float) -> None:
     kept = {row: values for row, values in found.items() if values is not None}
     _, b = summarize("m", "pointing", METRICS["pointing"](), kept, reference="a", resamples=1000, seed=0)
     assert b.p == least
+
+
+def test_holm_is_what_its_definition_says() -> None:
+    """Hypothesis at rank k is rejected at level a if every p up to rank k is at most a / (m + 1 − k)."""
+    chances = np.random.default_rng(0).uniform(0, 0.2, (50, 6))
+    for row in chances.tolist():
+        corrected, ordered = holm(row), sorted(row)
+        for level in (0.01, 0.05, 0.2, 0.5):
+            rejected = 0
+            while rejected < 6 and ordered[rejected] <= level / (6 - rejected):
+                rejected += 1
+            assert {row.index(each) for each in ordered[:rejected]} == {
+                at for at, each in enumerate(corrected) if each <= level
+            }
+    assert holm([]) == []
+
+
+def test_tables_say_what_every_number_is(tmp_path: Path) -> None:
+    """Stars are for p values times the number of rows; another column and the reference do not count."""
+    cells = [
+        Cell("m", row, metric, metric, 0.5, 0.4, 0.6, 9, p=p)
+        for metric in ("pointing", "saco")
+        for row, p in (("a", float("nan")), ("b", 0.02), ("c", 0.03), ("d", 0.01))
+    ]
+    judges = {"pointing": METRICS["pointing"](), "saco": METRICS["saco"]()}
+    table = Table("title", cells, {}, {}, list("abcd"), "a", ["seed 3"], judges)
+    assert [table.chances["m", row, "saco", "saco"] for row in "bcd"] == pytest.approx([0.04, 0.04, 0.03])
+    files = [*write_tables(table, tmp_path), write_page(table, [], tmp_path / "summary.html")]
+    markdown, tables, latex, page = (file.read_text() for file in files)
+    assert markdown.count("0.5000\\* [0.4000, 0.6000]") == 2 * 3
+    for text in (markdown, latex, page):
+        assert "share of pictures" in text
+        assert "coefficient from −1 to 1" in text
+        assert "seed 3" in text
+    assert "| pointing ↑ |" in markdown
+    assert r"& saco $\uparrow$ &" in latex
+    assert tables.splitlines()[0].endswith(",p,p_holm")
+    four = [Cell("m", f"{at}", "saco", "saco", 0.5, 0.4, 0.6, 9, p=0.02) for at in range(3)]
+    assert "*" not in _body(Table("title", four, {}, {}, list("012"), "a"), tmp_path)
+    assert "*" in _body(Table("title", four[:2], {}, {}, list("012"), "a"), tmp_path)
+
+
+def _body(table: Table, folder: Path) -> str:
+    return write_tables(table, folder)[0].read_text().partition("##")[2]
 
 
 def test_nothing_that_counts_is_no_value() -> None:

@@ -22,7 +22,7 @@ __all__ = ["EXAMPLES", "benchmark", "show_table"]
 EXAMPLES = """
 **Data sets**
 
-`folder:PATH` class folders, with boxes.csv and masks/ where there are any
+`folder:PATH` class folders, with boxes.csv and masks/ where there are any; `folder:PATH:val` where they lie in val/
 
 `table:FILE.csv` file, label, x0, y0, x1, y1 … of pictures in images/ or images.zip beside it
 
@@ -91,7 +91,8 @@ def benchmark(
         str,
         typer.Option(
             metavar="NAME,…",
-            help=f"Methods by name. The baselines random, center_gaussian and edges always join. [default: {_METHODS}]",
+            help="Methods by name, see 'vitreous methods'. The baselines random, center_gaussian and edges always "
+            f"join. [default: {_METHODS}]",
             show_default=False,
         ),
     ] = "",
@@ -99,7 +100,8 @@ def benchmark(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="Metrics by name; perturbation:chefer and perturbation:rise are its published protocols. "
+            help="Metrics by name, see 'vitreous metrics'; perturbation:chefer and perturbation:rise are its published "
+            "protocols. "
             f"[default: {_METRICS}]",
             show_default=False,
         ),
@@ -147,8 +149,8 @@ def benchmark(
     """
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from vitreous.cli.progress import bars
     from vitreous.jobs.benchmark.job import benchmark as run
     from vitreous.models.device import find_device
 
@@ -167,18 +169,12 @@ def benchmark(
     }
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
     console = Console(highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bars = {name: progress.add_task(name, total=None) for name in order.models}
+    with bars(console) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in order.models}
 
         def tell(step: Step) -> None:
             progress.update(
-                bars[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"
+                tasks[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"
             )
 
         outcome = run(order, output, device=find_device(device), dtype=getattr(torch, dtype.value), tell=tell)
@@ -215,7 +211,7 @@ def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
     from rich import table
     from rich.text import Text
 
-    for heading, (head, *body) in shown.grids():
+    for heading, about, (head, *body) in shown.grids():
         grid = table.Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
         for at, (name, *values) in enumerate(zip(head, *body, strict=True)):
             # in a narrow terminal lines break, and no name or number is cut
@@ -224,7 +220,7 @@ def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
         for row in body:
             grid.add_row(*map(Text, row))
         console.print(grid, crop=False)
-        console.print()
+        _lines(console, [about, ""] if about else [""])
     _lines(console, [shown.legend, *shown.notes])
     _lines(console, [f"Tables: {', '.join(map(str, files))}"])
 

@@ -29,21 +29,16 @@ def evaluate(
     Of two classes, the second one counts as positive.
     """
     from rich.console import Console
-    from rich.progress import Progress
     from rich.table import Table
 
+    from vitreous.cli.progress import counted
     from vitreous.jobs.evaluate import evaluate as run
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
     console = Console(highlight=False)
     loaded = load(model, checkpoint=checkpoint, device=find_device(device))
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("pictures", total=None)
-
-        def tell(done: int, of: int) -> None:
-            progress.update(bar, completed=done, total=of)
-
+    with counted(console, "pictures") as tell:
         scores = run(loaded, data, split, output, workers=workers, progress=tell)
     table = Table(box=None)
     for column in ("score", "value", "95 % interval"):

@@ -1,8 +1,11 @@
-"""`vitreous methods` and `vitreous models`: what there is to choose from."""
+"""`vitreous methods`, `vitreous metrics` and `vitreous models`: what there is to choose from."""
 
 from __future__ import annotations
 
-__all__ = ["methods", "models"]
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+__all__ = ["methods", "metrics", "models"]
 
 _SPECS = {
     "default": "the classifier that comes with vitreous: 20 everyday classes",
@@ -16,23 +19,43 @@ _SPECS = {
 }
 
 
+_READS = {
+    "mask": "the object's mask",
+    "boxes": "the object's boxes",
+    "model": "the model's class scores",
+    "method": "the method itself, run again",
+}
+
+
 def methods() -> None:
     """List the methods: what each shows, where it was published, its settings."""
-    import inspect
-
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
-
     from vitreous.methods import METHODS
 
-    console = Console(highlight=False)
-    for name, maker in METHODS.items():
-        console.print(Text(name, "bold"))
-        lines = [(inspect.getdoc(maker) or "").partition("\n")[0], getattr(maker, "source", "")]
-        settings = inspect.signature(maker).parameters.values()
-        lines += [f"--set {setting.name}={setting.default}" for setting in settings]
-        console.print(Padding(Text("\n".join(lines)), (0, 0, 1, 4)))
+    _list(METHODS, lambda _, maker: [maker.source], lambda name, default: f"--set {name}={default}")
+
+
+def metrics() -> None:
+    """List the metrics: what each says, what it reads and gives (↑ more is better, ↓ less), its settings in a plan."""
+    import json
+
+    import typer
+
+    from vitreous.metrics import METRICS
+    from vitreous.metrics.perturbation import PRESETS
+
+    def about(name: str, maker: Any) -> list[str]:
+        presets = [f"{name}:{preset}" for preset, judge in PRESETS.items() if type(judge) is maker]
+        return [
+            f"reads {_READS[maker.reads]}",
+            *(f"{name} {number.better} {number.meaning}" for name, number in maker.numbers.items()),
+            *([f"as published: {', '.join(presets)}"] if presets else []),
+            maker.source,
+        ]
+
+    _list(
+        METRICS, about, lambda name, default: f"{name}, unset" if default is None else f"{name} = {json.dumps(default)}"
+    )
+    typer.echo("Settings go into a plan, below [metrics.NAME]; see 'vitreous benchmark --help'.")
 
 
 def models() -> None:
@@ -45,3 +68,25 @@ def models() -> None:
     for spec, meaning in _SPECS.items():
         table.add_row(Text(spec, "bold"), Text(meaning))
     Console(highlight=False).print(table)
+
+
+def _list(
+    makers: Mapping[str, Any], about: Callable[[str, Any], Iterable[str]], setting: Callable[[str, Any], str]
+) -> None:
+    """Each name, the first line of its docstring, what there is about it, and a line per setting."""
+    import inspect
+
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for name, maker in makers.items():
+        console.print(Text(name, "bold"))
+        settings = inspect.signature(maker).parameters.values()
+        lines = [
+            (inspect.getdoc(maker) or "").partition("\n")[0],
+            *about(name, maker),
+            *(setting(each.name, each.default) for each in settings),
+        ]
+        console.print(Padding(Text("\n".join(lines)), (0, 0, 1, 4)))

@@ -16,7 +16,7 @@ from vitreous.cli.detect import detect
 from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
 from vitreous.cli.interactions import interactions
-from vitreous.cli.listing import methods, models
+from vitreous.cli.listing import methods, metrics, models
 from vitreous.cli.train import train
 from vitreous.cli.verify import app as verify
 from vitreous.errors import ExplainError, UnknownName
@@ -62,6 +62,7 @@ app.command("interactions")(interactions)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)
 app.command("methods")(methods)
+app.command("metrics")(metrics)
 app.command("models")(models)
 app.command("train")(train)
 app.command("evaluate")(evaluate)

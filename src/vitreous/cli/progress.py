@@ -1,4 +1,4 @@
-"""What training commands say while they work."""
+"""What commands say while they work."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-__all__ = ["counted", "list_recipes", "training_shown"]
+__all__ = ["bars", "counted", "list_recipes", "training_shown"]
 
 
 def list_recipes(folder: Path | None = None) -> None:
@@ -26,13 +27,18 @@ def list_recipes(folder: Path | None = None) -> None:
     raise typer.Exit
 
 
-@contextmanager
-def counted(console: Console, what: str) -> Generator[Callable[[int, int], None]]:
-    """A progress bar inside the block: call it with how many are done, of how many."""
+def bars(console: Console) -> Progress:
+    """Bars with how many of how many, gone when the block ends; nothing where the output is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def counted(console: Console, what: str) -> Generator[Callable[[int, int], None]]:
+    """A progress bar inside the block: call it with how many are done, of how many."""
+    with bars(console) as progress:
         bar = progress.add_task(what, total=None)
         yield lambda done, of: progress.update(bar, completed=done, total=of)
 
@@ -43,14 +49,12 @@ def training_shown(output: Path, epochs: int) -> Generator[Callable[[Any], None]
     from dataclasses import asdict
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from vitreous.training.log import Judged, StepDone
     from vitreous.training.processes import is_first
 
     console = Console(quiet=not is_first())
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with bars(console) as progress:
         bar = progress.add_task("starting", total=None)
 
         def show(event: Any) -> None:

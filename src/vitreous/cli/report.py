@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from rich.bar import Bar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from vitreous.cli.progress import bars
 from vitreous.jobs.pictures import Order, Result
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods.method import Detail
@@ -38,9 +38,8 @@ class Report:
             job: given what to tell its progress to, does the work.
             total: how many results will come.
         """
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         results: list[Result] = []
-        with Progress(*columns, console=self.out, transient=True, disable=not self.out.is_terminal) as progress:
+        with bars(self.out) as progress:
             pictures = progress.add_task("pictures", total=total, visible=total > 1)
             passes = progress.add_task("forward passes", visible=False)
 

@@ -12,7 +12,7 @@ from vitreous.models.adapted import Adapted
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe, load
 
-__all__ = ["fit_method", "settings_to_json"]
+__all__ = ["fit_method", "settings_of", "settings_to_json"]
 
 
 def fit_method(method: Method, subject: LoadedModel) -> Method:
@@ -24,7 +24,7 @@ def fit_method(method: Method, subject: LoadedModel) -> Method:
     Raises:
         UnknownName, ModelError, MissingExtra: as `load`.
     """
-    values = _settings(method)
+    values = settings_of(method)
     changes: dict[str, Any] = {}
     if subject.preprocess and values.get("std") == ():
         changes = {"mean": subject.preprocess.mean, "std": subject.preprocess.std}
@@ -34,25 +34,26 @@ def fit_method(method: Method, subject: LoadedModel) -> Method:
     return replace(method, **changes) if changes else method  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
 
 
+def settings_of(method: Method) -> dict[str, Any]:
+    """A method's settings by name; none of one that is no dataclass."""
+    if not is_dataclass(method) or isinstance(method, type):
+        return {}
+    return {field.name: getattr(method, field.name) for field in fields(method)}
+
+
 def settings_to_json(method: Method) -> dict[str, Any]:
     """A method's settings in plain values, for a manifest."""
     return {
         name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-        for name, value in (_settings(method) | _second_model(method)).items()
+        for name, value in (settings_of(method) | _second_model(method)).items()
     }
 
 
 def _second_model(method: Method) -> dict[str, Any]:
-    fine = _settings(method).get("fine")
+    fine = settings_of(method).get("fine")
     if not isinstance(fine, Adapted):
         return {}
     return {"fine": {"model": fine.subject.name, "weights_sha256": fine.subject.weights_sha256}}
-
-
-def _settings(method: Method) -> dict[str, Any]:
-    if not is_dataclass(method) or isinstance(method, type):
-        return {}
-    return {field.name: getattr(method, field.name) for field in fields(method)}
 
 
 def _load(fine: Any, subject: LoadedModel) -> LoadedModel:

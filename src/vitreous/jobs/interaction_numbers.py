@@ -16,8 +16,9 @@ from vitreous.interact.indicator import Averages, Pairs, certainty, discriminati
 from vitreous.interact.use import kept_patches
 from vitreous.interact.windows import adaptive_windows
 from vitreous.models.loaded import LoadedModel
+from vitreous.trace.record import TokenGrid
 
-__all__ = ["Found", "Indicator", "Order", "find"]
+__all__ = ["Found", "Indicator", "Order", "check_place", "find"]
 
 Indicator = Literal["strength", "certainty", "uncertainty", "impact"]
 """What is shown of an interaction; see `Interactions` and `impact`."""
@@ -78,6 +79,19 @@ class Found:
         }
 
 
+def check_place(order: Order, blocks: int, tokens: TokenGrid) -> None:
+    """Refuse a block or patch that a model of so many blocks and such a grid has not.
+
+    Raises:
+        UnknownName: no such block or query.
+    """
+    if order.block is not None and not 0 <= order.block < blocks:
+        raise UnknownName("block", str(order.block), [f"0 … {blocks - 1}"])
+    row, column = order.query or (0, 0)
+    if not (0 <= row < tokens.height and 0 <= column < tokens.width):
+        raise UnknownName("patch", f"{row},{column}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
+
+
 def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
     """What an order asks for.
 
@@ -90,9 +104,7 @@ def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
         UnknownName: no such block or query.
         DegenerateMap: nothing has an impact.
     """
-    tokens, blocks = seen.tokens, len(seen.strength)
-    if order.block is not None and not 0 <= order.block < blocks:
-        raise UnknownName("block", str(order.block), [f"0 … {blocks - 1}"])
+    check_place(order, len(seen.strength), seen.tokens)
     chosen = slice(None) if order.block is None else slice(order.block, order.block + 1)
     strength, uncertainty = seen.strength[chosen].mean(0), seen.uncertainty[chosen].mean(0)
     if effects is not None:
@@ -107,9 +119,7 @@ def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
             "uncertainty": uncertainty,
         }[order.indicator]
         each = getattr(seen, order.indicator)
-    query = order.query or divmod(int(discriminativeness(strength).argmax()), tokens.width)
-    if not (0 <= query[0] < tokens.height and 0 <= query[1] < tokens.width):
-        raise UnknownName("patch", f"{query[0]},{query[1]}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
+    query = order.query or divmod(int(discriminativeness(strength).argmax()), seen.tokens.width)
     overall = seen.strength.mean(0)
     whole, single = (_measure(order, seen, taken, used) for taken, used in ((pairs, overall), (each, seen.strength)))
     removed = ~kept_patches(discriminativeness(overall[None]), order.share)[0]

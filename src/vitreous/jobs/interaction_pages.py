@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,11 @@ from torch import Tensor
 
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
-from vitreous.errors import DataError, ShapeError
+from vitreous.errors import DataError, DegenerateMap, ShapeError
 from vitreous.files import check_writable, whole_file
 from vitreous.interact.indicator import Averages, effect, interactions
-from vitreous.jobs.calibration import average_pictures
-from vitreous.jobs.interaction_numbers import Found, Order, find
+from vitreous.jobs.calibration import average_pictures, read_images
+from vitreous.jobs.interaction_numbers import Found, Order, check_place, find
 from vitreous.jobs.manifest import now, versions, write_manifest
 from vitreous.jobs.outputs import output_names
 from vitreous.jobs.pictures import open_for
@@ -57,7 +58,6 @@ def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
         DataError: the output folder cannot be written.
         UnknownName, ShapeError: no such block, query, or share.
         ObservationError: the model has no attention between all patches.
-        DegenerateMap: nothing has an impact.
     """
     _check(order)
     started = now()
@@ -103,6 +103,10 @@ def average_page(
     started, unread = now(), dict[str, str]()
     samples = open_samples(dataset)
     entries = draw(samples.entries, limit, seed)
+    readable = (image for entry in entries for image in read_images(order.model, [entry], {}).values())
+    for image in islice(readable, 1):  # what is not there is told before the long work
+        first = interactions(order.model.model, image[None])
+        check_place(order, first.strength.shape[1], first.tokens)
     seen = average_pictures(order.model, entries, batch_size, unread, tell)
     found = find(order, seen)
     title = f"average of {seen.images} pictures"
@@ -135,12 +139,14 @@ def _page(order: Order, file: Path, name: str) -> Page:
     images = opened.image[None].to(next(model.parameters()))
     seen = interactions(model, images)
     effects = effect(model, images)[0] if order.indicator == "impact" else None
-    found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
     names = order.model.class_names or numbered(seen.logits.shape[1])
     logits = seen.logits[0].float().cpu()
     try:
+        found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
         title, view = names[int(logits.argmax())], opened.view.convert("RGB")
         return _write(order, found, file, name=name, title=title, view=view, logits=logits.numpy())
+    except DegenerateMap as error:
+        return Page(file, error=f"`{file}`: {error.alone}")
     except DataError as error:
         return Page(file, error=str(error))
 

@@ -223,14 +223,9 @@ def _attempt(order: Order, name: str, images: Images, target: TargetClass) -> li
         raise
     except (ExplainError, torch.OutOfMemoryError) as error:
         if len(images) == 1:
-            return [_reason(error)]
+            return [error.alone if isinstance(error, DegenerateMap) else str(error)]
     one_by_one = zip(images.split(1), target.split(1), strict=True)
     return [each for image, wanted in one_by_one for each in _attempt(order, name, image, wanted)]
-
-
-def _reason(error: Exception) -> str:
-    """What an error says; a map's place in the batch means nothing to the reader."""
-    return f"{error.fact.rstrip(',')}. {error.remedy}" if isinstance(error, DegenerateMap) else str(error)
 
 
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError
 from vitreous.metrics.bands import hidden_logits
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.judge import Judge, Number
 from vitreous.metrics.perturbation import values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 
@@ -37,7 +38,9 @@ class Infidelity(Judge):
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("infidelity",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "infidelity": Number("↓", "mean squared error of the score's change"),
+    }
     on_grid: ClassVar[bool] = True
     sides: int = 10
     scaling: bool = True
@@ -105,7 +108,9 @@ class Completeness(Judge):
 
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017 (completeness)"
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("completeness_error",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "completeness_error": Number("↓", "how far the map's sum is off, over the change of the score"),
+    }
     on_grid: ClassVar[bool] = True
     fill: str = "mean"
     scale: Literal["probability", "logit"] = "logit"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +15,19 @@ from torch import Tensor
 from vitreous.errors import DegenerateMap, ShapeError
 from vitreous.shapes import Heatmap
 
-__all__ = ["Judge", "PictureMap", "PictureMask", "check_truth", "scaled"]
+__all__ = ["Judge", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
 
 PictureMap = Float[Tensor, "batch height width"]
 """One number per pixel."""
 PictureMask = Bool[Tensor, "pictures height width"]
 """True where the object is, or where it is said to be."""
+
+
+class Number(NamedTuple):
+    """A number that is reported: whether more of it is better or less, and what it is."""
+
+    better: Literal["↑", "↓"]
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,15 @@ class Judge(ABC):
     """Where it was published."""
     reads: ClassVar[Literal["mask", "boxes", "model", "method"]]
     """What a call needs beside the heat maps: an object's mask, its boxes, the model, or the method itself."""
-    names: ClassVar[tuple[str, ...]]
-    """What a call gives."""
+    numbers: ClassVar[Mapping[str, Number]]
+    """What is reported."""
     on_grid: ClassVar[bool] = False
     """Whether it adds up the map's own values; others read the map at the size of the picture."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of each value of one image."""
-        return dict.fromkeys(self.names, ())
+        return dict.fromkeys(self.numbers, ())
 
     @abstractmethod
     def __call__(self, *inputs: Any, **named: Any) -> dict[str, Tensor]:

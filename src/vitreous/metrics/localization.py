@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Literal
@@ -12,12 +13,18 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError
 from vitreous.metrics.boxes import Boxes, box_iou, check_boxes, component_boxes, union_of_boxes
-from vitreous.metrics.judge import Judge, PictureMap, PictureMask, check_truth, scaled
+from vitreous.metrics.judge import Judge, Number, PictureMap, PictureMask, check_truth, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = ["BoxOverlap", "CorLoc", "EnergyPointing", "MaskOverlap", "MaxBoxAccuracy", "Pointing", "overlap"]
 
-_OVERLAP = ("pixel_accuracy", "iou", "dice", "precision", "recall")
+_OVERLAP = {
+    "pixel_accuracy": Number("↑", "share of pixels that are marked and object, or neither"),
+    "iou": Number("↑", "what is both marked and object over what is either"),
+    "dice": Number("↑", "twice what is both over the sum of marked and object"),
+    "precision": Number("↑", "share of what is marked that is object"),
+    "recall": Number("↑", "share of the object that is marked"),
+}
 
 
 def overlap(predicted: PictureMask, truth: PictureMask, *, epsilon: float = 1e-5) -> dict[str, Tensor]:
@@ -51,7 +58,7 @@ class BoxOverlap(Judge):
 
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024 (localization.py)"
     reads: ClassVar[Literal["boxes"]] = "boxes"
-    names: ClassVar[tuple[str, ...]] = _OVERLAP
+    numbers: ClassVar[Mapping[str, Number]] = _OVERLAP
     threshold: float = 0.5
     inclusive: bool = True
     epsilon: float = 1e-5
@@ -83,7 +90,7 @@ class MaskOverlap(Judge):
 
     source: ClassVar[str] = "the pixel-wise form of Leem & Seo, Attention Guided CAM, AAAI 2024"
     reads: ClassVar[Literal["mask"]] = "mask"
-    names: ClassVar[tuple[str, ...]] = _OVERLAP
+    numbers: ClassVar[Mapping[str, Number]] = _OVERLAP
     threshold: float = 0.5
     epsilon: float = 1e-5
     misclassified: bool = True
@@ -106,7 +113,9 @@ class CorLoc(Judge):
 
     source: ClassVar[str] = "Deselaers et al., IJCV 2012; threshold of Zhou et al., CVPR 2016"
     reads: ClassVar[Literal["boxes"]] = "boxes"
-    names: ClassVar[tuple[str, ...]] = ("cor_loc",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "cor_loc": Number("↑", "share of pictures"),
+    }
     threshold: float = 0.2
     iou: float = 0.5
 
@@ -131,7 +140,10 @@ class MaxBoxAccuracy(Judge):
 
     source: ClassVar[str] = "Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020"
     reads: ClassVar[Literal["boxes"]] = "boxes"
-    names: ClassVar[tuple[str, ...]] = ("largest", "any")
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "max_box_accuracy": Number("↑", "share of pictures, largest component, IoU ≥ 0.5"),
+        "max_box_accuracy_v2": Number("↑", "share of pictures, best component, mean over IoUs"),
+    }
     inclusive: bool = True
     ious: tuple[float, ...] = (0.3, 0.5, 0.7)
 
@@ -166,7 +178,9 @@ class Pointing(Judge):
 
     source: ClassVar[str] = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
     reads: ClassVar[Literal["mask"]] = "mask"
-    names: ClassVar[tuple[str, ...]] = ("pointing",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "pointing": Number("↑", "share of pictures"),
+    }
     tolerance: float = 15.0
 
     def __call__(self, heatmap: Heatmap, truth: PictureMask) -> dict[str, Tensor]:
@@ -190,7 +204,9 @@ class EnergyPointing(Judge):
 
     source: ClassVar[str] = "Wang et al., Score-CAM, CVPR Workshops 2020"
     reads: ClassVar[Literal["mask"]] = "mask"
-    names: ClassVar[tuple[str, ...]] = ("energy",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "energy": Number("↑", "share of the map's sum"),
+    }
 
     def __call__(self, heatmap: Heatmap, truth: PictureMask) -> dict[str, Tensor]:
         """Values per image."""

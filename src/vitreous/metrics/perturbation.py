@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError
 from vitreous.metrics.bands import Band, band_logits, one_hot
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.judge import Judge, Number
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.target import value_of
 
@@ -55,6 +56,12 @@ class Perturbation(Judge):
 
     source: ClassVar[str] = "Leem & Seo, AAAI 2024; Chefer et al., CVPR 2021; Petsiuk et al., RISE, BMVC 2018"
     reads: ClassVar[Literal["model"]] = "model"
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "morf": Number("↓", "area under the score, most relevant pixels taken away first"),
+        "lerf": Number("↑", "area under the score, least relevant pixels taken away first"),
+        "insertion": Number("↑", "area under the score, most relevant pixels put back first"),
+        "abpc": Number("↑", "lerf − morf"),
+    }
     morf: str = "mean"
     lerf: str = "mean"
     insertion: str = ""

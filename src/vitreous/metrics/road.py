@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.metrics.bands import ranks
-from vitreous.metrics.judge import Judge, PictureMask, scaled
+from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
 from vitreous.metrics.perturbation import Order, bands_of, values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.edit import evaluation
@@ -43,7 +44,11 @@ class Road(Judge):
         "Rong et al., A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML 2022"
     )
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("morf", "lerf")
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "morf": Number("↓", "mean score, most relevant pixels removed first"),
+        "lerf": Number("↑", "mean score, least relevant pixels removed first"),
+        "road": Number("↑", "lerf − morf"),
+    }
     parts: int = 10
     noise: float = 0.01
     tolerance: float = 1e-4
@@ -56,6 +61,11 @@ class Road(Judge):
         """Refuse what has no step."""
         if self.parts < 2:
             raise ShapeError(f"`parts` must be at least 2; got {self.parts}. The paper takes 10.")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Both means."""
+        return {"morf": (), "lerf": ()}
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, images: Images, heatmap: Heatmap, target: TargetClass) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -13,7 +14,7 @@ from vitreous.errors import ShapeError
 from vitreous.masking.forward import Masks
 from vitreous.metrics.bands import band_logits, hidden_logits, ranks
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge, scaled
+from vitreous.metrics.judge import Judge, Number, scaled
 from vitreous.metrics.perturbation import values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 
@@ -36,7 +37,9 @@ class SaCo(Judge):
 
     source: ClassVar[str] = "Wu et al., On the Faithfulness of Vision Transformer Explanations, CVPR 2024"
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("saco",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "saco": Number("↑", "coefficient from −1 to 1"),
+    }
     groups: int = 10
     fill: str = "image_mean"
     mean: tuple[float, ...] = ()
@@ -86,7 +89,10 @@ class AverageDrop(Judge):
 
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"
     reads: ClassVar[Literal["model"]] = "model"
-    names: ClassVar[tuple[str, ...]] = ("average_drop", "average_increase")
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "average_drop": Number("↓", "share of the class's probability that is lost"),
+        "average_increase": Number("↑", "share of pictures whose probability rises"),
+    }
     fill: str = "mean"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()

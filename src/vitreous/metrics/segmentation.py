@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Judge, PictureMask, scaled
+from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = [
@@ -112,13 +113,21 @@ class Segmentation(Judge):
 
     source: ClassVar[str] = "Chefer et al., Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
     reads: ClassVar[Literal["mask"]] = "mask"
-    names: ClassVar[tuple[str, ...]] = ("confusion", "mean_ap", "mean_ap_11", "mean_f1")
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "pixel_accuracy": Number("↑", "share of pixels on the right side"),
+        "mean_iou": Number("↑", "intersection over union, mean of object and background"),
+        "mean_ap": Number("↑", "area under precision over recall"),
+        "mean_ap_11": Number("↑", "its 11-point form"),
+        "mean_f1": Number("↑", "F1, mean over pictures"),
+        "precision": Number("↑", "share of what is marked that is object"),
+        "recall": Number("↑", "share of the object that is marked"),
+    }
     f1_of_rows: bool = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Pixels by true and predicted class, and scores."""
-        return {name: (2, 2) if name == "confusion" else () for name in self.names}
+        return {"confusion": (2, 2), "mean_ap": (), "mean_ap_11": (), "mean_f1": ()}
 
     def __call__(self, heatmap: Heatmap, truth: PictureMask) -> dict[str, Tensor]:
         """Values per image."""

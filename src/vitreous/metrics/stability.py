@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.judge import Judge, Number
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.edit import find_layers
 
@@ -34,7 +34,9 @@ class SensitivityMax(Judge):
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
     reads: ClassVar[Literal["method"]] = "method"
-    names: ClassVar[tuple[str, ...]] = ("sensitivity_max",)
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "sensitivity_max": Number("↓", "largest change of the map over its size"),
+    }
     radius: float = 0.02
     samples: int = 10
     seed: int = 0
@@ -78,7 +80,10 @@ class ModelRandomization(Judge):
 
     source: ClassVar[str] = "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018"
     reads: ClassVar[Literal["method"]] = "method"
-    names: ClassVar[tuple[str, ...]] = ("correlation", "last_correlation")
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "correlation": Number("↓", "rank correlation, mean over layers"),
+        "last_correlation": Number("↓", "rank correlation when every layer is random"),
+    }
     layers: Sequence[str] = ()
     signed: bool = False
     seed: int = 0

@@ -21,7 +21,7 @@ MASKS = "masks/"
 
 
 def read_folder(path: Path, split: str) -> Samples:
-    """One folder of pictures per class: CLASS/….jpg, or SPLIT/CLASS/….jpg with a split.
+    """One folder of pictures per class: CLASS/….jpg, or SPLIT/CLASS/….jpg, which needs the split's name.
 
     Optional beside the class folders: `boxes.csv` with the columns file, x0, y0, x1, y1 (pixels; right and bottom
     exclusive; a row per box, `file` as CLASS/NAME), and a folder `masks` with CLASS/NAME.png (0 is background).
@@ -34,6 +34,12 @@ def read_folder(path: Path, split: str) -> Samples:
     if loose := [name for name in names if "/" not in name]:
         raise DataError(f"`{root.path}` has a picture outside the class folders: `{loose[0]}`. Use CLASS/NAME.jpg.")
     classes = tuple(sorted({name.partition("/")[0] for name in names}))
+    if nesting := sorted({*classes} - {name.partition("/")[0] for name in names if name.count("/") == 1}):
+        named = "" if split else f"If it is a split, name it: folder:{path}:{nesting[0]}. "
+        raise DataError(
+            f"`{nesting[0]}` in `{root.path}` holds folders and no pictures, so it is no class. {named}"
+            "Use CLASS/NAME.jpg."
+        )
     boxes = read_boxes(root, BOXES, set(names)) if BOXES in root.files else {}
     masks = {str(PurePosixPath(name).with_suffix("")): name for name in root.pictures(MASKS)}
     entries: list[Entry] = []

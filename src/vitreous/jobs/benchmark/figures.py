@@ -27,7 +27,7 @@ __all__ = ["figures"]
 
 _SHOWN = 2
 """Pictures at either end."""
-_HEADLINES = ("iou", "miou", "abpc", "insertion")
+_HEADLINES = ("iou", "mean_iou", "abpc", "insertion")
 """Which of a metric's numbers stands for it in a chart; its first where it has none of these."""
 
 

@@ -8,6 +8,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from vitreous.data.samples import draw
 from vitreous.errors import DataError
-from vitreous.files import check_writable
+from vitreous.files import alone_at, check_writable
 from vitreous.jobs.benchmark.figures import figures
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, Step, run_model
@@ -24,7 +25,7 @@ from vitreous.jobs.benchmark.store import Key, Record, Store
 from vitreous.jobs.benchmark.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.fitting import settings_to_json
-from vitreous.jobs.manifest import MANIFEST, now, versions, write_manifest
+from vitreous.jobs.manifest import MANIFEST, change_manifest, now, versions
 from vitreous.metrics.judge import Judge
 
 __all__ = ["Outcome", "benchmark"]
@@ -70,23 +71,22 @@ def benchmark(
     """
     check_writable(output)
     store = Store(output)
-    manifest = _read_manifest(output)
     runs: dict[str, ModelRun] = {}
     for spec in plan.models:
         run = runs[spec] = ModelRun.start(plan, spec, device, dtype)
-        manifest = _joined(manifest, _describe(plan, spec, run, device, dtype), output)
-        write_manifest(output, manifest)
+        about = _describe(plan, spec, run, device, dtype)
+        change_manifest(output, partial(_joined, new=about, folder=output))
         try:
             for step in run_model(plan, spec, run, store):
                 if tell:
                     tell(step)
         finally:
-            manifest["models"][spec] |= {"refused": run.refused, "unread": run.unread}
-            write_manifest(output, manifest)
-    records = store.read()
-    table = _tabulate(plan, runs, records)
-    files = write_tables(table, output)
-    page = write_page(table, figures(plan, table, runs, records), output / "summary.html")
+            change_manifest(output, partial(_told, plan=plan, spec=spec, run=run))
+    with alone_at(output / "summary"):  # the files belong together
+        records = store.read()
+        table = _tabulate(plan, runs, records)
+        files = write_tables(table, output)
+        page = write_page(table, figures(plan, table, runs, records), output / "summary.html")
     refused = [(spec, row, reason) for spec, run in runs.items() for row, reason in run.refused.items()]
     unread = {picture: reason for run in runs.values() for picture, reason in run.unread.items()}
     return Outcome(table, [*files, page], refused, unread)
@@ -119,19 +119,28 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
+        parameter = next(run.subject.model.parameters())
+        where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
+        notes.append(
+            f"{len(drawn)} of {len(run.samples)} pictures of {plan.dataset}, seed {plan.seed}, "
+            f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
+        )
     costs = {
         name: {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
         for name in ("seconds", "forwards")
     }
-    title = f"{', '.join(plan.metrics)} on {plan.dataset}"
-    return Table(title, cells, curves, costs, list(plan.rows), reference, list(dict.fromkeys(notes)))
+    used = ", ".join(f"{name} {number}" for name, number in versions().items())
+    notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
+    title, judges = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).judges
+    return Table(title, cells, curves, costs, list(plan.rows), reference, list(dict.fromkeys(notes)), judges)
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
     """Why pictures have no value, and how many; methods with the same to say of them share a line."""
     rows: dict[tuple[str, int], list[str]] = {}
     for row, its in records.items():
-        reasons = Counter(record.error for record in its if record.error and record.picture in drawn)
+        last = {record.picture: record for record in its}  # one that was tried again may have a value now
+        reasons = Counter(record.error for record in last.values() if record.error and record.picture in drawn)
         for cause in reasons.items():
             rows.setdefault(cause, []).append(row)
     for (reason, count), names in rows.items():
@@ -176,16 +185,6 @@ def _plain(judge: Judge) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, torch.dtype) else value for name, value in values.items()}
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}. Choose another output folder.") from None
-
-
 def _joined(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The new manifest, with the models, methods and metrics of earlier runs.
 
@@ -209,4 +208,13 @@ def _joined(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
                 f"`{folder}` holds results of another plan: `{name}` was {before}, and is {after}. Choose another "
                 "output folder."
             )
-    return {**new, **{kind: {**old[kind], **new[kind]} for kind in ("models", "methods", "metrics")}}
+    return {**new, **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")}}
+
+
+def _told(manifest: dict[str, Any], plan: Plan, spec: str, run: ModelRun) -> dict[str, Any]:
+    """The manifest with what did not work; of rows and pictures that this run did not try, what others found stays."""
+    about = manifest["models"][spec]
+    drawn = {entry.id for entry in draw(run.samples.entries, plan.limit, plan.seed)}
+    for name, tried, found in (("refused", run.methods, run.refused), ("unread", drawn, run.unread)):
+        about[name] = {each: reason for each, reason in about.get(name, {}).items() if each not in tried} | found
+    return manifest

@@ -17,6 +17,7 @@ from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleE
 from vitreous.jobs.benchmark.store import Key, Record
 from vitreous.jobs.benchmark.truth import Fitted
 from vitreous.jobs.explain import explain
+from vitreous.jobs.fitting import settings_of
 from vitreous.methods.method import BlockMethod, Method
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.stability import Explain
@@ -57,6 +58,14 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class _Failure:
+    """Why a picture has no map or no numbers, and whether it may have them another time."""
+
+    reason: str
+    passing: bool = False
+
+
+@dataclass(frozen=True)
 class TableRow:
     """One model and method, and what judges them.
 
@@ -90,7 +99,8 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
     def heat(some: Batch) -> list[tuple[Tensor, dict[str, float]]]:
         began = _now(some.images)
         target = Classes(tuple(some.target.tolist()))
-        with _forwards(row.subject.model) as passes:
+        others = [each for each in settings_of(row.method).values() if isinstance(each, nn.Module)]
+        with _forwards([row.subject.model, *others]) as passes:
             found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
         seconds = _now(some.images) - began
         cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
@@ -98,11 +108,11 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
 
     maps = _attempt(heat, batch)
     records: list[Record] = []
-    good = [at for at, each in enumerate(maps) if not isinstance(each, str)]
+    good = [at for at, each in enumerate(maps) if not isinstance(each, _Failure)]
     for fitted, found in zip(batch.fitted, maps, strict=True):
-        if isinstance(found, str):
+        if isinstance(found, _Failure):
             records += [
-                Record(row.model, row.name, metric, fitted.id, error=found)
+                Record(row.model, row.name, metric, fitted.id, error=found.reason, passing=found.passing)
                 for metric, pictures in missing.items()
                 if fitted.id in pictures
             ]
@@ -110,7 +120,7 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
             records += [Record(row.model, row.name, "", fitted.id, name, [cost]) for name, cost in found[1].items()]
     if not good:
         return records
-    heatmap = torch.stack([each[0] for each in maps if not isinstance(each, str)])
+    heatmap = torch.stack([each[0] for each in maps if not isinstance(each, _Failure)])
     seen = batch.part(good)
     for metric, pictures in missing.items():
         rows = [at for at, each in enumerate(seen.fitted) if each.id in pictures]
@@ -158,11 +168,11 @@ def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[R
         ]
 
     said = _attempt(say, batch)
-    return [
-        record
-        for each, found in zip(batch.fitted, said, strict=True)
-        for record in ([Record(*key, each.id, error=found)] if isinstance(found, str) else found)
-    ]
+    records: list[Record] = []
+    for each, found in zip(batch.fitted, said, strict=True):
+        failed = isinstance(found, _Failure)
+        records += [Record(*key, each.id, error=found.reason, passing=found.passing)] if failed else found
+    return records
 
 
 def _call(row: TableRow, judge: Judge, batch: Batch, heatmap: Heatmap) -> dict[str, Tensor]:
@@ -194,25 +204,31 @@ def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:
         return ask(batch)
     except (ObservationError, RuleError, UnknownName):
         raise
-    except (ExplainError, torch.OutOfMemoryError) as error:
+    except ExplainError as error:
         if len(batch.fitted) == 1:
-            return [f"{error.fact.rstrip(',')}. {error.remedy}" if isinstance(error, DegenerateMap) else str(error)]
+            return [_Failure(error.alone if isinstance(error, DegenerateMap) else str(error))]
+    except torch.OutOfMemoryError:
+        if len(batch.fitted) == 1:
+            return [
+                _Failure("there is not enough memory. Run again where more is free: it is tried again", passing=True)
+            ]
     return [answer for at in range(len(batch.fitted)) for answer in _attempt(ask, batch.part([at]))]
 
 
 @contextmanager
-def _forwards(model: nn.Module) -> Generator[list[int]]:
-    """How many images each call of the model has, as they come."""
+def _forwards(models: Sequence[nn.Module]) -> Generator[list[int]]:
+    """How many images each call of any of the models has, as they come."""
     passes: list[int] = []
 
     def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         passes.append(len(inputs[0]))
 
-    handle = model.register_forward_pre_hook(count)
+    handles = [model.register_forward_pre_hook(count) for model in models]
     try:
         yield passes
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _now(images: Images) -> float:

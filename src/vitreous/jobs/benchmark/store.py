@@ -36,6 +36,7 @@ class Record:
         values: its numbers, flat.
         counted: whether it enters the means.
         error: why there are no numbers.
+        passing: whether the picture is to be tried again, as when memory ran out.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Record:
     values: Sequence[float] = ()
     counted: bool = True
     error: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Store:
         path = self.folder / "results" / f"{number:06d}-{os.getpid()}.parquet"
         rows = [asdict(record) for record in records]
         columns = {name: [row[name] for row in rows] for name in Record.__dataclass_fields__}
-        types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_()}
+        types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_(), "passing": pyarrow.bool_()}
         schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
         check_writable(path.parent)
         with whole_file(path) as part:
@@ -104,8 +106,8 @@ class Store:
 
 
 def done(records: Iterable[Record]) -> set[str]:
-    """The pictures that these are about."""
-    return {record.picture for record in records}
+    """The pictures that these are about, but for those to be tried again."""
+    return {record.picture for record in records if not record.passing}
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vitreous.jobs.benchmark.store import Key, Record
 
-__all__ = ["Array", "Cell", "Summary", "Values", "each_picture", "mean_curves", "median_cost", "summarize"]
+__all__ = ["Array", "Cell", "Summary", "Values", "each_picture", "holm", "mean_curves", "median_cost", "summarize"]
 
 Array = NDArray[np.float64]
 _CHUNK = 100  # resamples at once; bounds memory
@@ -35,8 +35,8 @@ class Cell:
         difference: from the reference method, on the pictures that count for both; NaN for the reference itself.
         difference_low: end of its 95 % interval.
         difference_high: the other end.
-        p: how often resamples of the pictures do not agree with the sign of the difference, on both sides; at least
-            what a sign test of so many pictures can give, 2^(1 − n).
+        p: of this difference alone: how often resamples of the pictures do not agree with its sign, on both sides; at
+            least what a sign test of so many pictures can give, 2^(1 − n).
     """
 
     model: str
@@ -140,6 +140,20 @@ def summarize(
             tested = (own[0] - other[0], *ends, float(min(1.0, max(chance, 2 * min(less, more)))))
             cells.append(Cell(model, row, metric, name, value, low, high, cell.pictures, *tested))
     return cells
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """P values after so many tests: the smallest times their number, the next times one less, and so on; none falls.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6, 1979.
+
+    >>> holm([0.25, 0.125, 0.75])
+    [0.5, 0.375, 0.75]
+    """
+    found, least = [0.0] * len(chances), 0.0
+    for tests, at in zip(range(len(chances), 0, -1), np.argsort(chances, kind="stable").tolist(), strict=True):
+        found[at] = least = max(least, min(1.0, tests * chances[at]))
+    return found
 
 
 def mean_curves(judge: Summary, values: Values) -> dict[str, Array]:

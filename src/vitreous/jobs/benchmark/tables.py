@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 
 from vitreous.files import whole_file
-from vitreous.jobs.benchmark.summary import Array, Cell
+from vitreous.jobs.benchmark.summary import Array, Cell, holm
+from vitreous.metrics.judge import Judge
 from vitreous.render import page
 
 __all__ = ["Table", "write_page", "write_tables"]
@@ -26,11 +30,12 @@ class Table:
         title: what was measured on what.
         cells: the numbers.
         curves: by model, metric and name, each row's mean curve.
-        costs: what a heat map costs, by kind ("seconds", "forwards": the model's forward passes, backward passes not
-            counted), then by model and row.
+        costs: what a heat map costs, by kind ("seconds", "forwards": forward passes of all models that the method runs,
+            backward passes not counted), then by model and row.
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
+        judges: by metric, what it is, where that is not told in the notes.
     """
 
     title: str
@@ -40,29 +45,57 @@ class Table:
     rows: Sequence[str]
     reference: str
     notes: Sequence[str] = ()
+    judges: Mapping[str, Judge] = field(default_factory=dict[str, Judge])
 
     @property
     def legend(self) -> str:
         """How to read it."""
-        return (
-            "Value [95 % bootstrap interval over pictures]. "
-            f"* differs from {self.reference} by a paired bootstrap, p < {_SURE:g}."
-        )
+        said = [
+            "Value [95 % bootstrap interval over pictures].",
+            f"* differs from {self.reference} by a paired bootstrap, p < {_SURE:g} after Holm's correction for the "
+            "number of rows; that of columns is not corrected for.",
+        ]
+        if self.judges:
+            said.insert(1, "↑ more is better, ↓ less; shares are from 0 to 1.")
+        if self.costs:
+            said.append("A heat map's cost is the median; backward passes are not counted.")
+        return " ".join(said)
 
-    def grids(self) -> Iterator[tuple[str, list[list[str]]]]:
-        """A heading and a grid of texts, its first row the column names, per model and metric."""
+    @cached_property
+    def chances(self) -> Mapping[tuple[str, ...], float]:
+        """By model, method, metric and name, p after Holm's correction for the rows tested for that number."""
+        tested: defaultdict[tuple[str, ...], list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            if not math.isnan(cell.p):
+                tested[cell.model, cell.metric, cell.name].append(cell)
+        return {
+            _place(cell): chance
+            for cells in tested.values()
+            for cell, chance in zip(cells, holm([cell.p for cell in cells]), strict=True)
+        }
+
+    def grids(self) -> Iterator[tuple[str, str, list[list[str]]]]:
+        """Per model and metric a heading, what the numbers are, and texts in rows, the first of column names."""
         for model, metric in dict.fromkeys((cell.model, cell.metric) for cell in self.cells):
             its = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
             names = list(dict.fromkeys(cell.name for cell in its))
             at = {(cell.method, cell.name): cell for cell in its}
-            grid = [["method", *names, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
+            judge = self.judges.get(metric)
+            heads = [f"{name} {judge.numbers[name].better}" for name in names] if judge else names
+            grid = [["method", *heads, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
             for row in self.rows:
                 counts = [cell.pictures for cell in its if cell.method == row]
                 if counts or any((model, row) in cost for cost in self.costs.values()):
-                    numbers = [_text(at.get((row, name))) for name in names]
+                    numbers = [self._text(at.get((row, name))) for name in names]
                     costs = [f"{cost[model, row]:.3g}" for cost in self.costs.values()]
                     grid.append([row, *numbers, str(max(counts, default=0)), *costs])
-            yield f"{metric} · {model}", grid
+            yield f"{metric} · {model}", _about(judge, names) if judge else "", grid
+
+    def _text(self, cell: Cell | None) -> str:
+        if cell is None:
+            return "–"
+        star = "*" if self.chances.get(_place(cell), 1) < _SURE else ""
+        return f"{cell.value:.4f}{star} [{cell.low:.4f}, {cell.high:.4f}]"
 
 
 def write_tables(table: Table, folder: Path) -> list[Path]:
@@ -87,8 +120,8 @@ def write_page(table: Table, figures: Iterable[tuple[str, str]], file: Path) -> 
         DataError: the disk says no.
     """
     parts = [page.paragraph(table.legend)]
-    for heading, grid in table.grids():
-        parts += [page.heading(heading), page.table(grid)]
+    for heading, about, grid in table.grids():
+        parts += [page.heading(heading), *([page.paragraph(about)] if about else []), page.table(grid)]
     for heading, tag in figures:
         parts += [page.heading(heading), tag]
     parts += [page.items(table.notes)] if table.notes else []
@@ -97,17 +130,21 @@ def write_page(table: Table, figures: Iterable[tuple[str, str]], file: Path) -> 
     return file
 
 
-def _text(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    star = "*" if cell.p < _SURE else ""
-    return f"{cell.value:.4f}{star} [{cell.low:.4f}, {cell.high:.4f}]"
+def _place(cell: Cell) -> tuple[str, ...]:
+    return cell.model, cell.method, cell.metric, cell.name
+
+
+def _about(judge: Judge, names: Sequence[str]) -> str:
+    """What a metric is, each of these numbers of it, and its source."""
+    first = (inspect.getdoc(judge) or "").partition("\n")[0]
+    meanings = "; ".join(f"{name}: {judge.numbers[name].meaning}" for name in names)
+    return f"{first} {meanings}. Source: {judge.source}."
 
 
 def _markdown(table: Table) -> str:
     lines = [f"# {table.title}", "", table.legend]
-    for heading, grid in table.grids():
-        lines += ["", f"## {heading}", ""]
+    for heading, about, grid in table.grids():
+        lines += ["", f"## {heading}", "", *([about, ""] if about else [])]
         for at, row in enumerate(grid):
             lines.append("| " + " | ".join(each.replace("|", r"\|").replace("*", r"\*") for each in row) + " |")
             if at == 0:
@@ -120,20 +157,22 @@ def _csv(table: Table) -> str:
     names = [item.name for item in fields(Cell)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, *(f"{kind}_per_picture" for kind in table.costs)])
+    writer.writerow([*names, "p_holm", *(f"{kind}_per_picture" for kind in table.costs)])
     for cell in table.cells:
         costs = [cost[cell.model, cell.method] for cost in table.costs.values()]
-        values = [*(getattr(cell, name) for name in names), *costs]
+        chance = table.chances.get(_place(cell), math.nan)
+        values = [*(getattr(cell, name) for name in names), chance, *costs]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return text.getvalue()
 
 
 def _latex(table: Table) -> str:
     """Tables for booktabs."""
-    lines = [f"% {table.title}", f"% {table.legend}"]
-    for heading, grid in table.grids():
+    lines = [f"% {line}" for line in (table.title, table.legend, *table.notes)]
+    for heading, about, grid in table.grids():
         columns = "l" + "r" * (len(grid[0]) - 1)
         body = [" & ".join(map(_escape, row)) + r" \\" for row in grid]
+        lines += [f"% {about}"] if about else []
         lines += [r"\begin{table}", rf"\caption{{{_escape(heading)}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
         lines += [body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
@@ -150,6 +189,8 @@ def _escape(text: str) -> str:
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "·": r"$\cdot$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
         "–": "--",
     }
     return "".join(words.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)

@@ -22,7 +22,7 @@ from vitreous.jobs.benchmark.summary import Values
 from vitreous.jobs.benchmark.tables import Table, write_page, write_tables
 from vitreous.jobs.benchmark.truth import match_labels
 from vitreous.jobs.calibration import average_pictures, read_images
-from vitreous.jobs.manifest import MANIFEST, now, versions, write_manifest
+from vitreous.jobs.manifest import now, read_manifest, versions, write_manifest
 from vitreous.jobs.verification.check import Batch, Check, Measured
 from vitreous.methods.method import check_at_least, check_setting
 from vitreous.models.loaded import LoadedModel
@@ -162,13 +162,9 @@ def _labels(trial: Trial, samples: Samples, subject: LoadedModel) -> dict[int, i
 
 def _check_same(manifest: dict[str, Any], output: Path) -> None:
     """Refuse to add to the results of something else; more pictures in other batches are welcome."""
-    path = output / MANIFEST
-    if not path.is_file():
+    old = read_manifest(output)
+    if not old:
         return
-    try:
-        old: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}. Choose another output folder.") from None
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
         trial = {name: value for name, value in values["trial"].items() if name not in _MAY_CHANGE}
