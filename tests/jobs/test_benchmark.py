@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from tests.cli.conftest import Refusal
 from tests.jobs.benchmarks import CPU, PICTURES, assert_same, numbers, plan
-from tests.tiny import noise
+from tests.tiny import CLASSES, noise
 from vitreous.data.readers import open_samples
 from vitreous.errors import DataError
 from vitreous.jobs.benchmark.job import benchmark
@@ -81,6 +82,11 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
     assert manifest["models"][spec]["labels"] == "name"
     assert manifest["methods"]["rollout_1"]["settings"]["start_layer"] == 1
     assert manifest["metrics"]["box_overlap"]["settings"]["misclassified"] is True
+    settings = 'target="predicted", follow="predicted", whole=false, threshold=0.5, inclusive=true, epsilon=1e-05'
+    for end in ("md", "csv", "tex", "html"):
+        text = html.unescape((tmp_path / f"summary.{end}").read_text()).replace('""', '"')
+        assert f"{settings}, misclassified=true" in text, end
+        assert 'fill="mean"' in text, end
     assert all(outcome.table.costs["seconds"][spec, row] > 0 for row in outcome.table.rows)
 
 
@@ -121,7 +127,9 @@ def test_labels_that_mean_nothing(tmp_path: Path, spec: str) -> None:
         benchmark(plan(data, spec, target="label"), tmp_path / "out", device=CPU)
     outcome = benchmark(plan(data, spec, metrics={"perturbation": {}}), tmp_path / "out", device=CPU)
     assert outcome.table.cells
-    benchmark(plan(data, spec, target="label", labels="position", metrics={"saco": {}}), tmp_path / "other", device=CPU)
+    wanted = plan(data, spec, target="label", labels="position", metrics={"saco": {}})
+    notes = benchmark(wanted, tmp_path / "other", device=CPU).table.notes
+    assert any(f"`cow` is its `{CLASSES[0]}`" in note for note in notes)
 
 
 def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, dataset: str, spec: str) -> None:

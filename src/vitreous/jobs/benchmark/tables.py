@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from io import StringIO
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Table:
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
+        settings: by model and metric, what the numbers depend on, in the words of a plan.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Table:
     rows: Sequence[str]
     reference: str
     notes: Sequence[str] = ()
+    settings: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property
     def legend(self) -> str:
@@ -48,6 +50,11 @@ class Table:
             "Value [95 % bootstrap interval over pictures]. "
             f"* differs from {self.reference} by a paired bootstrap, p < {_SURE:g}."
         )
+
+    @property
+    def remarks(self) -> list[str]:
+        """What stands under the tables: the settings of each metric, then the notes."""
+        return [*(f"{metric} · {model}: {its}." for (model, metric), its in self.settings.items()), *self.notes]
 
     def grids(self) -> Iterator[tuple[str, list[list[str]]]]:
         """A heading and a grid of texts, its first row the column names, per model and metric."""
@@ -91,7 +98,7 @@ def write_page(table: Table, figures: Iterable[tuple[str, str]], file: Path) -> 
         parts += [page.heading(heading), page.table(grid)]
     for heading, tag in figures:
         parts += [page.heading(heading), tag]
-    parts += [page.items(table.notes)] if table.notes else []
+    parts += [page.items(remarks)] if (remarks := table.remarks) else []
     with whole_file(file) as part:
         part.write_text(page.page(table.title, parts), encoding="utf-8")
     return file
@@ -112,25 +119,28 @@ def _markdown(table: Table) -> str:
             lines.append("| " + " | ".join(each.replace("|", r"\|").replace("*", r"\*") for each in row) + " |")
             if at == 0:
                 lines.append("|---" + "|---:" * (len(row) - 1) + "|")
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    remarks = [f"- {remark}" for remark in table.remarks]
+    return "\n".join([*lines, *([""] if remarks else []), *remarks]) + "\n"
 
 
 def _csv(table: Table) -> str:
     names = [item.name for item in fields(Cell)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, *(f"{kind}_per_picture" for kind in table.costs)])
+    writer.writerow(
+        [*names, *(f"{kind}_per_picture" for kind in table.costs), *(["settings"] if table.settings else [])]
+    )
     for cell in table.cells:
         costs = [cost[cell.model, cell.method] for cost in table.costs.values()]
-        values = [*(getattr(cell, name) for name in names), *costs]
+        settings = [table.settings[cell.model, cell.metric]] if table.settings else []
+        values = [*(getattr(cell, name) for name in names), *costs, *settings]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return text.getvalue()
 
 
 def _latex(table: Table) -> str:
     """Tables for booktabs."""
-    lines = [f"% {table.title}", f"% {table.legend}"]
+    lines = [f"% {line}" for line in (table.title, table.legend, *table.remarks)]
     for heading, grid in table.grids():
         columns = "l" + "r" * (len(grid[0]) - 1)
         body = [" & ".join(map(_escape, row)) + r" \\" for row in grid]
