@@ -139,7 +139,8 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
 def _settings(plan: Plan, judge: Judge) -> str:
     """Everything that a number of this metric depends on, in the words of a plan."""
     values = {"target": plan.target, "follow": plan.follow or plan.target, "whole": plan.whole, **_plain(judge)}
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in values.items() if name != "batch_size")
+    told = {name: value for name, value in values.items() if name != "batch_size" and value is not None}
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in told.items())
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
