@@ -202,7 +202,7 @@ def test_a_picture_without_a_label_is_judged_by_what_needs_none(tmp_path: Path, 
     (tmp_path / "set/images").mkdir(parents=True)
     noise(1).save(tmp_path / "set/images/a.png")
     (tmp_path / "set/list.csv").write_text("file,x0,y0,x1,y1\na.png,2,2,20,20\n")
-    wanted = Plan(f"table:{tmp_path / 'set/list.csv'}", models=(spec,), **PRESETS["chefer"])
+    wanted = Plan(f"table:{tmp_path / 'set/list.csv'}", models=(spec,), labels="position", **PRESETS["chefer"])
     outcome = benchmark(wanted, tmp_path / "out", device=CPU)
     assert {cell.metric for cell in outcome.table.cells} == {"segmentation"}
     assert any("there is no label whose score to follow" in note for note in outcome.table.notes)

@@ -104,7 +104,7 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
         if known:
             right = sum(each.values[0] for each in known) / len(known)
             notes.append(f"{spec} classifies {right:.1%} of {len(known)} pictures as their label says.")
-        if run.matched == "position":
+        if run.matched == "position" and run.labels and run.subject.class_names:
             label, index = next(iter(run.labels.items()))
             names = run.samples.class_names[label], run.subject.class_names[index]
             notes.append(
