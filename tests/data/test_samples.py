@@ -27,6 +27,7 @@ from tests.data.trees import (
     ilsvrc,
     imagenet_seg,
     listed,
+    mask,
     npz,
     table,
     voc,
@@ -105,6 +106,13 @@ def test_a_table_takes_its_pictures_from_a_zip(tmp_path: Path) -> None:
     assert samples.class_names == ("hen", "cat")
 
 
+def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
+    spec = folder(tmp_path / "set")
+    (tmp_path / "set/hen").rename(tmp_path / "elsewhere")
+    (tmp_path / "set/hen").symlink_to(tmp_path / "elsewhere")
+    assert len(open_samples(spec)) == 3
+
+
 def test_splits(tmp_path: Path) -> None:
     assert [entry.id for entry in open_samples(f"{table(tmp_path / 't')}:test").entries] == ["a.jpg", "c.jpg"]
     assert [entry.id for entry in open_samples(f"{npz(tmp_path / 'n')}:train").entries] == ["train/0", "train/1"]
@@ -157,6 +165,9 @@ def test_ilsvrc_with_flat_pictures_needs_a_list(tmp_path: Path) -> None:
         file.rename(val / file.name)
     with pytest.raises(DataError, match="nothing says which is which"):
         open_samples(spec)
+    write(tmp_path / "ILSVRC/val.txt", "ILSVRC2012_val_1.JPEG 65\nILSVRC2012_val_2.JPEG 970\n")
+    with pytest.raises(DataError, match="says `65` of `ILSVRC2012_val_1`, which is no WordNet id"):
+        open_samples(spec)
     write(tmp_path / "ILSVRC/val.txt", "ILSVRC2012_val_1.JPEG n02\nILSVRC2012_val_2.JPEG n01\n")
     with pytest.raises(DataError, match="says nothing of `ILSVRC2012_val_3`"):
         open_samples(spec)
@@ -168,6 +179,20 @@ def test_ilsvrc_with_flat_pictures_needs_a_list(tmp_path: Path) -> None:
     # classes that no validation picture has still count where the training folders are there
     write(tmp_path / "ILSVRC/Data/CLS-LOC/train/n00/x.JPEG", Image.new("RGB", SIZE))
     assert open_samples(spec).class_names == ("n00", "n01", "n02")
+
+
+@pytest.mark.parametrize("kind", ["ilsvrc", "voc"])
+def test_boxes_of_published_annotations_that_are_no_rectangles(tmp_path: Path, kind: str) -> None:
+    """One pixel wide, a box is a box; with swapped corners it is none."""
+    spec = TREES[kind](tmp_path)
+    file = min(tmp_path.rglob("*.xml"))
+    thin = "<xmin>2</xmin><ymin>1</ymin><xmax>2</xmax><ymax>3</ymax>"
+    swapped = "<xmin>5</xmin><ymin>1</ymin><xmax>2</xmax><ymax>3</ymax>"
+    both = xml("cat", box=thin).replace("</annotation>", xml("cat", box=swapped).partition("</size>")[2])
+    for text, boxes in ((both, [[2, 1, 3, 3]]), (xml("cat", box=swapped), None)):
+        write(file, text)
+        found = {entry.id: entry.boxes for entry in open_samples(spec).entries}[file.stem]
+        assert (None if found is None else found.tolist()) == boxes
 
 
 def test_run_lengths_in_letters(tmp_path: Path) -> None:
@@ -261,9 +286,17 @@ def test_masks_that_do_not_fit(tmp_path: Path) -> None:
     write(tmp_path / "masks/hen/b.png", Image.new("L", (6, 5)))
     with pytest.raises(DataError, match="has 6×5 pixels, its picture 6×4"):
         open_samples(spec)[1]
-    write(tmp_path / "masks/hen/b.png", Image.new("RGB", SIZE))
-    with pytest.raises(DataError, match="a mask with the channels RGB"):
-        open_samples(spec)[1]
+    for mode, color in (("RGB", (0, 9, 0)), ("LA", (9, 0)), ("RGBA", (9, 9, 9, 254))):
+        write(tmp_path / "masks/hen/b.png", Image.new(mode, SIZE, color))
+        with pytest.raises(DataError, match=f"a mask with the channels {mode}"):
+            open_samples(spec)[1]
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA"])
+def test_a_gray_mask_may_have_more_channels(tmp_path: Path, mode: str) -> None:
+    spec = folder(tmp_path)
+    write(tmp_path / "masks/hen/b.png", mask(255).convert(mode))
+    assert np.array_equal(open_samples(spec)[1].mask, OBJECT == 1)  # type: ignore[arg-type]
 
 
 def test_one_name_for_two_pictures() -> None:

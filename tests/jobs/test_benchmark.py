@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from tests.cli.conftest import Refusal
 from tests.jobs.benchmarks import CPU, PICTURES, assert_same, numbers, plan
-from tests.tiny import noise, save_model
+from tests.tiny import CLASSES, noise, save_model
 from vitreous.data.readers import open_samples
 from vitreous.errors import DataError
 from vitreous.jobs.benchmark.job import benchmark
@@ -82,6 +83,11 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
     assert manifest["models"][spec]["labels"] == "name"
     assert manifest["methods"]["rollout_1"]["settings"]["start_layer"] == 1
     assert manifest["metrics"]["box_overlap"]["settings"]["misclassified"] is True
+    settings = 'target="predicted", follow="predicted", whole=false, threshold=0.5, inclusive=true, epsilon=1e-05'
+    for end in ("md", "csv", "tex", "html"):
+        text = html.unescape((tmp_path / f"summary.{end}").read_text()).replace('""', '"')
+        assert f"{settings}, misclassified=true" in text, end
+        assert 'fill="mean"' in text, end
     assert all(outcome.table.costs["seconds"][spec, row] > 0 for row in outcome.table.rows)
 
 
@@ -122,7 +128,9 @@ def test_labels_that_mean_nothing(tmp_path: Path, spec: str) -> None:
         benchmark(plan(data, spec, target="label"), tmp_path / "out", device=CPU)
     outcome = benchmark(plan(data, spec, metrics={"perturbation": {}}), tmp_path / "out", device=CPU)
     assert outcome.table.cells
-    benchmark(plan(data, spec, target="label", labels="position", metrics={"saco": {}}), tmp_path / "other", device=CPU)
+    wanted = plan(data, spec, target="label", labels="position", metrics={"saco": {}})
+    notes = benchmark(wanted, tmp_path / "other", device=CPU).table.notes
+    assert any(f"`cow` is its `{CLASSES[0]}`" in note for note in notes)
 
 
 def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, dataset: str, spec: str) -> None:
@@ -216,7 +224,7 @@ def test_a_picture_without_a_label_is_judged_by_what_needs_none(tmp_path: Path, 
     (tmp_path / "set/images").mkdir(parents=True)
     noise(1).save(tmp_path / "set/images/a.png")
     (tmp_path / "set/list.csv").write_text("file,x0,y0,x1,y1\na.png,2,2,20,20\n")
-    wanted = Plan(f"table:{tmp_path / 'set/list.csv'}", models=(spec,), **PRESETS["chefer"])
+    wanted = Plan(f"table:{tmp_path / 'set/list.csv'}", models=(spec,), labels="position", **PRESETS["chefer"])
     outcome = benchmark(wanted, tmp_path / "out", device=CPU)
     assert {cell.metric for cell in outcome.table.cells} == {"segmentation"}
     assert any("there is no label whose score to follow" in note for note in outcome.table.notes)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data.imagenet_info import ImageNetInfo
 
 from tests.tiny import CLASSES
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError, UnknownName
 from vitreous.jobs.benchmark.truth import fit_sample, match_labels, move_boxes
+from vitreous.models.loaded import numbered
 from vitreous.models.preprocess import Preprocess
 
 
@@ -27,6 +29,16 @@ def test_labels_by_name_and_by_position() -> None:
         match_labels(("tabby", "tabby cat"), {0, 1}, CLASSES, "name")
     with pytest.raises(DataError, match="has label 9"):
         match_labels(("x",) * 10, {9}, CLASSES, "position")
+
+
+def test_wordnet_ids_are_names_of_imagenet() -> None:
+    """A few of its folders, whose places among themselves say nothing."""
+    imagenet = ImageNetInfo("imagenet-1k").label_descriptions()
+    folders = ("n01443537", "n02085620", "n15075141")
+    for names in (imagenet, [name.partition(",")[0] for name in imagenet]):
+        assert match_labels(folders, {0, 1, 2}, names, "auto") == ({0: 1, 1: 151, 2: 999}, "name")
+    assert match_labels(folders, {0, 1, 2}, numbered(1000), "auto") == ({}, "unknown")
+    assert match_labels(folders, {0, 1, 2}, imagenet[::-1], "auto") == ({}, "unknown")
 
 
 SHAPES = [(40, 30), (30, 40), (33, 71), (8, 8), (500, 333)]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
-from vitreous.errors import DegenerateMap, ShapeError, NoGlobalAttention
+from vitreous.errors import DegenerateMap, NoGlobalAttention, ShapeError
 from vitreous.methods import make_method
 from vitreous.methods.patch_posterior import draw_blobs, posterior
 from vitreous.trace.target import Classes

@@ -221,7 +221,7 @@ def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
             grid.add_row(*map(Text, row))
         console.print(grid, crop=False)
         _lines(console, [about, ""] if about else [""])
-    _lines(console, [shown.legend, *shown.notes])
+    _lines(console, [shown.legend, *shown.remarks])
     _lines(console, [f"Tables: {', '.join(map(str, files))}"])
 
 

@@ -59,18 +59,29 @@ def decode_picture(encoded: bytes, name: str) -> Image.Image:
 
 
 def decode_mask(encoded: bytes, name: str) -> NDArray[np.integer[Any]]:
-    """The numbers of the pixels, (height, width), from the bytes of a one-channel or palette picture.
+    """The numbers of the pixels, (height, width), from the bytes of a one-channel, palette, or opaque gray picture.
 
     Raises:
         DataError: they cannot be read as one; `name` says which.
     """
     with _failures_as_data_errors(name):
         picture = Image.open(io.BytesIO(encoded), formats=_FORMATS)
-        if picture.mode not in ("1", "L", "P", "I", "I;16"):
+        gray = _gray(picture) if picture.mode in ("LA", "RGB", "RGBA") else picture
+        if gray is None or gray.mode not in ("1", "L", "P", "I", "I;16"):
             raise DataError(
                 f"{name} is a mask with the channels {picture.mode}. Save it in one channel, 0 for nothing."
             )
-        return np.asarray(picture).astype(np.int64)
+        return np.asarray(gray).astype(np.int64)
+
+
+def _gray(picture: Image.Image) -> Image.Image | None:
+    """The one channel that all colors are, if nothing is transparent."""
+    bands = picture.split()
+    if picture.mode.endswith("A"):
+        *bands, alpha = bands
+        if alpha.getextrema() != (255, 255):
+            return None
+    return bands[0] if all(band.tobytes() == bands[0].tobytes() for band in bands) else None
 
 
 def as_picture(picture: object) -> Image.Image:

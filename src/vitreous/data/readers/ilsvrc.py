@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.readers.voc import read_objects
-from vitreous.data.samples import Boxes, Entry, Root, Samples, as_boxes
+from vitreous.data.readers.voc import boxes_of, read_objects
+from vitreous.data.samples import Boxes, Entry, Root, Samples
 from vitreous.errors import DataError
 
 __all__ = ["read_ilsvrc"]
@@ -57,8 +57,7 @@ def _is_annotation(name: str, split: str) -> bool:
 
 
 def _boxes(root: Root, name: str | None) -> Boxes | None:
-    boxes = [found.box for found in read_objects(root, name)] if name else []
-    return as_boxes(boxes, str(name)) if boxes else None
+    return boxes_of(read_objects(root, name), name) if name else None
 
 
 def _kind(name: str, listed: dict[str, str]) -> str:
@@ -72,6 +71,10 @@ def _kind(name: str, listed: dict[str, str]) -> str:
     return listed[stem]
 
 
+def _is_wordnet(kind: str) -> bool:
+    return kind[0] == "n" and kind[1:].isdigit()
+
+
 def _listed(root: Root) -> dict[str, str]:
     """The WordNet id of each picture, from a list."""
     for where in (root, Root(root.path.parent)):
@@ -80,9 +83,15 @@ def _listed(root: Root) -> dict[str, str]:
                 continue
             if where.path.is_dir() or name in where.files:
                 pairs = (line.replace(",", " ").split() for line in where.text(name).splitlines())
-                return {
+                kinds = {
                     PurePosixPath(pair[0]).stem: pair[1] for pair in pairs if len(pair) > 1 and pair[0] != "ImageId"
                 }
+                if wrong := [item for item in kinds.items() if not _is_wordnet(item[1])]:
+                    raise DataError(
+                        f"`{name}` says `{wrong[0][1]}` of `{wrong[0][0]}`, which is no WordNet id. Give "
+                        f"{_LISTS[0]}, or sort the pictures into folders by WordNet id."
+                    )
+                return kinds
     raise DataError(
         f"the pictures of `{root.path}` are in no class folders, and nothing says which is which. Put {_LISTS[0]} or "
         f"{_LISTS[1]} (name, then WordNet id) beside Data, or sort the pictures into folders by WordNet id."

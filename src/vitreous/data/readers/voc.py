@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 from vitreous.data.pictures import decode_mask
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.samples import Entry, Mask, Root, Samples, as_boxes
+from vitreous.data.samples import Boxes, Entry, Mask, Root, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
-__all__ = ["CLASSES", "XmlObject", "read_objects", "read_voc"]
+__all__ = ["CLASSES", "XmlObject", "boxes_of", "read_objects", "read_voc"]
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
@@ -57,7 +57,7 @@ def read_voc(path: Path, split: str) -> Samples:
                 name,
                 partial(load_picture, root, f"JPEGImages/{name}.jpg"),
                 label,
-                as_boxes([each.box for each in objects], name),
+                boxes_of(objects, name),
                 partial(_class_mask, root, mask, label + 1) if mask in root.files else None,
             )
         )
@@ -69,7 +69,7 @@ class XmlObject:
     """An object in an annotation: its class, and left, top, right, bottom as they are written."""
 
     name: str
-    box: tuple[float, ...]
+    box: tuple[float, float, float, float]
 
 
 def read_objects(root: Root, name: str) -> Iterator[XmlObject]:
@@ -82,12 +82,26 @@ def read_objects(root: Root, name: str) -> Iterator[XmlObject]:
         tree = ElementTree.fromstring(root.read(name))
         for found in tree.iter("object"):
             box = found.find("bndbox")
-            yield XmlObject(
-                (found.findtext("name") or "").strip(),
-                tuple(float((box.findtext(side) if box is not None else None) or "missing") for side in _CORNERS),
+            left, top, right, bottom = (
+                float((box.findtext(side) if box is not None else None) or "missing") for side in _CORNERS
             )
+            yield XmlObject((found.findtext("name") or "").strip(), (left, top, right, bottom))
     except (ElementTree.ParseError, ValueError) as error:
         raise DataError(f"`{name}` in `{root.path}` is no annotation: {error}. Copy it again.") from None
+
+
+def boxes_of(objects: Iterable[XmlObject], name: str) -> Boxes | None:
+    """Their boxes, as they are written; None for none.
+
+    Published annotations count the right and bottom pixel in, so corners on one line are a pixel apart. They have a few
+    boxes with swapped corners, too: these mark no pixel in AG-CAM's code, and are left out.
+    """
+    kept = [
+        (left, top, max(right, left + 1), max(bottom, top + 1))
+        for left, top, right, bottom in (each.box for each in objects)
+        if not (right < left or bottom < top)
+    ]
+    return as_boxes(kept, name) if kept else None
 
 
 def _class_mask(root: Root, name: str, number: int) -> Mask:

@@ -104,6 +104,12 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
         if known:
             right = sum(each.values[0] for each in known) / len(known)
             notes.append(f"{spec} classifies {right:.1%} of {len(known)} pictures as their label says.")
+        if run.matched == "position" and run.labels and run.subject.class_names:
+            label, index = next(iter(run.labels.items()))
+            names = run.samples.class_names[label], run.subject.class_names[index]
+            notes.append(
+                f"Labels are classes of {spec} by their position: `{names[0]}` is its `{names[1]}`, and so on."
+            )
         for metric in plan.metrics:
             its = {row: records.get(Key(spec, row, metric), []) for row in plan.rows}
             found = {row: values for row, each in its.items() if (values := Values.of(each, pictures)) is not None}
@@ -132,7 +138,18 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
     notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
     title, judges = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).judges
-    return Table(title, cells, curves, costs, list(plan.rows), reference, list(dict.fromkeys(notes)), judges)
+    settings = {
+        (spec, metric): _settings(plan, judge) for spec, run in runs.items() for metric, judge in run.judges.items()
+    }
+    said = list(dict.fromkeys(notes))
+    return Table(title, cells, curves, costs, list(plan.rows), reference, said, judges, settings)
+
+
+def _settings(plan: Plan, judge: Judge) -> str:
+    """Everything that a number of this metric depends on, in the words of a plan."""
+    values = {"target": plan.target, "follow": plan.follow or plan.target, "whole": plan.whole, **_plain(judge)}
+    told = {name: value for name, value in values.items() if name != "batch_size" and value is not None}
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in told.items())
 
 
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:

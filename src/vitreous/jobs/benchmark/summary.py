@@ -16,6 +16,7 @@ from vitreous.jobs.benchmark.store import Key, Record
 __all__ = ["Array", "Cell", "Summary", "Values", "each_picture", "holm", "mean_curves", "median_cost", "summarize"]
 
 Array = NDArray[np.float64]
+_Key = tuple[str, bytes]
 _CHUNK = 100  # resamples at once; bounds memory
 
 
@@ -119,9 +120,7 @@ def summarize(
     wanted = {(row, each.counted.tobytes()): each.counted for row, each in found.items()}
     wanted |= {(row, counted.tobytes()): counted for row, counted in shared.items()}
     wanted |= {(reference, counted.tobytes()): counted for counted in shared.values()}
-    rows = {
-        key: _report(judge, found[key[0]], counted, resamples, seed) for key, counted in wanted.items() if counted.any()
-    }
+    rows = _report(judge, found, {key: each for key, each in wanted.items() if each.any()}, resamples, seed)
     cells: list[Cell] = []
     for row, each in found.items():
         for name, (value, drawn) in rows[row, each.counted.tobytes()].items():
@@ -175,18 +174,24 @@ def median_cost(records: Mapping[Key, Sequence[Record]], model: str, row: str, n
 
 
 def _report(
-    judge: Summary, values: Values, counted: Array, resamples: int, seed: int
-) -> dict[str, tuple[float, Array]]:
-    """By name, what the metric reports of all pictures, and of each resample."""
-    pictures = len(counted)
-    whole = _summaries(judge, values, counted[None])
+    judge: Summary, found: Mapping[str, Values], wanted: Mapping[_Key, Array], resamples: int, seed: int
+) -> dict[_Key, dict[str, tuple[float, Array]]]:
+    """For each row and the pictures that count, by name: what is reported of all of them, and of each resample."""
+    pictures = len(next(iter(wanted.values())))
     generator = np.random.default_rng(seed)
-    drawn: list[dict[str, Array]] = []
+    drawn: dict[_Key, list[dict[str, Array]]] = {key: [] for key in wanted}
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
         weights = generator.multinomial(pictures, np.full(pictures, 1 / pictures), size=size)
-        drawn.append(_summaries(judge, values, weights * counted))
-    return {name: (float(value[0]), np.concatenate([part[name] for part in drawn])) for name, value in whole.items()}
+        for key, counted in wanted.items():
+            drawn[key].append(_summaries(judge, found[key[0]], weights * counted))
+    return {
+        key: {
+            name: (float(value[0]), np.concatenate([part[name] for part in drawn[key]]))
+            for name, value in _summaries(judge, found[key[0]], counted[None]).items()
+        }
+        for key, counted in wanted.items()
+    }
 
 
 def _summaries(judge: Summary, values: Values, weights: Array) -> dict[str, Array]:

@@ -36,6 +36,7 @@ class Table:
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
         judges: by metric, what it is, where that is not told in the notes.
+        settings: by model and metric, what the numbers depend on, in the words of a plan.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Table:
     reference: str
     notes: Sequence[str] = ()
     judges: Mapping[str, Judge] = field(default_factory=dict[str, Judge])
+    settings: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property
     def legend(self) -> str:
@@ -73,6 +75,11 @@ class Table:
             for cells in tested.values()
             for cell, chance in zip(cells, holm([cell.p for cell in cells]), strict=True)
         }
+
+    @property
+    def remarks(self) -> list[str]:
+        """What stands under the tables: the settings of each metric, then the notes."""
+        return [*(f"{metric} · {model}: {its}." for (model, metric), its in self.settings.items()), *self.notes]
 
     def grids(self) -> Iterator[tuple[str, str, list[list[str]]]]:
         """Per model and metric a heading, what the numbers are, and texts in rows, the first of column names."""
@@ -124,7 +131,7 @@ def write_page(table: Table, figures: Iterable[tuple[str, str]], file: Path) -> 
         parts += [page.heading(heading), *([page.paragraph(about)] if about else []), page.table(grid)]
     for heading, tag in figures:
         parts += [page.heading(heading), tag]
-    parts += [page.items(table.notes)] if table.notes else []
+    parts += [page.items(remarks)] if (remarks := table.remarks) else []
     with whole_file(file) as part:
         part.write_text(page.page(table.title, parts), encoding="utf-8")
     return file
@@ -149,26 +156,28 @@ def _markdown(table: Table) -> str:
             lines.append("| " + " | ".join(each.replace("|", r"\|").replace("*", r"\*") for each in row) + " |")
             if at == 0:
                 lines.append("|---" + "|---:" * (len(row) - 1) + "|")
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    remarks = [f"- {remark}" for remark in table.remarks]
+    return "\n".join([*lines, *([""] if remarks else []), *remarks]) + "\n"
 
 
 def _csv(table: Table) -> str:
     names = [item.name for item in fields(Cell)]
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*names, "p_holm", *(f"{kind}_per_picture" for kind in table.costs)])
+    told = ["settings"] if table.settings else []
+    writer.writerow([*names, "p_holm", *(f"{kind}_per_picture" for kind in table.costs), *told])
     for cell in table.cells:
         costs = [cost[cell.model, cell.method] for cost in table.costs.values()]
         chance = table.chances.get(_place(cell), math.nan)
-        values = [*(getattr(cell, name) for name in names), chance, *costs]
+        settings = [table.settings[cell.model, cell.metric]] if table.settings else []
+        values = [*(getattr(cell, name) for name in names), chance, *costs, *settings]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return text.getvalue()
 
 
 def _latex(table: Table) -> str:
     """Tables for booktabs."""
-    lines = [f"% {line}" for line in (table.title, table.legend, *table.notes)]
+    lines = [f"% {line}" for line in (table.title, table.legend, *table.remarks)]
     for heading, about, grid in table.grids():
         columns = "l" + "r" * (len(grid[0]) - 1)
         body = [" & ".join(map(_escape, row)) + r" \\" for row in grid]

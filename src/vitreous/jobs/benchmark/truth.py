@@ -15,6 +15,7 @@ from vitreous.errors import DataError, ShapeError
 from vitreous.jobs.targets import class_index
 from vitreous.metrics.boxes import Boxes, fit_boxes, union_of_boxes
 from vitreous.models.preprocess import Preprocess
+from vitreous.models.wordnet import wordnet_ids
 
 __all__ = ["Fitted", "fit_mask", "fit_sample", "match_labels", "move_boxes"]
 
@@ -102,7 +103,7 @@ def match_labels(
         used: the labels that occur.
         class_names: of the model.
         how: "name", "position", or "auto": by name where each is known to the model and no two are one class, else by
-            position where there are as many classes, else unknown.
+            position where there are as many classes, else unknown. WordNet ids are names of ImageNet's classes.
 
     Raises:
         UnknownName: "name" is asked for, and the model does not know one.
@@ -117,6 +118,9 @@ def match_labels(
                 f"the data set has label {max(used)}, but the model has {len(class_names)} classes. Match by name."
             )
         return {label: label for label in used}, "position"
+    ids = wordnet_ids(class_names)
+    if used and all(names[label] in ids for label in used):
+        return {label: ids[names[label]] for label in used}, "name"
     if how == "name":
         matched = {label: class_index(names[label], class_names) for label in used}
         if len(set(matched.values())) < len(matched):
