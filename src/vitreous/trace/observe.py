@@ -74,7 +74,8 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> 
 
     if not attentions:
         raise nothing_observed(model)
-    return Trace(type(model).__name__, output, tuple(attentions), outputs, interceptor.grid)
+    known = tuple(replace(each, tokens=size) for each, size in zip(attentions, interceptor.sizes, strict=True))
+    return Trace(type(model).__name__, output, known, outputs, interceptor.grid)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class Attention:
         values: what the weights multiply; None where no projection was seen.
         projection: weight of the linear map that takes the mixed values, (width out, heads · width); None where no
             linear map takes them as they are.
+        tokens: how many tokens attend to each other, as `mutual_tokens` says; 0 where it is channels that do.
     """
 
     name: str
@@ -36,11 +37,7 @@ class Attention:
     weights: Scores
     values: Float[Tensor, "*batch keys width"] | None = None
     projection: Float[Tensor, "out in"] | None = None
-
-    @property
-    def tokens(self) -> int | None:
-        """How many tokens attend to each other, as `mutual_tokens` says."""
-        return mutual_tokens(self.weights.shape)
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
