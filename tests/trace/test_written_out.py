@@ -132,3 +132,14 @@ def test_what_a_convolution_takes_shows_the_channels_too() -> None:
     with pytest.raises(NoGlobalAttention, match=r"`_OnMaps`.*channel attention"):
         _ = observe(_OnMaps(channels=True), images).global_attentions
     assert observe(_OnMaps(channels=False), images).global_attentions[0].tokens == 16
+
+
+@pytest.mark.parametrize("name", ["coat_lite_tiny", "coat_tiny"])
+def test_factorized_attention_is_none_between_tokens(name: str) -> None:
+    """A softmax of the keys over the tokens, times the values: channels by channels, which the queries then read."""
+    small = {"embed_dims": (16, 16, 16, 16), "serial_depths": (1, 1, 1, 1), "num_classes": CLASSES}
+    model, images = timm.create_model(name, img_size=64, **small).eval(), torch.randn(1, 3, 64, 64)
+    for method in ("ag_cam", "rollout", "attcat"):
+        with pytest.raises(NothingObserved, match=r"`CoaT`.*factorized attention.*`grad_cam`.*`rise`"):
+            make_method(method)(model, images)
+    assert make_method("eigen_cam")(model, images).heatmap.any()

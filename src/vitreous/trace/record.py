@@ -17,6 +17,8 @@ from vitreous.trace.target import logits_of
 
 __all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "token_grid"]
 
+_INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -90,7 +92,7 @@ def token_grid(grid: tuple[int, int] | None, tokens: int | None, model: str) -> 
         raise NoGlobalAttention(
             f"the first attention of `{model}` is not between all {height}×{width} patches of the picture. "
             "Windowed, pooled and channel attention, and heads that share an axis with the images, give no global map: "
-            "use a model with global attention."
+            f"{_INSTEAD}"
         )
     return TokenGrid(tokens - height * width, height, width)
 
@@ -105,8 +107,7 @@ def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str
     if found != {tokens.tokens}:
         raise NoGlobalAttention(
             f"`{model}` attends among {', '.join(map(str, sorted(found)))} tokens in turn, not among the same "
-            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: "
-            "use a model with global attention."
+            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: {_INSTEAD}"
         )
 
 
