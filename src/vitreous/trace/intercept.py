@@ -132,6 +132,8 @@ class Interceptor(TorchFunctionMode):
             return result
         if func is F.multi_head_attention_forward:
             return self._multi_head(*args, **kwargs)
+        if func is F.batch_norm:
+            return _batch_norm(*args, **kwargs)
         product = self._multiply(func, args, self._mixed) if func in _MULTIPLY and self._mixed is not None else None
         if func in _SOFTMAX:
             scores, *rest = args or (kwargs.pop("input"),)
@@ -264,6 +266,16 @@ def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tenso
             f"no gradient flows back through `{func}`, which the model calls. Explain the model as it was before "
             "quantization, or use a method that needs no gradient, such as `rise`."
         )
+
+
+def _batch_norm(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Torch's, whose gradient in evaluation mode is wrong on CPUs for one image with channels last in either pass."""
+    if len(maps) > 1 or not maps.is_cpu:
+        return F.batch_norm(maps, *args, **kwargs)
+    result = F.batch_norm(maps.contiguous(), *args, **kwargs)
+    if result.requires_grad:
+        result.register_hook(Tensor.contiguous)
+    return result
 
 
 def on_graph(tensor: Tensor) -> Tensor:
