@@ -34,7 +34,7 @@ def full_disk(room: int) -> Generator[None]:
 
 
 def test_what_was_saved_outlives_a_full_disk(tmp_path: Path) -> None:
-    recipe, weights = Recipe("vit_tiny_patch16_224", 16, 1), {"weight": torch.zeros(5000)}
+    recipe, weights = Recipe("vit_tiny_patch16_224", 16, 4), {"weight": torch.zeros(5000)}
     save_checkpoint(tmp_path, weights, recipe, epoch=1)
     save_folder(tmp_path, {"old": True}, weights)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

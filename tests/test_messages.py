@@ -34,13 +34,14 @@ MESSAGES = {
     "windows": (
         lambda: make_method("ag_cam")(*_case("timm_swin")),
         "the first attention of `SwinTransformer` is not between all 16×16 patches of the picture. Windowed, pooled "
-        "and channel attention, and heads that share an axis with the images, give no global map: use a model with "
-        "global attention.",
+        "and channel attention, and heads that share an axis with the images, give no global map: use a method that "
+        "reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`.",
     ),
     "a CNN": (
         lambda: make_method("ag_cam")(*_case("timm_resnet")),
-        "`ResNet` ran without any attention that torch could show. Pass a transformer; if it is one, switch its "
-        "attention to torch's own (not a flash-attention or xformers kernel).",
+        "`ResNet` ran without any attention between tokens that torch could show, as convolutional networks and linear "
+        "or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides parts of the "
+        "picture, such as `rise`; a flash-attention or xformers kernel can be switched to torch's own.",
     ),
     "an untrained head": (
         lambda: make_method("ag_cam")(*_untrained()),

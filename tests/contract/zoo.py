@@ -204,6 +204,12 @@ CASES: dict[str, Case] = {
     "timm_cait": Case(
         _timm("cait_xxs24_224", depth_token_only=1), refusal="NoClassToken", mean=None, attends_in_head=True
     ),
+    "timm_xcit": Case(  # as many channels to a head as there are patches
+        _timm("xcit_nano_12_p8_224", depth=1, cls_attn_layers=1),
+        "NoGlobalAttention",
+        "NoGlobalAttention",
+        chefer="RuleError",
+    ),
     "timm_swin": Case(
         _swin("swin_tiny_patch4_window7_224", window_size=4), "NoGlobalAttention", "NoGlobalAttention", pooling=None
     ),

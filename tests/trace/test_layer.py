@@ -108,6 +108,7 @@ def test_the_user_s_images_and_frozen_parameters_stay() -> None:
         ((1, 512, 1, 1), [], None),
         ((1, 512), [], None),
         ((1, 50, 64), [(8, 12)], None),
+        ((1, 192, 24), [(8, 12)], None),  # channels before patches, as an unfolding gives
     ],
 )
 def test_layouts(shape: tuple[int, ...], grids: list[tuple[int, int]], expected: tuple[TokenGrid, int] | None) -> None:

@@ -92,6 +92,23 @@ def test_heads_folded_into_the_batch_are_refused() -> None:
         restricted_logits(model, images, {0: torch.ones(1, 16, 16, dtype=torch.bool)})
 
 
+@pytest.mark.parametrize("tokens", [-1, 17])
+def test_a_head_that_remembers_the_number_of_images_is_refused(tokens: int) -> None:
+    """LeGrad lets the batch grow before the head, which then mixes the images or fails."""
+
+    class Remembers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = CASES["timm_vit_mean"].model()
+
+        def forward(self, images: Tensor) -> Tensor:
+            width = 32 if tokens == -1 else -1
+            return self.inner.head(self.inner.forward_features(images).reshape(len(images), tokens, width).mean(1))
+
+    with pytest.raises(ObservationError, match="`Remembers` remembers how many images came in"):
+        make_method("legrad")(Remembers(), CASES["timm_vit_mean"].images())
+
+
 def test_a_frozen_parameter_under_a_softmax_stays_frozen() -> None:
     model, images = _Bare(folded=False), torch.randn(2, 3, 32, 32)
     Rollout()(model, images)

@@ -27,7 +27,7 @@ RECIPE = Recipe(
     batch_size=8,
     arguments=ARGUMENTS,
     augment=AUGMENT,
-    optimizer=Optimizer(lr=3e-3, warmup_epochs=1, ema=0.9),
+    optimizer=Optimizer(lr=3e-3, warmup_epochs=0, ema=0.9),
 )
 Data = tuple[LabelledPictures, LabelledPictures, str]
 

@@ -32,7 +32,7 @@ BASE = Recipe(
     batch_size=8,
     arguments=ARGUMENTS,
     augment=Augment(mixup=0.2),
-    optimizer=Optimizer(lr=3e-3, warmup_epochs=1, ema=0.9),
+    optimizer=Optimizer(lr=3e-3, warmup_epochs=0, ema=0.9),
 )
 KINDS: dict[str, FieldSource] = {
     "fixed": FieldSource("fixed", radius=1, warm_epochs=1),

@@ -10,7 +10,7 @@ from vitreous.errors import DataError, UnknownName
 from vitreous.models.card import ModelCard
 from vitreous.training.batches import preprocess_of
 from vitreous.training.fields import FieldSource
-from vitreous.training.recipe import Augment, Distill, Recipe, find_recipe, read_recipe, shipped_recipes
+from vitreous.training.recipe import Augment, Distill, Optimizer, Recipe, find_recipe, read_recipe, shipped_recipes
 
 
 def write(path: Path, text: str) -> Path:
@@ -57,6 +57,13 @@ def test_recipes_go_by_name_or_path(tmp_path: Path) -> None:
         find_recipe("salg")
 
 
+@pytest.mark.parametrize("rising", [3, 4])
+def test_a_learning_rate_that_only_rises_is_refused(rising: int) -> None:
+    with pytest.raises(DataError, match=rf"`warmup_epochs` is {rising} of 3 epochs, .* never comes to `lr`"):
+        Recipe("vit_tiny_patch16_224", 32, epochs=3, optimizer=Optimizer(warmup_epochs=rising))
+    Recipe("vit_tiny_patch16_224", 32, epochs=3, optimizer=Optimizer(warmup_epochs=rising, lr=1e-5))  # it stays
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no recipe at"):
         read_recipe(tmp_path / "none.toml")
@@ -97,12 +104,12 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
     distill = Distill("vit_tiny_patch16_224", 160, (3, 5))
     arguments = {"img_size": 16, "global_pool": "token", "nested": {"a": [1, 2], "b": True}}
-    recipe = Recipe("vit_tiny_patch16_224", 16, 3, arguments=arguments, distill=distill)
+    recipe = Recipe("vit_tiny_patch16_224", 16, 4, arguments=arguments, distill=distill)
     assert read_recipe(write(tmp_path / "r.toml", recipe.to_toml())) == recipe
-    guided = Recipe("winft_tiny", 16, 3, fields=FieldSource("static", density=0.5, indicator="strength"))
+    guided = Recipe("winft_tiny", 16, 4, fields=FieldSource("static", density=0.5, indicator="strength"))
     assert read_recipe(write(tmp_path / "g.toml", guided.to_toml())) == guided
 
 
 def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
-    text = 'architecture = "vit_tiny_patch16_224"\nimage_size = 16\nepochs = 1\n[augment]\nscale = [0, 1]\nflip = 1'
+    text = 'architecture = "vit_tiny_patch16_224"\nimage_size = 16\nepochs = 4\n[augment]\nscale = [0, 1]\nflip = 1'
     assert read_recipe(write(tmp_path / "r.toml", text)).augment == Augment(scale=(0.0, 1.0), flip=1.0)

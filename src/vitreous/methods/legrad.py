@@ -9,13 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import NoGlobalAttention
+from vitreous.errors import NoGlobalAttention, ObservationError
 from vitreous.methods.method import Explanation, check_setting
 from vitreous.shapes import Images
 from vitreous.trace.edit import change_output
 from vitreous.trace.glance import find_blocks
 from vitreous.trace.gradient import gradients
 from vitreous.trace.observe import observe
+from vitreous.trace.record import Trace
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["LeGrad"]
@@ -60,7 +61,9 @@ class LeGrad:
             for name in blocks[self.start_layer : -1]:
                 stack.enter_context(change_output(model, name, keep))
             stack.enter_context(change_output(model, blocks[-1], all_ends))
-            trace = observe(model, images)
+            trace = _observe_longer(model, images)
+        if len(trace.logits) != len(images) * (1 + len(ends)):
+            raise _fixed_batch(trace.model)
         attentions = trace.global_attentions[self.start_layer :]
         logits = trace.logits[: len(images)].detach()
         direction = target(logits)
@@ -78,3 +81,20 @@ class LeGrad:
             heat = heat + gradient.relu().mean((1, 2))
         heatmap = trace.tokens.unflatten(heat[:, trace.tokens.prefix :])
         return Explanation(heatmap, logits, direction.argmax(1), self)
+
+
+def _observe_longer(model: nn.Module, images: Images) -> Trace:
+    """`observe` where the batch grows on the way; the model has run before, so what fails is that."""
+    try:
+        return observe(model, images)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        raise _fixed_batch(type(model).__name__) from None
+
+
+def _fixed_batch(kind: str) -> ObservationError:
+    return ObservationError(
+        f"`{kind}` remembers how many images came in, but `legrad` puts the ends of all layers through its head as one "
+        'larger batch. Use `attcat` or `generic_attention` with readout="mean".'
+    )

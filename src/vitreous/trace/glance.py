@@ -15,7 +15,7 @@ from vitreous.trace.attend import AttentionCall
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import check_same_tokens, mutual_tokens, token_grid
+from vitreous.trace.record import check_same_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["Glance", "find_blocks", "glance", "one_each"]
@@ -28,7 +28,8 @@ class Glance:
     Attributes:
         logits: the model's class scores.
         names: of the modules that ran attention, in order.
-        sizes: how many tokens attend to each other there; None where queries and keys are not the same tokens.
+        sizes: how many tokens attend to each other there; None where queries and keys are not the same tokens, 0 where
+            they are channels.
         grid: (height, width) of the patches; None where there was no attention or no convolution before it.
     """
 
@@ -46,26 +47,21 @@ def glance(model: nn.Module, images: Tensor) -> Glance:
     """
     check_input(images)
     names: list[str] = []
-    sizes: list[int | None] = []
     with ExitStack() as stack:
         stack.enter_context(quiet(model))
         stack.enter_context(torch.no_grad())
         name = stack.enter_context(running_names(model))
 
-        def note(shape: Sequence[int]) -> None:
-            names.append(name())
-            sizes.append(mutual_tokens(shape))
-
         def attend(call: AttentionCall) -> Tensor:
-            note(call.shape)
+            names.append(name())
             return call.fused()
 
-        def mixed(_: Tensor, weights: Tensor) -> None:
-            note(weights.shape)
+        def mixed(_: Tensor, __: Tensor) -> None:
+            names.append(name())
 
         interceptor = stack.enter_context(Interceptor(attend, mixed))
         logits = logits_of(model(images.clone()), type(model).__name__)
-    return Glance(logits, tuple(names), tuple(sizes), interceptor.grid)
+    return Glance(logits, tuple(names), interceptor.sizes, interceptor.grid)
 
 
 def find_blocks(model: nn.Module, images: Tensor) -> tuple[str, ...]:

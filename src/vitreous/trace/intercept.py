@@ -6,6 +6,7 @@ An `Interceptor` is active only inside its `with` block. It changes no module, n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
 
@@ -16,30 +17,32 @@ from torch.overrides import TorchFunctionMode
 
 from vitreous.errors import ObservationError
 from vitreous.trace.attend import AttentionCall
+from vitreous.trace.record import mutual_tokens
 
 __all__ = ["Interceptor", "on_graph"]
 
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax}
 _MULTIPLY = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum}
-# What may stand between a softmax and the product with the values: none of these mixes tokens. (`linear` mixes the
-# heads of CaiT's talking-head attention.)
-_CARRY = {
+_TURN = {
+    *(getattr(kind, name) for kind in (torch, Tensor) for name in ("permute", "swapaxes", "transpose")),
+    *(getattr(Tensor, name).__get__ for name in ("T", "mT")),
+}
+# What may stand between a softmax, the product with the values and the next layer: none of these computes anything.
+_MOVE = {
+    *_TURN,
     F.dropout,
-    F.linear,
     torch.dropout,
-    torch.permute,
     torch.reshape,
-    torch.transpose,
     Tensor.contiguous,
     Tensor.flatten,
-    Tensor.permute,
     Tensor.reshape,
     Tensor.to,
-    Tensor.transpose,
     Tensor.type_as,
     Tensor.unflatten,
     Tensor.view,
 }
+# The axis of channels in what the next layer takes.
+_CHANNELS = {F.linear: -1, F.layer_norm: -1, F.conv2d: 1, torch.conv2d: 1}
 
 # `F.multi_head_attention_forward` hands itself to an active mode before it does anything, so the attention inside it
 # would stay unseen. This private copy of torch's own function believes that nobody is watching at its entrance.
@@ -48,6 +51,36 @@ _multi_head_attention = FunctionType(
     {**F.multi_head_attention_forward.__globals__, "has_torch_function": lambda _: False},
     argdefs=F.multi_head_attention_forward.__defaults__,
 )
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Attention weights on their way to the values.
+
+    Attributes:
+        scores: what the softmax took.
+        tensor: the weights as they are now.
+        turned: the weights as they were before an axis of theirs took another's place, if one did.
+    """
+
+    scores: Tensor
+    tensor: Tensor
+    turned: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What an attention made of its values, on its way to the next layer.
+
+    Attributes:
+        values: (…, keys, width).
+        tensor: the mixed values as they are now.
+        queries: which of them belong to the first query; None where there is no doubt that queries are tokens.
+    """
+
+    values: Tensor
+    tensor: Tensor
+    queries: Tensor | None
 
 
 class Interceptor(TorchFunctionMode):
@@ -71,15 +104,20 @@ class Interceptor(TorchFunctionMode):
         self._attend = attend
         self._mixed = mixed
         self._projected = projected
-        self._followed: dict[int, tuple[Tensor, Tensor]] = {}
-        self._output: tuple[Tensor, Tensor] | None = None
-        self._attended = False
+        self._followed: dict[int, _Weights] = {}
+        self._output: _Output | None = None
+        self._sizes: list[int | None] = []
         self._convolved: tuple[int, int] | None = None
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """How many tokens attend to each other, per attention so far: as `mutual_tokens` says, or 0 for channels."""
+        return tuple(self._sizes)
 
     @property
     def grid(self) -> tuple[int, int] | None:
         """(height, width) of the patch grid: the latest 2-d convolution's output before the first attention."""
-        return self._convolved if self._attended else None
+        return self._convolved if self._sizes else None
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -87,14 +125,16 @@ class Interceptor(TorchFunctionMode):
         """Route one torch call."""
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            self._attended = True
             call = AttentionCall(*args, **kwargs)
+            self._sizes.append(mutual_tokens(call.shape))
             result = self._attend(call)
-            self._output = (call.value, result)
+            self._output = self._made(call.value, result, -2)
             return result
         if func is F.multi_head_attention_forward:
             return self._multi_head(*args, **kwargs)
-        values = self._multiply(args, self._mixed) if func in _MULTIPLY and self._mixed is not None else None
+        if func is F.batch_norm:
+            return _batch_norm(*args, **kwargs)
+        product = self._multiply(func, args, self._mixed) if func in _MULTIPLY and self._mixed is not None else None
         if func in _SOFTMAX:
             scores, *rest = args or (kwargs.pop("input"),)
             if torch.is_grad_enabled() and scores.is_floating_point() and not scores.requires_grad:
@@ -105,36 +145,68 @@ class Interceptor(TorchFunctionMode):
             if type(func).__module__ == "torch._ops":
                 _check_gradient(func, args, result)
             self._follow(func, args, kwargs, result)
-            if values is not None:
-                self._output = (values, result)
+            if product is not None:
+                self._output = self._made(product[0], result, product[1])
         return result
 
     def _follow(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
+        given = args[0] if args else None
         if func in _SOFTMAX and result.ndim >= 3:
             dim = kwargs["dim"] if "dim" in kwargs else (*args, None)[1]
             if dim in (-1, result.ndim - 1):
-                self._followed[id(result)] = (args[0], result)
-        elif func in _CARRY and args and id(args[0]) in self._followed:
-            self._followed[id(result)] = (self._followed[id(args[0])][0], result)
-        elif func in _CARRY and args and self._output is not None and args[0] is self._output[1]:
-            values = self._output[0]
-            self._output = None if func is F.linear else (values, result)
-            if func is F.linear and self._projected is not None:
-                self._projected(values, args[1] if len(args) > 1 else kwargs["weight"])
-        elif func in (F.conv2d, torch.conv2d) and not self._attended:
+                self._followed[id(result)] = _Weights(args[0], result)
+        elif id(given) in self._followed and (func in _MOVE or func is F.linear):  # linear: CaiT's talking heads
+            weights = self._followed[id(given)]
+            turned = weights.tensor if func in _TURN else weights.turned
+            self._followed[id(result)] = replace(weights, tensor=result, turned=turned)
+        elif self._output is not None and given is self._output.tensor:
+            self._go_on(self._output, func, args, kwargs, result)
+        elif func in (F.conv2d, torch.conv2d) and not self._sizes:
             self._convolved = (result.shape[-2], result.shape[-1])
 
-    def _multiply(self, args: tuple[Any, ...], mixed: Callable[[Tensor, Tensor], None]) -> Tensor | None:
-        """Report attention that is about to happen; the values that it multiplies."""
-        tensors = list(_tensors(args))
-        for weights in tensors:
-            if id(weights) in self._followed:
-                self._attended = True
-                scores = self._followed[id(weights)][0]
-                self._followed = {key: pair for key, pair in self._followed.items() if pair[0] is not scores}
-                mixed(scores, weights)
-                return next((tensor for tensor in tensors if tensor is not weights), None)
+    def _go_on(
+        self, output: _Output, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor
+    ) -> None:
+        """Follow what an attention made of its values, up to the layer that takes it."""
+        queries = output.queries
+        if func in _MOVE:
+            moved = None if queries is None else func(queries, *args[1:], **kwargs)
+            self._output = replace(output, tensor=result, queries=moved)
+            return
+        self._output = None
+        if func in _CHANNELS and queries is not None and (queries != queries.narrow(_CHANNELS[func], 0, 1)).any():
+            self._sizes[-1] = 0
+        if func is F.linear and self._projected is not None:
+            self._projected(output.values, args[1] if len(args) > 1 else kwargs["weight"])
+
+    def _multiply(
+        self, func: Callable[..., Any], args: tuple[Any, ...], mixed: Callable[[Tensor, Tensor], None]
+    ) -> tuple[Tensor, int] | None:
+        """Report attention that is about to happen; the values that it multiplies, and the result's axis of queries."""
+        for at, tensor in enumerate(_tensors(args)):
+            if (seen := self._followed.get(id(tensor))) is None:
+                continue
+            keys, queries, values = _roles(func, args, at)
+            weights = tensor if keys == -1 else seen.turned
+            if weights is None:  # a sum over queries
+                continue
+            self._followed = {key: each for key, each in self._followed.items() if each.scores is not seen.scores}
+            self._sizes.append(mutual_tokens(weights.shape))
+            mixed(seen.scores, weights)
+            return None if values is None else (values, queries)
         return None
+
+    def _made(self, values: Tensor, result: Tensor, queries: int) -> _Output:
+        """What attention made of its values, whose axis of queries is given.
+
+        Where the values are as wide as there are patches, their width may be the patches, as in cross-covariance
+        attention: then the queries are channels, and the next layer shows it.
+        """
+        mark = None
+        if self._convolved and self._sizes[-1] and values.shape[-1] >= self._convolved[0] * self._convolved[1]:
+            first = torch.arange(result.shape[queries]) == 0
+            mark = first.view(-1, *[1] * (-1 - queries)).expand(result.shape)
+        return _Output(values, result, mark)
 
     def _multi_head(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
         """Run torch's multi-head attention through its fused branch, and give the caller the weights it asked for."""
@@ -160,6 +232,27 @@ class Interceptor(TorchFunctionMode):
         return output, seen if output.ndim == 3 else seen.squeeze(0)
 
 
+def _roles(func: Callable[..., Any], args: tuple[Any, ...], at: int) -> tuple[int, int, Tensor | None]:
+    """What is what in a product of attention weights, its operand number `at`, and values.
+
+    Returns:
+        which axis of the weights is summed over, which axis of the result has the queries, and the values as
+        (…, keys, width); None where they are given otherwise.
+
+    >>> _roles(torch.einsum, ("bhij,bjhd->bihd", torch.ones(1, 2, 3, 3), torch.ones(1, 3, 2, 4)), 0)
+    (-1, -3, None)
+    """
+    tensors = list(_tensors(args))
+    other = tensors[1 - at] if len(tensors) == 2 else None
+    if func is torch.einsum and isinstance(args[0], str) and "->" in args[0] and other is not None:
+        terms, result = args[0].replace(" ", "").split("->")
+        weights, values = terms.split(",")[at], terms.split(",")[1 - at]
+        keys, queries = (-2, -1) if weights[-1] in result else (-1, -2)
+        plain = values[:-1] == weights[:-2] + weights[keys] and weights[queries] in result
+        return keys, result.find(weights[queries]) - len(result), other if plain else None
+    return (-1, -2, other) if at == 0 else (-2, -1, tensors[0].mT)
+
+
 def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tensor) -> None:
     """Refuse an operator of a library's own that lets no gradient back, as those of quantized layers.
 
@@ -173,6 +266,16 @@ def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tenso
             f"no gradient flows back through `{func}`, which the model calls. Explain the model as it was before "
             "quantization, or use a method that needs no gradient, such as `rise`."
         )
+
+
+def _batch_norm(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Torch's, whose gradient in evaluation mode is wrong on CPUs for one image with channels last in either pass."""
+    if len(maps) > 1 or not maps.is_cpu:
+        return F.batch_norm(maps, *args, **kwargs)
+    result = F.batch_norm(maps.contiguous(), *args, **kwargs)
+    if result.requires_grad:
+        result.register_hook(Tensor.contiguous)
+    return result
 
 
 def on_graph(tensor: Tensor) -> Tensor:

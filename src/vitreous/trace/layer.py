@@ -24,6 +24,10 @@ from vitreous.trace.target import logits_of
 __all__ = ["Layer", "LayerOutput", "find_layer", "layout", "read_layer", "run_with"]
 
 
+_MOST_EXTRA = 64
+"""A row with more tokens beside the patches is taken for something else, such as channels before patches."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """A layer whose output lies on the picture, and how.
@@ -189,7 +193,7 @@ def layout(
     tokens = shape[1]
     halved = [(-(-h // 2), -(-w // 2)) for h, w in grids]
     exact = [grid for grid in (*grids, *halved) if grid[0] * grid[1] == tokens > 1]
-    loose = sorted((h * w, h, w) for h, w in grids if h * w < tokens < 2 * h * w)
+    loose = sorted((h * w, h, w) for h, w in grids if h * w < tokens < h * w + min(h * w, _MOST_EXTRA))
     if exact:
         return TokenGrid(0, *exact[0]), -1
     return (TokenGrid(tokens - loose[-1][0], *loose[-1][1:]), -1) if loose else None

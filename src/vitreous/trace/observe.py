@@ -74,7 +74,8 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = ()) -> 
 
     if not attentions:
         raise nothing_observed(model)
-    return Trace(type(model).__name__, output, tuple(attentions), outputs, interceptor.grid)
+    known = tuple(replace(each, tokens=size) for each, size in zip(attentions, interceptor.sizes, strict=True))
+    return Trace(type(model).__name__, output, known, outputs, interceptor.grid)
 
 
 @contextmanager
@@ -131,8 +132,9 @@ def nothing_observed(model: nn.Module) -> NothingObserved:
             "Pass the model that it was scripted or traced from."
         )
     return NothingObserved(
-        f"`{kind}` ran without any attention that torch could show. Pass a transformer; if it is one, "
-        "switch its attention to torch's own (not a flash-attention or xformers kernel)."
+        f"`{kind}` ran without any attention between tokens that torch could show, as convolutional networks and "
+        "linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides parts of the "
+        "picture, such as `rise`; a flash-attention or xformers kernel can be switched to torch's own."
     )
 
 

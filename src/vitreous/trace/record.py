@@ -17,6 +17,8 @@ from vitreous.trace.target import logits_of
 
 __all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "token_grid"]
 
+_INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -29,6 +31,7 @@ class Attention:
         values: what the weights multiply; None where no projection was seen.
         projection: weight of the linear map that takes the mixed values, (width out, heads · width); None where no
             linear map takes them as they are.
+        tokens: how many tokens attend to each other, as `mutual_tokens` says; 0 where it is channels that do.
     """
 
     name: str
@@ -36,11 +39,7 @@ class Attention:
     weights: Scores
     values: Float[Tensor, "*batch keys width"] | None = None
     projection: Float[Tensor, "out in"] | None = None
-
-    @property
-    def tokens(self) -> int | None:
-        """How many tokens attend to each other, as `mutual_tokens` says."""
-        return mutual_tokens(self.weights.shape)
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def token_grid(grid: tuple[int, int] | None, tokens: int | None, model: str) -> 
         raise NoGlobalAttention(
             f"the first attention of `{model}` is not between all {height}×{width} patches of the picture. "
             "Windowed, pooled and channel attention, and heads that share an axis with the images, give no global map: "
-            "use a model with global attention."
+            f"{_INSTEAD}"
         )
     return TokenGrid(tokens - height * width, height, width)
 
@@ -108,8 +107,7 @@ def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str
     if found != {tokens.tokens}:
         raise NoGlobalAttention(
             f"`{model}` attends among {', '.join(map(str, sorted(found)))} tokens in turn, not among the same "
-            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: "
-            "use a model with global attention."
+            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: {_INSTEAD}"
         )
 
 

@@ -16,7 +16,7 @@ from vitreous.shapes import Images, Logits
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, mutual_tokens, token_grid
+from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["KeptKeys", "restricted_logits"]
@@ -45,11 +45,10 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
     check_input(images)
     kind = type(model).__name__
     turn = count()
-    sizes: list[int | None] = []
 
     def attend(call: AttentionCall) -> Tensor:
-        sizes.append(keys := mutual_tokens(call.shape))
-        tokens = token_grid(interceptor.grid, sizes[0], kind)
+        keys = interceptor.sizes[-1]
+        tokens = token_grid(interceptor.grid, interceptor.sizes[0], kind)
         if keys is None or (mask := kept.get(next(turn))) is None:
             return call.fused()
         full = _between_tokens(mask.to(call.query.device), tokens, keys, len(images))
@@ -63,8 +62,9 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
 
     with quiet(model), torch.no_grad(), Interceptor(attend, mixed) as interceptor:
         output = model(images.clone())
-    if not sizes:
+    if not interceptor.sizes:
         raise nothing_observed(model)
+    check_same_tokens(token_grid(interceptor.grid, interceptor.sizes[0], kind), interceptor.sizes, kind)
     attentions = next(turn)
     if wrong := [at for at in kept if not 0 <= at < attentions]:
         raise ShapeError(

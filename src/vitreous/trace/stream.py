@@ -8,7 +8,6 @@ own modules again, alone, and to differentiate that: a computation on a token or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -26,7 +25,7 @@ from vitreous.trace.gradient import gradients, ordinary
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.names import running_names
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, mutual_tokens, token_grid
+from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["Stream", "follow_stream", "replay"]
@@ -60,7 +59,6 @@ def follow_stream(model: nn.Module, images: Tensor) -> Stream:
     check_input(images)
     kind = type(model).__name__
     names: list[str] = []
-    sizes: list[int | None] = []
     scores: list[Tensor] = []
     values: list[Tensor] = []
 
@@ -69,27 +67,23 @@ def follow_stream(model: nn.Module, images: Tensor) -> Stream:
         stack.enter_context(torch.no_grad())
         name = stack.enter_context(running_names(model))
 
-        def note(shape: Sequence[int]) -> None:
-            names.append(name())
-            sizes.append(mutual_tokens(shape))
-
         def attend(call: AttentionCall) -> Tensor:
-            note(call.shape)
-            prefix = token_grid(interceptor.grid, sizes[0], kind).prefix
+            names.append(name())
+            prefix = token_grid(interceptor.grid, interceptor.sizes[0], kind).prefix
             scores.append(call.first(prefix).scores())
             values.append(call.value)
             return call.fused()
 
-        def mixed(_: Tensor, weights: Tensor) -> None:
-            note(weights.shape)
+        def mixed(_: Tensor, __: Tensor) -> None:
+            names.append(name())
 
         interceptor = stack.enter_context(Interceptor(attend, mixed))
         output = model(images.clone())
 
     if not names:
         raise nothing_observed(model)
-    tokens = token_grid(interceptor.grid, sizes[0], kind)
-    check_same_tokens(tokens, sizes, kind)
+    tokens = token_grid(interceptor.grid, interceptor.sizes[0], kind)
+    check_same_tokens(tokens, interceptor.sizes, kind)
     return Stream(logits_of(output, kind), tuple(names), tokens, tuple(scores), tuple(values))
 
 

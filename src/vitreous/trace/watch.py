@@ -11,7 +11,7 @@ from vitreous.shapes import Images, Logits, Weights
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, mutual_tokens, token_grid
+from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
 from vitreous.trace.target import logits_of
 
 __all__ = ["watch"]
@@ -32,13 +32,15 @@ def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights],
     """
     check_input(images)
     kind = type(model).__name__
-    sizes: list[int | None] = []
+
+    def known() -> TokenGrid:
+        tokens = token_grid(interceptor.grid, interceptor.sizes[0], kind)
+        check_same_tokens(tokens, interceptor.sizes, kind)
+        return tokens
 
     def seen(weights: Tensor) -> None:
-        sizes.append(mutual_tokens(weights.shape))
-        tokens = token_grid(interceptor.grid, sizes[0], kind)
-        check_same_tokens(tokens, sizes, kind)
-        if sizes[-1] is not None:
+        tokens = known()
+        if interceptor.sizes[-1] is not None:
             each(tokens, weights)
 
     def attend(call: AttentionCall) -> Tensor:
@@ -51,6 +53,6 @@ def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights],
 
     with quiet(model), torch.no_grad(), Interceptor(attend, mixed) as interceptor:
         output = model(images.clone())
-    if not sizes:
+    if not interceptor.sizes:
         raise nothing_observed(model)
-    return logits_of(output, kind), token_grid(interceptor.grid, sizes[0], kind)
+    return logits_of(output, kind), known()

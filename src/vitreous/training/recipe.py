@@ -66,7 +66,7 @@ class Optimizer:
         lr: the highest learning rate.
         min_lr: the lowest, at the end.
         warmup_lr: the first.
-        warmup_epochs: epochs from `warmup_lr` up to `lr`.
+        warmup_epochs: epochs from `warmup_lr` up to `lr`; fewer than there are in all.
         weight_decay: not applied to biases, norms, nor what the model excepts (positions and class token, mostly).
         clip: largest norm of the gradient; 0 for no limit.
         ema: decay of the moving average of the weights, which is what is kept; 0 keeps the weights as they are.
@@ -160,6 +160,12 @@ class Recipe:
             raise DataError(
                 f"`batch_size` {self.batch_size} is no multiple of `accumulate` {self.accumulate}. "
                 "Change one, so that a step has parts of one size."
+            )
+        rising = self.optimizer.warmup_epochs
+        if rising >= self.epochs and self.optimizer.warmup_lr != self.optimizer.lr:
+            raise DataError(
+                f"`warmup_epochs` is {rising} of {self.epochs} epochs, so the learning rate never comes to `lr`. "
+                "Set fewer of them in [optimizer], 0 for none, or train for more epochs."
             )
         if not 0 < self.crop_pct <= 1:
             raise DataError(f"`crop_pct` is {self.crop_pct:g}. Give a share of the side, above 0 and up to 1.")

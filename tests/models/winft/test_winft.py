@@ -99,6 +99,34 @@ def test_a_field_of_the_patch_alone_keeps_patches_apart() -> None:
     assert (moved[1:] == 0).all()
 
 
+@pytest.mark.parametrize("mode", ["static", "per_image", "predicted"])
+def test_the_last_block_may_stay_global(mode: str) -> None:
+    vit = base()
+    model = winft(vit, rf_mode=mode, global_last=True, density=0.25)
+    fields = random_windows(torch.full((3, 16), 0.2), GRID, 0)
+    given = (fields.expand(2, -1, -1, -1),) if mode == "per_image" else ()
+    if mode == "static":
+        model.set_fields(fields)
+    limited: list[bool] = []
+
+    def note(_: Any, __: Any, options: dict[str, Any]) -> None:
+        mask = options["attn_mask"]
+        limited.append(mask is not None and bool((~mask if mask.dtype == torch.bool else mask).any()))
+
+    for block in model.blocks:
+        block.attn.register_forward_pre_hook(note, with_kwargs=True)
+    with torch.no_grad():
+        logits = model(images(), *given)
+        if mode == "predicted":
+            model.train()(images())  # weights are multiplied by gates
+            model.eval().set_input_size((64, 48))
+            model(torch.randn(1, 3, 64, 48))
+        else:
+            expected = restricted_logits(vit, images(), {0: fields[:1], 1: fields[1:2]})
+            torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    assert limited == [True, True, False] * (3 if mode == "predicted" else 1)
+
+
 def test_fields_of_each_image() -> None:
     vit = base()
     teacher, student = base(), winft(vit, rf_mode="per_image")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from itertools import chain, repeat
 from typing import Any, get_args
 
 import torch
@@ -19,6 +19,9 @@ from vitreous.shapes import Images, Logits
 
 __all__ = ["WinfT", "winft_base", "winft_small", "winft_tiny"]
 
+_EVERYWHERE = 1 << 30
+"""More rows and columns than any grid has."""
+
 
 class WinfT(VisionTransformer):
     """timm's Vision Transformer, attention between patches limited to fields.
@@ -30,6 +33,7 @@ class WinfT(VisionTransformer):
             "per_image": given with every batch, for example from a teacher; "predicted": foretold by a light head.
         density: share of the patches in a predicted field.
         keep_local: patches so many rows and columns away, at most, always belong to a field; 1 for the 3×3 around.
+        global_last: whether all patches belong to the fields of the last block, whatever they are set to.
         class_token: whether there is one.
         reg_tokens: registers.
         options: of timm's `VisionTransformer`.
@@ -50,6 +54,7 @@ class WinfT(VisionTransformer):
         rf_mode: FieldMode = "static",
         density: float = 0.25,
         keep_local: int = 0,
+        global_last: bool = False,
         class_token: bool = True,
         reg_tokens: int = 0,
         **options: Any,
@@ -63,8 +68,13 @@ class WinfT(VisionTransformer):
                 raise ShapeError(f"`{name}` is {options[name]}, but fields belong to one grid. Leave it out.")
         size, patch = ((each, each) if isinstance(each, int) else each for each in (img_size, patch_size))
         grid = (size[0] // patch[0], size[1] // patch[1])
-        fields = {"grid": grid, "prefix": class_token + reg_tokens, "mode": rf_mode}
-        block = partial(FieldBlock, **fields, density=density, keep_local=keep_local)
+        fields = {"grid": grid, "prefix": class_token + reg_tokens, "mode": rf_mode, "density": density}
+        depth = options.setdefault("depth", 12)
+        reaches = chain(repeat(keep_local, depth - 1), [_EVERYWHERE if global_last else keep_local])
+
+        def block(*args: Any, **own: Any) -> FieldBlock:
+            return FieldBlock(*args, **fields, keep_local=next(reaches), **own)
+
         options |= {"class_token": class_token, "reg_tokens": reg_tokens, "block_fn": block}
         super().__init__(img_size, patch_size, **options)
         self.rf_mode = rf_mode
