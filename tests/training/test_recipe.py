@@ -62,6 +62,8 @@ def test_a_learning_rate_that_only_rises_is_refused(rising: int) -> None:
     with pytest.raises(DataError, match=rf"`warmup_epochs` is {rising} of 3 epochs, .* never comes to `lr`"):
         Recipe("vit_tiny_patch16_224", 32, epochs=3, optimizer=Optimizer(warmup_epochs=rising))
     Recipe("vit_tiny_patch16_224", 32, epochs=3, optimizer=Optimizer(warmup_epochs=rising, lr=1e-5))  # it stays
+    short = Recipe("vit_tiny_patch16_224", 32, epochs=9, optimizer=Optimizer(warmup_epochs=rising)).lasting(2)
+    assert (short.epochs, short.optimizer.warmup_epochs) == (2, 1)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Another number of epochs than the recipe's.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Another number of epochs than the recipe's; a warm-up too long for them is cut."),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log for TensorBoard too, in OUTPUT/tensorboard.")
     ] = False,
@@ -82,7 +85,7 @@ def train(
     from vitreous.training.recipe import find_recipe, read_recipe
 
     plan = read_recipe(find_recipe(recipe))
-    plan = replace(plan, seed=plan.seed if seed is None else seed, epochs=plan.epochs if epochs is None else epochs)
+    plan = replace(plan if epochs is None else plan.lasting(epochs), seed=plan.seed if seed is None else seed)
     if teacher and not (plan.distill or (plan.fields and plan.fields.needs_teacher)):
         raise DataError(f"the recipe learns from no teacher, and {teacher} was given. Leave --teacher out.")
     where = find_device(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
@@ -189,6 +189,11 @@ class Recipe:
                 raise DataError(
                     f"{self.fields.warm_epochs} of {self.epochs} epochs are `warm_epochs`. Leave some for the fields."
                 )
+
+    def lasting(self, epochs: int) -> Recipe:
+        """The same for another number of epochs, of which the warm-up leaves at least one."""
+        rising = min(self.optimizer.warmup_epochs, epochs - 1)
+        return replace(self, epochs=epochs, optimizer=replace(self.optimizer, warmup_epochs=rising))
 
     @property
     def model_arguments(self) -> dict[str, Any]:
