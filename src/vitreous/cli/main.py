@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from torch import OutOfMemoryError
 from typer.core import TyperGroup
 
 from vitreous import __version__
@@ -41,6 +42,11 @@ class _Commands(TyperGroup):
             if ctx.params["debug"] or error.filename is None:
                 raise
             typer.echo(f"Error: `{error.filename}`: {error.strerror}. Check the path and its permissions.", err=True)
+            raise typer.Exit(1) from None
+        except OutOfMemoryError:
+            if ctx.params["debug"]:
+                raise
+            typer.echo("Error: there is not enough memory. Free some, or take smaller batches or pictures.", err=True)
             raise typer.Exit(1) from None
 
 
