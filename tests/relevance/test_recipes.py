@@ -20,7 +20,7 @@ from vitreous.trace.target import Classes
 
 CONSTANTS = re.compile(
     r"(bias|(pos|position|positional)_embed(ding)?s?(\.weight)?|(cls|reg|dist|class|distillation)_token|register_tokens"
-    r"|class_embedding|^token|^position|\.agr)$"
+    r"|class_embedding|^token|^position|\.agr|pos_embed\.token_projection\.weight)$"
 )
 GATED = {"timm_eva02"}
 

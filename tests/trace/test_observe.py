@@ -14,7 +14,14 @@ from vitreous.methods.rollout import Rollout
 from vitreous.trace.observe import observe
 
 SEEN = [name for name, case in CASES.items() if case.refusal != "NothingObserved"]
-EXPECTED_COUNT = {"timm_siglip": 4, "hf_siglip_sdpa": 4, "hf_siglip_eager": 4, "timm_cait": 4, "salg": 5}
+EXPECTED_COUNT = {
+    "timm_siglip": 4,
+    "hf_siglip_sdpa": 4,
+    "hf_siglip_eager": 4,
+    "timm_cait": 4,
+    "timm_xcit": 2,
+    "salg": 5,
+}
 PREFIX = {
     "timm_vit_mean": 1,
     "timm_vit_registers_mean": 4,

@@ -270,7 +270,7 @@ def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tenso
 
 def _batch_norm(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Torch's, whose gradient in evaluation mode is wrong on CPUs for one image with channels last in either pass."""
-    if len(maps) > 1 or not maps.is_cpu:
+    if len(maps) > 1 or not maps.is_cpu or not torch.is_grad_enabled():
         return F.batch_norm(maps, *args, **kwargs)
     result = F.batch_norm(maps.contiguous(), *args, **kwargs)
     if result.requires_grad:
