@@ -42,8 +42,7 @@ def alone_at(path: Path) -> Generator[None]:
     try:
         lock.acquire()
     except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"`{lock.lock_file}` cannot be written: {reason}. Choose another output folder.") from None
+        raise _refused(lock.lock_file, error) from None
     try:
         yield
     finally:
@@ -62,5 +61,8 @@ def check_writable(folder: Path) -> None:
         trial.touch()
         trial.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"`{folder}` cannot be written: {reason}. Choose another output folder.") from None
+        raise _refused(folder, error) from None
+
+
+def _refused(place: Path | str, error: OSError) -> DataError:
+    return DataError(f"`{place}` cannot be written: {error.strerror or error}. Choose another output folder.")

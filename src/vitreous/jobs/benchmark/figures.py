@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from vitreous.data.samples import Entry, draw
+from vitreous.data.samples import Entry
 from vitreous.errors import ExplainError
 from vitreous.jobs.benchmark.plan import Plan
 from vitreous.jobs.benchmark.run import ModelRun, open_batch
@@ -84,15 +84,14 @@ def _examples(
     """All quick methods' maps of the pictures for which the reference's first metric is lowest and highest."""
     metric = next(iter(plan.metrics))
     for model, run in runs.items():
-        entries = draw(run.samples.entries, plan.limit, plan.seed)
-        values = Values.of(records.get(Key(model, table.reference, metric), ()), [entry.id for entry in entries])
+        values = Values.of(records.get(Key(model, table.reference, metric), ()), [entry.id for entry in run.drawn])
         if values is None:
             continue
         numbers = each_picture(run.judges[metric], values)
         name = _headline(list(numbers))
         for at in _ends(numbers[name]):
-            heading = f"{entries[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
-            if tag := _sheet_tag(plan, run, entries[at], heading):
+            heading = f"{run.drawn[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
+            if tag := _sheet_tag(plan, run, run.drawn[at], heading):
                 yield heading, tag
 
 

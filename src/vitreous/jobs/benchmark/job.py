@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from vitreous.data.samples import draw
 from vitreous.errors import DataError
 from vitreous.files import alone_at, check_writable
 from vitreous.jobs.benchmark.figures import figures
@@ -81,7 +80,7 @@ def benchmark(
                 if tell:
                     tell(step)
         finally:
-            change_manifest(output, partial(_told, plan=plan, spec=spec, run=run))
+            change_manifest(output, partial(_told, spec=spec, run=run))
     with alone_at(output / "summary"):  # the files belong together
         records = store.read()
         table = _tabulate(plan, runs, records)
@@ -98,7 +97,7 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
     notes: list[str] = []
     curves: dict[tuple[str, str, str], dict[str, Array]] = {}
     for spec, run in runs.items():
-        drawn = {entry.id for entry in draw(run.samples.entries, plan.limit, plan.seed)}
+        drawn = {entry.id for entry in run.drawn}
         pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
         known = [record for record in records.get(Key(spec, "", ""), ()) if record.counted and record.picture in drawn]
         if known:
@@ -228,10 +227,10 @@ def _joined(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
     return {**new, **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")}}
 
 
-def _told(manifest: dict[str, Any], plan: Plan, spec: str, run: ModelRun) -> dict[str, Any]:
+def _told(manifest: dict[str, Any], spec: str, run: ModelRun) -> dict[str, Any]:
     """The manifest with what did not work; of rows and pictures that this run did not try, what others found stays."""
     about = manifest["models"][spec]
-    drawn = {entry.id for entry in draw(run.samples.entries, plan.limit, plan.seed)}
+    drawn = {entry.id for entry in run.drawn}
     for name, tried, found in (("refused", run.methods, run.refused), ("unread", drawn, run.unread)):
         about[name] = {each: reason for each, reason in about.get(name, {}).items() if each not in tried} | found
     return manifest

@@ -46,6 +46,7 @@ class ModelRun:
         methods: by row, fitted to it.
         judges: by row, fitted to it.
         samples: the data set.
+        drawn: those of its pictures that the plan draws, in the order in which they run.
         labels: the model's index of each of its labels.
         matched: how these were found.
         refused: by row, why a method does not apply to the model.
@@ -57,6 +58,7 @@ class ModelRun:
     methods: Mapping[str, Method]
     judges: Mapping[str, Judge]
     samples: Samples
+    drawn: Sequence[Entry]
     labels: Mapping[int, int]
     matched: str
     refused: dict[str, str] = field(default_factory=dict[str, str])
@@ -88,6 +90,7 @@ class ModelRun:
             {row: fit_method(method, subject) for row, method in methods.items()},
             {row: fit_judge(judge, subject) for row, judge in judges.items()},
             samples,
+            draw(samples.entries, plan.limit, plan.seed),
             labels,
             matched,
         )
@@ -99,11 +102,10 @@ class ModelRun:
 
 def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[Step]:
     """Judge every drawn picture that is not done yet, and yield how far it is."""
-    entries = draw(run.samples.entries, plan.limit, plan.seed)
     finished = {key: done(records) for key, records in store.read().items()}
-    total = len(entries) * len(run.methods)
-    for start in range(0, len(entries), plan.batch_size):
-        part = entries[start : start + plan.batch_size]
+    total = len(run.drawn) * len(run.methods)
+    for start in range(0, len(run.drawn), plan.batch_size):
+        part = run.drawn[start : start + plan.batch_size]
         todo = {row: _todo(spec, row, part, run, finished) for row in run.methods}
         wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
         batch = open_batch(plan, run, [entry for entry in part if entry.id in wanted])
