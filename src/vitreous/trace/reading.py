@@ -1,0 +1,69 @@
+"""How a model is to be read, where it cannot be told from the model alone: `with reading(Reading(…)): …`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from torch import Tensor
+
+from vitreous.errors import UnknownName
+
+__all__ = ["LINKS", "Link", "Output", "Reading", "current_reading", "reading"]
+
+Link = Literal["softmax", "sigmoid", "identity"]
+"""What class scores stand for: odds among classes, odds of each class alone, or values of a regression."""
+
+LINKS: tuple[Link, ...] = get_args(Link)
+
+Output = str | int | Callable[[Any], Tensor]
+"""Where the class scores are in what a model returns: under a name, at an index, or what a function makes of it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model is to be read.
+
+    Attributes:
+        output: which of a model's outputs the class scores are; None where there is only one that they could be.
+        link: what the scores stand for; None for what their number says: the softmax of several, the sigmoid of one.
+    """
+
+    output: Output | None = None
+    link: Link | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a link that there is not.
+
+        Raises:
+            UnknownName: it is none of `LINKS`.
+        """
+        if self.link is not None and self.link not in LINKS:
+            raise UnknownName("link", str(self.link), LINKS)
+
+
+_CURRENT = ContextVar("reading", default=Reading())  # noqa: B039  # frozen
+
+
+def current_reading() -> Reading:
+    """The innermost block's; outside of all, the one that takes nothing for granted."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def reading(how: Reading) -> Generator[None]:
+    """Read every model like this until the block ends; then as before it.
+
+    >>> with reading(Reading(link="sigmoid")):
+    ...     current_reading().link
+    'sigmoid'
+    >>> current_reading().link
+    """
+    token = _CURRENT.set(how)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
