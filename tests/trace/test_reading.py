@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from vitreous.errors import UnknownName
@@ -23,6 +21,5 @@ def test_blocks_end_after_an_exception() -> None:
 
 
 def test_unknown_links_are_named() -> None:
-    wrong: Any = "sigmoids"
     with pytest.raises(UnknownName, match=r'no link named "sigmoids". Did you mean "sigmoid"\?'):
-        Reading(link=wrong)
+        Reading(link="sigmoids")

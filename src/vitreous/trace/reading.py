@@ -6,18 +6,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from torch import Tensor
 
 from vitreous.errors import UnknownName
 
-__all__ = ["LINKS", "Link", "Output", "Reading", "current_reading", "reading"]
+__all__ = ["LINKS", "Output", "Reading", "current_reading", "reading"]
 
-Link = Literal["softmax", "sigmoid", "identity"]
+LINKS = ("softmax", "sigmoid", "identity")
 """What class scores stand for: odds among classes, odds of each class alone, or values of a regression."""
-
-LINKS: tuple[Link, ...] = get_args(Link)
 
 Output = str | int | Callable[[Any], Tensor]
 """Where the class scores are in what a model returns: under a name, at an index, or what a function makes of it."""
@@ -29,11 +27,11 @@ class Reading:
 
     Attributes:
         output: which of a model's outputs the class scores are; None where there is only one that they could be.
-        link: what the scores stand for; None for what their number says: the softmax of several, the sigmoid of one.
+        link: one of `LINKS`; None for what the number of scores says: the softmax of several, the sigmoid of one.
     """
 
     output: Output | None = None
-    link: Link | None = None
+    link: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a link that there is not.
@@ -42,7 +40,7 @@ class Reading:
             UnknownName: it is none of `LINKS`.
         """
         if self.link is not None and self.link not in LINKS:
-            raise UnknownName("link", str(self.link), LINKS)
+            raise UnknownName("link", self.link, LINKS)
 
 
 _CURRENT = ContextVar("reading", default=Reading())  # noqa: B039  # frozen
