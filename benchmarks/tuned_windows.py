@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from vitreous.data.labelled import LabelledPictures, load_labelled
-from vitreous.jobs.benchmark.summary import Array, Values, summarize
-from vitreous.jobs.benchmark.tables import Table, write_tables
-from vitreous.jobs.verification.indicators import Means
+from vitreous.interacting.verification.indicators import Means
 from vitreous.models.zoo import load
+from vitreous.statistics.summary import Array, Values, summarize
+from vitreous.statistics.tables import Table, write_tables
 from vitreous.training.batches import validation_batches
 from vitreous.training.recipe import Recipe, read_recipe
 from vitreous.training.start import start_from

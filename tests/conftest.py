@@ -1,6 +1,7 @@
 """Shared by all tests: shape annotations are checked, and one thread per worker is enough for tiny models."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,27 @@ torch.set_num_threads(1)
 settings.register_profile("vitreous", deadline=None, max_examples=30)
 settings.load_profile("vitreous")
 
+from tests.tiny import save_model, save_pictures  # noqa: E402 - after the import hook
+from vitreous.models.zoo import LoadedModel, load  # noqa: E402
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random ViT, saved."""
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def model(model_folder: Path) -> LoadedModel:
+    return load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A few labelled pictures with boxes and masks, as a command takes them."""
+    return save_pictures(tmp_path_factory.mktemp("pictures"))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from vitreous.errors import DataError
-from vitreous.files import alone_at, check_writable
+from vitreous.files.writing import alone_at, check_writable
 from vitreous.models.card import save_folder
 from vitreous.training.checkpoint import save_checkpoint
 from vitreous.training.recipe import Recipe
@@ -81,7 +81,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
 def test_who_died_lets_go(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from vitreous.files import alone_at\n"
+        "import os, signal, sys; from pathlib import Path; from vitreous.files.writing import alone_at\n"
         "with alone_at(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "file"], check=False, timeout=100)

@@ -15,6 +15,7 @@ from vitreous.models.card import ModelCard
 from vitreous.models.preprocess import Preprocess
 
 CLASSES = ("tabby, tabby cat", "dog", "hen", "7")
+PICTURES = 6
 
 
 def save_model(folder: Path, **arguments: object) -> Path:
@@ -35,6 +36,23 @@ def noise(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
     """A picture unlike the others."""
     pixels = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def save_pictures(root: Path) -> str:
+    """Six pictures of two of the model's classes, each with a box, half of them with a mask."""
+    rows = ["file,x0,y0,x1,y1"]
+    for at in range(PICTURES):
+        name = f"{('dog', 'hen')[at % 2]}/{at}.png"
+        (root / name).parent.mkdir(exist_ok=True)
+        noise(at).save(root / name)
+        rows.append(f"{name},{4 + at},3,{20 + at},25")
+        if at < 3:
+            (root / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+            mask = np.zeros((30, 40), np.uint8)
+            mask[5:20, 8 : 20 + at] = 255
+            Image.fromarray(mask).save(root / "masks" / name)
+    (root / "boxes.csv").write_text("\n".join(rows))
+    return f"folder:{root}"
 
 
 def _rotated(path: Path) -> None:

@@ -24,7 +24,7 @@ from skimage.filters import threshold_otsu
 from vitreous import explain, load
 from vitreous.data.labelled import ArraySplit, load_split
 from vitreous.errors import DegenerateMap
-from vitreous.jobs.evaluate import answers
+from vitreous.evaluation.evaluate import answers
 from vitreous.metrics.classification import judge_classifier
 from vitreous.metrics.localization import EnergyPointing
 

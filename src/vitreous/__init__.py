@@ -8,10 +8,10 @@ explanation.save("cat.png")
 """
 
 from vitreous.errors import ExplainError as ExplainError
+from vitreous.explaining.explain import explain as explain
 from vitreous.interact.indicator import Interactions as Interactions
 from vitreous.interact.removal import prune as prune
-from vitreous.jobs.explain import explain as explain
-from vitreous.jobs.interactions import interactions as interactions
+from vitreous.interacting.interactions import interactions as interactions
 from vitreous.methods import METHODS as METHODS
 from vitreous.methods.method import Explanation as Explanation
 from vitreous.models.zoo import LoadedModel as LoadedModel

@@ -114,9 +114,7 @@ def test_a_picture_without_impact_does_not_stop_the_others(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shares = iter((0, 1))
-    monkeypatch.setattr(
-        "vitreous.jobs.interaction_pages.effect", lambda model, images: next(shares) * effect(model, images)
-    )
+    monkeypatch.setattr("vitreous.interacting.pages.effect", lambda model, images: next(shares) * effect(model, images))
     for seed, name in enumerate(("none.png", "some.png")):
         noise(seed).save(name)
     done = run("interactions", "none.png", "some.png", "--model", folder, "--indicator", "impact")

@@ -18,7 +18,7 @@ from tests.training.test_processes import torchrun
 from vitreous.cli.main import app
 from vitreous.data.objects import Scenes, read_scenes
 from vitreous.errors import DataError, ModelError, UnknownName
-from vitreous.jobs.detections import explain_detection, write_detection
+from vitreous.explaining.detections import explain_detection, write_detection
 from vitreous.metrics.average_precision import DetectionScore
 from vitreous.models.card import ModelCard
 from vitreous.models.detection.card import DetectorCard, load_detector

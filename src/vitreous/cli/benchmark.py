@@ -13,9 +13,9 @@ from vitreous.cli.explain import Precision
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vitreous.jobs.benchmark.plan import Plan
-    from vitreous.jobs.benchmark.run import Step
-    from vitreous.jobs.benchmark.tables import Table
+    from vitreous.benchmarking.plan import Plan
+    from vitreous.benchmarking.run import Step
+    from vitreous.statistics.tables import Table
 
 __all__ = ["EXAMPLES", "benchmark", "show_table"]
 
@@ -150,8 +150,8 @@ def benchmark(
     import torch
     from rich.console import Console
 
+    from vitreous.benchmarking.job import benchmark as run
     from vitreous.cli.progress import bars
-    from vitreous.jobs.benchmark.job import benchmark as run
     from vitreous.models.device import find_device
 
     flags = {
@@ -193,8 +193,8 @@ def _rows(names: str) -> dict[str, dict[str, Any]] | None:
 
 def _make_plan(path: Path | None, preset: str, flags: dict[str, Any]) -> Plan:
     """The preset, overridden by the file, overridden by the flags."""
+    from vitreous.benchmarking.plan import PRESETS, Plan, read_plan
     from vitreous.errors import UnknownName
-    from vitreous.jobs.benchmark.plan import PRESETS, Plan, read_plan
 
     if preset and preset not in PRESETS:
         raise UnknownName("preset", preset, PRESETS)

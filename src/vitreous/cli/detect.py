@@ -112,7 +112,7 @@ def evaluate(
     from rich.table import Table
 
     from vitreous.data.objects import read_scenes
-    from vitreous.files import check_writable, whole_file
+    from vitreous.files.writing import check_writable, whole_file
     from vitreous.metrics.average_precision import DetectionScore
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
@@ -171,7 +171,7 @@ def explain(
     from rich.text import Text
 
     from vitreous.data.pictures import open_picture
-    from vitreous.jobs.detections import explain_detection, write_detection
+    from vitreous.explaining.detections import explain_detection, write_detection
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
 

@@ -32,7 +32,7 @@ def evaluate(
     from rich.table import Table
 
     from vitreous.cli.progress import counted
-    from vitreous.jobs.evaluate import evaluate as run
+    from vitreous.evaluation.evaluate import evaluate as run
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 

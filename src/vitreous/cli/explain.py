@@ -111,8 +111,8 @@ def explain(
     from rich.console import Console
 
     from vitreous.cli.report import Report
-    from vitreous.files import check_writable
-    from vitreous.jobs.pictures import Order, explain_pictures
+    from vitreous.explaining.pictures import Order, explain_pictures
+    from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 

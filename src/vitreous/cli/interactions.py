@@ -84,9 +84,9 @@ def interactions(
 
     from vitreous.cli.progress import counted
     from vitreous.data.readers import DATASETS
-    from vitreous.files import check_writable
-    from vitreous.jobs.interaction_numbers import Order
-    from vitreous.jobs.interaction_pages import average_page, interaction_pages
+    from vitreous.files.writing import check_writable
+    from vitreous.interacting.numbers import Order
+    from vitreous.interacting.pages import average_page, interaction_pages
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 

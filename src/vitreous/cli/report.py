@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitreous.cli.progress import bars
-from vitreous.jobs.pictures import Order, Result
+from vitreous.explaining.pictures import Order, Result
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods.method import Detail
 

@@ -77,7 +77,7 @@ def train(
 
     from vitreous.data.labelled import load_labelled
     from vitreous.errors import DataError
-    from vitreous.jobs.run_page import write_run_page
+    from vitreous.evaluation.run_page import write_run_page
     from vitreous.models.device import find_device
     from vitreous.training.classify import train as run
     from vitreous.training.log import EpochDone, open_board

@@ -10,8 +10,8 @@ import typer
 from vitreous.cli.options import Device, InPrecision, Model, Precision
 
 if TYPE_CHECKING:
-    from vitreous.jobs.verification.check import Check
-    from vitreous.jobs.verification.job import Trial
+    from vitreous.interacting.verification.check import Check
+    from vitreous.interacting.verification.job import Trial
 
 __all__ = ["app", "indicators", "main", "removal", "windows"]
 
@@ -78,8 +78,8 @@ def windows(
     under the whole curve down to each size beside as many random keys, and the least radius that holds 80 % of each
     block's attention.
     """
-    from vitreous.jobs.verification.job import Trial
-    from vitreous.jobs.verification.windows import Windows
+    from vitreous.interacting.verification.job import Trial
+    from vitreous.interacting.verification.windows import Windows
 
     trial = Trial(dataset, model, labels, calibration, calibrated, limit, seed, batch_size)
     _run(Windows(indicator), trial, output, device, dtype)
@@ -114,8 +114,8 @@ def removal(
     Six forward passes per picture, share and place. The speed is that of 'vitreous.prune' against the bare model in the
     same batches.
     """
-    from vitreous.jobs.verification.job import Trial
-    from vitreous.jobs.verification.removal import Removal
+    from vitreous.interacting.verification.job import Trial
+    from vitreous.interacting.verification.removal import Removal
 
     check = Removal(_numbers(shares, "--shares"), tuple(part.strip() for part in place.split(",")))
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size)
@@ -144,8 +144,8 @@ def indicators(
     A forward pass per picture, block and pair, in float64: single cuts change probabilities by about as much as float32
     rounds.
     """
-    from vitreous.jobs.verification.indicators import Indicators
-    from vitreous.jobs.verification.job import Trial
+    from vitreous.interacting.verification.indicators import Indicators
+    from vitreous.interacting.verification.job import Trial
 
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=1)
     _run(Indicators(tuple(block or ()), pairs), trial, output, device, dtype)
@@ -164,7 +164,7 @@ def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision
 
     from vitreous.cli.benchmark import show_table
     from vitreous.cli.progress import counted
-    from vitreous.jobs.verification.job import verify
+    from vitreous.interacting.verification.job import verify
     from vitreous.models.device import find_device
 
     console = Console(highlight=False)

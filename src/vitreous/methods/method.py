@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import DegenerateMap, NoClassToken, ShapeError, UnknownName
-from vitreous.files import whole_file
+from vitreous.files.writing import whole_file
 from vitreous.masking.forward import Progress
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass
 from vitreous.trace.record import TokenGrid

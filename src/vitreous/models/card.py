@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError
-from vitreous.files import check_writable, whole_file
+from vitreous.files.writing import check_writable, whole_file
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import build
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from vitreous.errors import DataError
-from vitreous.files import whole_file
+from vitreous.files.writing import whole_file
 
 __all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 

@@ -15,7 +15,7 @@ import torch
 
 from vitreous import __version__
 from vitreous.errors import DataError, MissingExtra
-from vitreous.files import whole_file
+from vitreous.files.writing import whole_file
 
 __all__ = [
     "DetectionEpoch",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from vitreous.errors import DataError
-from vitreous.files import check_writable, whole_file
+from vitreous.files.writing import check_writable, whole_file
 from vitreous.models.card import read_card
 from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.log import Event, Judged, StepDone, add_row, write_summary

@@ -1,0 +1,119 @@
+"""What a page shows beside its tables: charts, and the pictures that a method did best and worst on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import torch
+
+from vitreous.benchmarking.plan import Plan
+from vitreous.benchmarking.run import ModelRun, open_batch
+from vitreous.data.samples import Entry
+from vitreous.errors import ExplainError
+from vitreous.explaining.explain import explain
+from vitreous.methods.method import SlowMethod
+from vitreous.render import page
+from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
+from vitreous.render.overlay import overlay
+from vitreous.render.sheet import Panel, sheet
+from vitreous.statistics.store import Key, Record
+from vitreous.statistics.summary import Array, Values, each_picture
+from vitreous.statistics.tables import Table
+from vitreous.trace.target import Classes
+
+__all__ = ["figures"]
+
+_SHOWN = 2
+"""Pictures at either end."""
+_HEADLINES = ("iou", "mean_iou", "abpc", "insertion")
+"""Which of a metric's numbers stands for it in a chart; its first where it has none of these."""
+
+
+def figures(
+    plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
+) -> Iterator[tuple[str, str]]:
+    """A heading and the HTML of each figure.
+
+    The pictures at either end are explained anew, by all methods but the slow ones.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    yield from _curves(table)
+    yield from _scatters(table, runs)
+    yield from _examples(plan, table, runs, records)
+
+
+def _curves(table: Table) -> Iterator[tuple[str, str]]:
+    """A chart per model and curve, a line per method."""
+    for (model, metric, name), its in table.curves.items():
+        lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in its.items()}
+        heading = f"{metric}: {name} · {model}"
+        yield heading, chart_tag(line_chart({"": lines}, x="step", y=name), f"{heading}, a line per method")
+
+
+def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, str]]:
+    """Where maps point against how faithful they are, per model."""
+    for model, run in runs.items():
+        kinds = {metric: judge.reads in ("boxes", "mask") for metric, judge in run.judges.items()}
+        places, faiths = ([metric for metric, place in kinds.items() if place is wanted] for wanted in (True, False))
+        for place, faith in product(places, faiths):
+            across, up = (_by_row(table, model, metric) for metric in (place, faith))
+            if shared := [row for row in across[1] if row in up[1]]:
+                points = {row: (across[1][row], up[1][row]) for row in shared}
+                x, y = f"{place}: {across[0]}", f"{faith}: {up[0]}"
+                yield f"{y} against {x} · {model}", chart_tag(point_chart(points, x=x, y=y), f"{y} against {x}")
+
+
+def _by_row(table: Table, model: str, metric: str) -> tuple[str, dict[str, float]]:
+    """The number that stands for a metric, and its value for each method."""
+    cells = [cell for cell in table.cells if (cell.model, cell.metric) == (model, metric)]
+    name = _headline([cell.name for cell in cells])
+    return name, {cell.method: cell.value for cell in cells if cell.name == name}
+
+
+def _headline(names: Sequence[str]) -> str:
+    return next((name for name in _HEADLINES if name in names), names[0] if names else "")
+
+
+def _examples(
+    plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
+) -> Iterator[tuple[str, str]]:
+    """All quick methods' maps of the pictures for which the reference's first metric is lowest and highest."""
+    metric = next(iter(plan.metrics))
+    for model, run in runs.items():
+        values = Values.of(records.get(Key(model, table.reference, metric), ()), [entry.id for entry in run.drawn])
+        if values is None:
+            continue
+        numbers = each_picture(run.judges[metric], values)
+        name = _headline(list(numbers))
+        for at in _ends(numbers[name]):
+            heading = f"{run.drawn[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
+            if tag := _sheet_tag(plan, run, run.drawn[at], heading):
+                yield heading, tag
+
+
+def _ends(numbers: Array) -> list[int]:
+    """The rows with the highest numbers, then those with the lowest."""
+    order = [int(at) for at in np.argsort(-numbers, kind="stable") if not np.isnan(numbers[at])]
+    return [*order[:_SHOWN], *order[_SHOWN:][-_SHOWN:]]
+
+
+def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
+    """The picture and every quick method's map of it; nothing if it can no longer be read."""
+    batch = open_batch(plan, run, [entry])
+    if batch is None:
+        return ""
+    picture = run.preprocess.view(entry.open().picture)
+    target = Classes(tuple(batch.target.tolist()))
+    panels = [Panel("picture", picture)]
+    for row, method in run.methods.items():
+        if row not in run.refused and not isinstance(method, SlowMethod):
+            try:
+                found = explain(run.subject, batch.images, method, target)
+                panels.append(Panel(row, overlay(picture, found.heatmap[0].float().cpu())))
+            except (ExplainError, torch.OutOfMemoryError):
+                panels.append(Panel(row, None, "no map"))
+    return page.picture(sheet(panels, title=entry.id), about)

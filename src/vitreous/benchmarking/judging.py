@@ -1,0 +1,237 @@
+"""One batch: a heat map per picture by one method, and what every metric says of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from vitreous.benchmarking.truth import Fitted
+from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleError, UnknownName
+from vitreous.explaining.explain import explain
+from vitreous.explaining.fitting import settings_of
+from vitreous.methods.method import BlockMethod, Method
+from vitreous.metrics.judge import Judge
+from vitreous.metrics.stability import Explain
+from vitreous.models.loaded import LoadedModel
+from vitreous.shapes import Heatmap, Images, TargetClass
+from vitreous.statistics.store import Key, Record
+from vitreous.trace.target import Classes
+
+__all__ = ["Batch", "Missing", "TableRow", "judge_batch"]
+
+Missing = Mapping[str, set[str]]
+"""By metric, the pictures that it has not judged."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures that run at once.
+
+    Attributes:
+        fitted: the pictures.
+        images: the model's input.
+        target: the classes explained.
+        follow: the classes whose score a metric follows; −1 where that is an unknown label.
+        correct: whether the label is the predicted class.
+    """
+
+    fitted: list[Fitted]
+    images: Images
+    target: TargetClass
+    follow: TargetClass
+    correct: Bool[Tensor, " batch"]
+
+    def part(self, rows: Sequence[int]) -> Batch:
+        """Some of them."""
+        at = torch.tensor(rows, device=self.images.device)
+        return Batch(
+            [self.fitted[row] for row in rows], self.images[at], self.target[at], self.follow[at], self.correct[at]
+        )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a picture has no map or no numbers, and whether it may have them another time."""
+
+    reason: str
+    passing: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One model and method, and what judges them.
+
+    Attributes:
+        model: spec.
+        name: of the row.
+        subject: the model itself.
+        method: fitted to it.
+        judges: by name, fitted to it.
+    """
+
+    model: str
+    name: str
+    subject: LoadedModel
+    method: Method
+    judges: Mapping[str, Judge]
+
+
+def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
+    """Every picture's heat map by one method, and what the metrics that lack it say of it.
+
+    Raises:
+        ObservationError, RuleError, UnknownName: the method does not apply to the model.
+    """
+    anywhere = set[str]().union(*missing.values())
+    rows = [at for at, each in enumerate(batch.fitted) if each.id in anywhere]
+    if not rows:  # those that it lacks cannot be read
+        return []
+    batch = batch.part(rows)
+
+    def heat(some: Batch) -> list[tuple[Tensor, dict[str, float]]]:
+        began = _now(some.images)
+        target = Classes(tuple(some.target.tolist()))
+        others = [each for each in settings_of(row.method).values() if isinstance(each, nn.Module)]
+        with _forwards([row.subject.model, *others]) as passes:
+            found = explain(row.subject, some.images, row.method, target, batch_size=len(some.images))
+        seconds = _now(some.images) - began
+        cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
+        return [(each, cost) for each in found.heatmap]
+
+    maps = _attempt(heat, batch)
+    records: list[Record] = []
+    good = [at for at, each in enumerate(maps) if not isinstance(each, _Failure)]
+    for fitted, found in zip(batch.fitted, maps, strict=True):
+        if isinstance(found, _Failure):
+            records += [
+                Record(row.model, row.name, metric, fitted.id, error=found.reason, passing=found.passing)
+                for metric, pictures in missing.items()
+                if fitted.id in pictures
+            ]
+        else:
+            records += [Record(row.model, row.name, "", fitted.id, name, [cost]) for name, cost in found[1].items()]
+    if not good:
+        return records
+    heatmap = torch.stack([each[0] for each in maps if not isinstance(each, _Failure)])
+    seen = batch.part(good)
+    for metric, pictures in missing.items():
+        rows = [at for at, each in enumerate(seen.fitted) if each.id in pictures]
+        judge = row.judges[metric]
+        lacking = {at: lack for at in rows if (lack := _lack(judge, seen, at))}
+        records += [Record(row.model, row.name, metric, seen.fitted[at].id, error=lack) for at, lack in lacking.items()]
+        if rows := [at for at in rows if at not in lacking]:
+            records += _judge(row, metric, seen.part(rows), heatmap[rows])
+    return records
+
+
+def _lack(judge: Judge, batch: Batch, at: int) -> str:
+    """What a picture has not that the metric reads."""
+    fitted = batch.fitted[at]
+    if judge.reads == "model" and batch.follow[at] < 0:
+        return "there is no label whose score to follow. Match labels by position, or follow the predicted class"
+    if judge.reads == "boxes" and fitted.boxes is None:
+        return "there is no box"
+    if judge.reads == "mask" and fitted.mask is None:
+        return "there is no mask"
+    if judge.reads in ("boxes", "mask") and not getattr(judge, "misclassified", True) and fitted.label is None:
+        return "there is no label, and misclassified pictures do not count"
+    return ""
+
+
+def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[Record]:
+    """What a metric says of each picture, or why it says nothing."""
+    key = Key(row.model, row.name, metric)
+    place = {each.id: at for at, each in enumerate(batch.fitted)}
+
+    def say(some: Batch) -> list[list[Record]]:
+        values = _call(row, row.judges[metric], some, heatmap[[place[each.id] for each in some.fitted]])
+        counted = values.pop("counted", torch.ones(len(some.fitted), dtype=torch.bool)).tolist()
+        numbers = {
+            name: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]
+            for name, value in values.items()
+        }
+        for name, value in numbers.items():
+            if not value.isfinite().all():
+                bad = int((~value.isfinite().all(1)).nonzero()[0, 0])
+                raise DegenerateMap(f"`{key.metric}` gave a `{name}` of NaN or infinity", bad, "Look at the map.")
+        return [
+            [Record(*key, each.id, name, value[at].tolist(), counted[at]) for name, value in numbers.items()]
+            for at, each in enumerate(some.fitted)
+        ]
+
+    said = _attempt(say, batch)
+    records: list[Record] = []
+    for each, found in zip(batch.fitted, said, strict=True):
+        failed = isinstance(found, _Failure)
+        records += [Record(*key, each.id, error=found.reason, passing=found.passing)] if failed else found
+    return records
+
+
+def _call(row: TableRow, judge: Judge, batch: Batch, heatmap: Heatmap) -> dict[str, Tensor]:
+    size = (batch.images.shape[2], batch.images.shape[3])
+    if isinstance(row.method, BlockMethod) and not judge.on_grid:
+        heatmap = F.interpolate(heatmap[:, None], size, mode="nearest-exact")[:, 0]
+    correct = {"correct": batch.correct} if hasattr(judge, "misclassified") else {}
+    match judge.reads:
+        case "boxes":
+            return judge(heatmap, [each.boxes for each in batch.fitted], size, **correct)
+        case "mask":
+            masks = [each.mask for each in batch.fitted if each.mask is not None]
+            return judge(heatmap, torch.stack(masks).to(heatmap.device), **correct)
+        case "model":
+            return judge(row.subject.model, batch.images, heatmap, batch.follow)
+        case "method":
+            target = Classes(tuple(batch.target.tolist()))
+            heat: Explain = lambda model, images: row.method(model, images, target).heatmap  # noqa: E731
+            return judge(heat, row.subject.model, batch.images)
+
+
+def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:
+    """An answer per picture, or why there is none. A batch that fails is tried again one by one.
+
+    Raises:
+        ObservationError, RuleError, UnknownName: it would fail for every picture.
+    """
+    try:
+        return ask(batch)
+    except (ObservationError, RuleError, UnknownName):
+        raise
+    except ExplainError as error:
+        if len(batch.fitted) == 1:
+            return [_Failure(error.alone if isinstance(error, DegenerateMap) else str(error))]
+    except torch.OutOfMemoryError:
+        if len(batch.fitted) == 1:
+            return [
+                _Failure("there is not enough memory. Run again where more is free: it is tried again", passing=True)
+            ]
+    return [answer for at in range(len(batch.fitted)) for answer in _attempt(ask, batch.part([at]))]
+
+
+@contextmanager
+def _forwards(models: Sequence[nn.Module]) -> Generator[list[int]]:
+    """How many images each call of any of the models has, as they come."""
+    passes: list[int] = []
+
+    def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        passes.append(len(inputs[0]))
+
+    handles = [model.register_forward_pre_hook(count) for model in models]
+    try:
+        yield passes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _now(images: Images) -> float:
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+    return time.perf_counter()

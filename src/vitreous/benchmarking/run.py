@@ -1,0 +1,172 @@
+"""The loop: every picture through every method, every metric on the one heat map; results are kept as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+
+from vitreous.benchmarking.judging import Batch, TableRow, judge_batch
+from vitreous.benchmarking.plan import Plan, make_judge, make_methods
+from vitreous.benchmarking.truth import Fitted, fit_sample, match_labels
+from vitreous.data.readers import open_samples
+from vitreous.data.samples import Entry, Samples, draw
+from vitreous.errors import DataError, ModelError, ObservationError, RuleError, UnknownName
+from vitreous.explaining.fitting import fit_method
+from vitreous.methods.method import Method
+from vitreous.metrics.judge import Judge
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.preprocess import Preprocess
+from vitreous.models.zoo import load
+from vitreous.statistics.store import Key, Record, Store, done
+from vitreous.trace.edit import evaluation
+from vitreous.trace.target import logits_of
+
+__all__ = ["ModelRun", "Step", "fit_judge", "open_batch", "run_model"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Some pictures are through one method: how many of how many."""
+
+    model: str
+    method: str
+    pictures: int
+    total: int
+
+
+@dataclass
+class ModelRun:
+    """One model on its way through the plan.
+
+    Attributes:
+        subject: the model.
+        preprocess: what it does to pictures, or the plan's own way.
+        methods: by row, fitted to it.
+        judges: by row, fitted to it.
+        samples: the data set.
+        drawn: those of its pictures that the plan draws, in the order in which they run.
+        labels: the model's index of each of its labels.
+        matched: how these were found.
+        refused: by row, why a method does not apply to the model.
+        unread: by picture, why it could not be read.
+    """
+
+    subject: LoadedModel
+    preprocess: Preprocess
+    methods: Mapping[str, Method]
+    judges: Mapping[str, Judge]
+    samples: Samples
+    drawn: Sequence[Entry]
+    labels: Mapping[int, int]
+    matched: str
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    unread: dict[str, str] = field(default_factory=dict[str, str])
+
+    @classmethod
+    def start(cls, plan: Plan, spec: str, device: torch.device, dtype: torch.dtype) -> ModelRun:
+        """Load everything that a model's part of the plan needs.
+
+        Raises:
+            ExplainError: something that the plan names is not there, or does not fit.
+        """
+        samples = open_samples(plan.dataset)
+        methods, judges = make_methods(plan), {row: make_judge(row, its) for row, its in plan.metrics.items()}
+        subject = load(spec, device=device, dtype=dtype)
+        if subject.preprocess is None:
+            raise ModelError(f"`{spec}` does not say how its pictures are prepared. Load it by name or from a folder.")
+        preprocess = _whole(subject.preprocess) if plan.whole else subject.preprocess
+        used = {entry.label for entry in samples.entries if entry.label is not None}
+        labels, matched = match_labels(samples.class_names, used, subject.class_names, plan.labels)
+        if not labels and plan.target == "label":
+            raise DataError(
+                f"the labels of `{plan.dataset}` mean nothing to `{spec}`: their names are not its class names, and "
+                "their number is another. Explain the predicted class, or match labels by position."
+            )
+        return cls(
+            subject,
+            preprocess,
+            {row: fit_method(method, subject) for row, method in methods.items()},
+            {row: fit_judge(judge, subject) for row, judge in judges.items()},
+            samples,
+            draw(samples.entries, plan.limit, plan.seed),
+            labels,
+            matched,
+        )
+
+    def row(self, spec: str, name: str) -> TableRow:
+        """One method of it."""
+        return TableRow(spec, name, self.subject, self.methods[name], self.judges)
+
+
+def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[Step]:
+    """Judge every drawn picture that is not done yet, and yield how far it is."""
+    finished = {key: done(records) for key, records in store.read().items()}
+    total = len(run.drawn) * len(run.methods)
+    for start in range(0, len(run.drawn), plan.batch_size):
+        part = run.drawn[start : start + plan.batch_size]
+        todo = {row: _todo(spec, row, part, run, finished) for row in run.methods}
+        wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
+        batch = open_batch(plan, run, [entry for entry in part if entry.id in wanted])
+        records: list[Record] = []
+        if batch:
+            known = finished.get(Key(spec, "", ""), set())
+            hits = zip(batch.fitted, batch.correct.tolist(), strict=True)
+            records += [
+                Record(spec, "", "", each.id, "correct", [float(hit)], each.label is not None)
+                for each, hit in hits
+                if each.id not in known
+            ]
+        for row, missing in todo.items():
+            if batch and any(missing.values()) and row not in run.refused:
+                try:
+                    records += judge_batch(run.row(spec, row), batch, missing)
+                except (ObservationError, RuleError, UnknownName) as error:
+                    run.refused[row] = str(error)
+            yield Step(spec, row, len(part), total)
+        if records:
+            store.add(records)
+
+
+def _whole(preprocess: Preprocess) -> Preprocess:
+    """The same, but the whole picture is squashed into the input."""
+    return replace(preprocess, resize=preprocess.size, keep_ratio=False, interpolation="bilinear", border=False)
+
+
+def fit_judge(judge: Judge, subject: LoadedModel) -> Judge:
+    """The metric, with how the model normalizes pixels where that was left empty."""
+    empty = [item.name for item in fields(judge) if item.name in ("mean", "std") and getattr(judge, item.name) == ()]
+    if not empty or subject.preprocess is None:
+        return judge
+    return replace(judge, **{name: getattr(subject.preprocess, name) for name in empty})
+
+
+def _todo(
+    spec: str, row: str, part: Sequence[Entry], run: ModelRun, finished: Mapping[Key, set[str]]
+) -> dict[str, set[str]]:
+    if row in run.refused:
+        return {}
+    return {metric: {entry.id for entry in part} - finished.get(Key(spec, row, metric), set()) for metric in run.judges}
+
+
+def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | None:
+    """The pictures that can be read, and have the label that the plan needs; None if there is none."""
+    subject, fitted = run.subject, list[Fitted]()
+    for entry in entries:
+        label = run.labels.get(entry.label) if entry.label is not None else None
+        try:
+            if label is None and plan.target == "label":
+                raise DataError(f"`{entry.id}` has no label that the model knows. Explain the predicted class.")
+            fitted.append(fit_sample(entry.open(), run.preprocess, label))
+        except DataError as error:
+            run.unread[entry.id] = str(error)
+    if not fitted:
+        return None
+    images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
+    with evaluation(subject.model), torch.no_grad():
+        predicted = logits_of(subject.model(images.clone()), subject.name).argmax(1)
+    label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
+    target = label if plan.target == "label" else predicted
+    follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
+    return Batch(fitted, images, target, follow, predicted == label)

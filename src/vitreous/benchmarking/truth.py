@@ -1,0 +1,136 @@
+"""A sample as the model sees it: boxes and mask move with the picture, labels become the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vitreous.data.samples import Sample
+from vitreous.errors import DataError, ShapeError
+from vitreous.explaining.targets import class_index
+from vitreous.metrics.boxes import Boxes, fit_boxes, union_of_boxes
+from vitreous.models.preprocess import Preprocess
+from vitreous.models.wordnet import wordnet_ids
+
+__all__ = ["Fitted", "fit_mask", "fit_sample", "match_labels", "move_boxes"]
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A sample as the model sees it.
+
+    Attributes:
+        id: of the sample.
+        image: the model's input.
+        label: the model's index of its class, where known.
+        boxes: in pixels of the input, where any is left in it.
+        mask: on the pixels of the input, where any of the object is left in it; of a sample without one, its boxes'.
+    """
+
+    id: str
+    image: Float[Tensor, "channels height width"]
+    label: int | None
+    boxes: Boxes | None
+    mask: Bool[Tensor, "height width"] | None
+
+
+def fit_sample(sample: Sample, preprocess: Preprocess, label: int | None) -> Fitted:
+    """Prepare a sample for the model.
+
+    Raises:
+        DataError: the picture does not fit the model.
+    """
+    try:
+        image = preprocess(sample.picture)
+    except ShapeError as error:
+        raise DataError(f"`{sample.id}` does not fit the model: {error}") from None
+    old = (sample.picture.height, sample.picture.width)
+    resized, corner = preprocess.frame(sample.picture)
+    boxes = mask = None
+    if sample.boxes is not None:
+        boxes = move_boxes(torch.from_numpy(sample.boxes), old, resized, corner, preprocess.size)
+        mask = union_of_boxes(boxes, preprocess.size)
+    if sample.mask is not None:
+        mask = fit_mask(torch.from_numpy(sample.mask), resized, corner, preprocess.size)
+    kept = boxes if boxes is not None and len(boxes) else None
+    return Fitted(sample.id, image, label, kept, mask if mask is not None and mask.any() else None)
+
+
+def move_boxes(boxes: Float[Tensor, "_ 4"], old: Size, resized: Size, corner: Size, size: Size) -> Boxes:
+    """Boxes of a picture, resized and cropped with it; fractions are cut off, and what lies outside is left out.
+
+    Args:
+        boxes: in a picture of size `old`.
+        old: (height, width), like all sizes.
+        resized: what the picture is resized to.
+        corner: (top, left) of the crop.
+        size: of the crop.
+
+    >>> move_boxes(torch.tensor([[0.0, 0.0, 40.0, 20.0]]), (20, 80), (10, 40), (0, 15), (10, 10))
+    tensor([[ 0,  0,  5, 10]])
+    """
+    moved = fit_boxes(boxes, old, resized) - torch.tensor([corner[1], corner[0]] * 2)
+    low, high = moved[:, :2], torch.maximum(moved[:, 2:], moved[:, :2] + 1)  # at least a pixel of a thin box
+    end = torch.tensor([size[1], size[0]])
+    inside = ((low < end) & (high > 0)).all(1)
+    return torch.cat([low.clamp(min=0), torch.minimum(high, end)], 1)[inside]
+
+
+def fit_mask(
+    mask: Bool[Tensor, "old_height old_width"], resized: Size, corner: Size, size: Size
+) -> Bool[Tensor, "height width"]:
+    """A mask of a picture, resized (to the nearest pixel) and cropped with it; nothing beyond its edges."""
+    enlarged = F.interpolate(mask[None, None].to(torch.uint8), resized, mode="nearest-exact")[0, 0]
+    top, left = corner
+    margins = (-left, left + size[1] - resized[1], -top, top + size[0] - resized[0])  # negative ones crop
+    return F.pad(enlarged, margins).bool()
+
+
+def match_labels(
+    names: Sequence[str], used: Collection[int], class_names: Sequence[str], how: str
+) -> tuple[dict[int, int], str]:
+    """The model's index of each label that is used, and how it was found: "name", "position" or "unknown".
+
+    Args:
+        names: of the data set's classes.
+        used: the labels that occur.
+        class_names: of the model.
+        how: "name", "position", or "auto": by name where each is known to the model and no two are one class, else by
+            position where there are as many classes, else unknown. WordNet ids are names of ImageNet's classes.
+
+    Raises:
+        UnknownName: "name" is asked for, and the model does not know one.
+        DataError: two labels are one class of the model, or there are labels beyond its classes.
+
+    >>> match_labels(["hen", "tabby"], [0, 1], ["tabby, tabby cat", "dog", "hen"], "auto")
+    ({0: 2, 1: 0}, 'name')
+    """
+    if how == "position":
+        if class_names and max(used, default=0) >= len(class_names):
+            raise DataError(
+                f"the data set has label {max(used)}, but the model has {len(class_names)} classes. Match by name."
+            )
+        return {label: label for label in used}, "position"
+    ids = wordnet_ids(class_names)
+    if used and all(names[label] in ids for label in used):
+        return {label: ids[names[label]] for label in used}, "name"
+    if how == "name":
+        matched = {label: class_index(names[label], class_names) for label in used}
+        if len(set(matched.values())) < len(matched):
+            raise DataError("two classes of the data set have one name in the model. Match by position.")
+        return matched, "name"
+    known = {part.strip().lower() for full in class_names for part in (full, *full.split(","))}
+    if used and all(names[label].lower() in known for label in used):
+        matched = {label: class_index(names[label], class_names) for label in used}
+        if len(set(matched.values())) == len(matched):
+            return matched, "name"
+    if used and len(names) == len(class_names):
+        return {label: label for label in used}, "position"
+    return {}, "unknown"

@@ -1,0 +1,134 @@
+"""What a classifier says of labelled pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vitreous.data.labelled import LabelledPictures, load_split
+from vitreous.errors import DataError, ModelError
+from vitreous.files.manifest import versions
+from vitreous.files.writing import check_writable, whole_file
+from vitreous.metrics.classification import Measured, confusion, judge_classifier
+from vitreous.models.loaded import LoadedModel, numbered
+from vitreous.models.preprocess import Preprocess
+from vitreous.shapes import Logits
+
+__all__ = ["Answers", "answers", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Class scores, and the classes that are right, in the order of the pictures."""
+
+    logits: Logits
+    labels: Int[Tensor, " batch"]
+
+
+@torch.no_grad()
+def answers(
+    model: LoadedModel,
+    pictures: LabelledPictures,
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Answers:
+    """One forward pass over the pictures.
+
+    Args:
+        model: from `vitreous.load`.
+        pictures: with the model's classes, in its order.
+        batch_size: how many run at once.
+        workers: processes that prepare pictures; 0 prepares them in this one.
+        progress: told how many pictures are done, and how many there are.
+
+    Raises:
+        DataError: the classes of the pictures are not the model's.
+        ModelError: the model does not say how its pictures are prepared.
+    """
+    if model.preprocess is None:
+        raise ModelError(f"`{model.name}` does not say how its pictures are prepared. Give a model that does.")
+    named, known = pictures.class_names, model.class_names
+    if named not in (known, numbered(len(known))):
+        raise DataError(
+            f"the data has {len(named)} classes ({', '.join(named[:3])} …), and `{model.name}` has {len(known)} "
+            f"({', '.join(known[:3])} …). Give data with the model's classes, in its order."
+        )
+    parameter = next(model.model.parameters())
+    loader = DataLoader(_Prepared(pictures, model.preprocess), batch_size, num_workers=workers)
+    logits: list[Tensor] = []
+    labels: list[Tensor] = []
+    for images, right in loader:
+        logits.append(model.model(images.to(parameter)).float().cpu())
+        labels.append(right)
+        if progress:
+            progress(sum(map(len, labels)), len(pictures))
+    return Answers(torch.cat(logits), torch.cat(labels))
+
+
+def evaluate(
+    model: LoadedModel,
+    data: Path | str,
+    split: str,
+    output: Path,
+    *,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Measured]:
+    """How often the model is right about one split of a data set, also written to `output` as JSON.
+
+    Args:
+        model: from `vitreous.load`.
+        data: what `vitreous train` reads.
+        split: "train", "val" or "test".
+        output: the file: scores with intervals, confusions (rows are the true classes), and what they depend on.
+        workers: processes that prepare pictures.
+        progress: told how many pictures are done, and how many there are.
+
+    Returns:
+        what `judge_classifier` gives.
+
+    Raises:
+        UnknownName: there is no such split.
+        DataError: the data cannot be read or is not about the model's classes, or the file cannot be written.
+        MissingExtra: two classes, and torchmetrics is not installed.
+    """
+    check_writable(output.parent)
+    pictures, fingerprint = load_split(data, split)
+    given = answers(model, pictures, workers=workers, progress=progress)
+    scores = judge_classifier(given.logits, given.labels)
+    values = {
+        "scores": {name: asdict(score) for name, score in scores.items()},
+        "class_names": model.class_names,
+        "confusion": confusion(given.logits, given.labels).tolist(),
+        "pictures": len(pictures),
+        "split": split,
+        "data_sha256": fingerprint,
+        "model": model.name,
+        "weights_sha256": model.weights_sha256,
+        "versions": versions(),
+    }
+    with whole_file(output) as part:
+        part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return scores
+
+
+@dataclass(frozen=True)
+class _Prepared(Dataset[tuple[Tensor, int]]):
+    pictures: LabelledPictures
+    preprocess: Preprocess
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture, label = self.pictures[index]
+        return self.preprocess(picture), label

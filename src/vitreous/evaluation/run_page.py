@@ -1,0 +1,122 @@
+"""A finished training on one page: curves, confusions, and the worst mistakes with their heat maps."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from vitreous.data.labelled import LabelledPictures
+from vitreous.errors import DataError, DegenerateMap, ObservationError
+from vitreous.evaluation.evaluate import Answers, answers
+from vitreous.explaining.explain import explain
+from vitreous.files.writing import whole_file
+from vitreous.metrics.classification import confusion
+from vitreous.models.card import ModelCard
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import load
+from vitreous.render import page
+from vitreous.render.overlay import overlay
+from vitreous.render.sheet import fit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["write_run_page"]
+
+_CURVES = {"loss": "training loss", "top1": "top-1, validation", "lr": "learning rate"}
+_METHODS = ("ag_cam", "grad_cam")  # the first that applies to the model
+_MATRIX, _MISTAKES = 30, 8
+
+
+def write_run_page(
+    folder: Path, pictures: LabelledPictures, *, device: torch.device | str = "cpu", workers: int = 0
+) -> Path:
+    """Write report.html into a folder that `vitreous train` wrote: one file that needs no other.
+
+    Curves of the training loss, the top-1 and the learning rate; each class's accuracy and, up to 30 classes, what its
+    pictures were taken for; the eight worst mistakes, that is, the wrong pictures whose own class has the least
+    probability, with the heat maps of the class predicted and of their own.
+
+    Args:
+        folder: with model.safetensors, model.json, log.csv and summary.json.
+        pictures: that the run was validated with.
+        device: where to run the model.
+        workers: processes that prepare pictures.
+
+    Returns:
+        the page. It costs one pass over the pictures and sixteen heat maps.
+
+    Raises:
+        DataError: the folder has no log, or it cannot be written to.
+        ModelError: it holds no model.
+    """
+    try:
+        with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
+            epochs = list(csv.DictReader(file))
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"there is no `{error.filename}`. Give a folder written by `vitreous train`.") from None
+    model = load(folder, device=device)
+    given = answers(model, pictures, workers=workers)
+    title = f"{ModelCard.read(folder).architecture}: {summary['top1']:.1%} of the validation pictures right"
+    parts = [page.table([["the run", ""], *([name, str(value)] for name, value in summary.items())])]
+    parts += [page.heading("Curves over epochs")]
+    parts += [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
+    parts += [page.heading("Classes"), *_classes(given, model.class_names)]
+    parts += [page.heading("Worst mistakes"), *_mistakes(given, model, pictures)]
+    with whole_file(folder / "report.html") as part:
+        part.write_text(page.page(title, parts), encoding="utf-8")
+    return folder / "report.html"
+
+
+def _classes(given: Answers, names: tuple[str, ...]) -> list[str]:
+    """A row per class: how many pictures, how many are right, and what they were taken for."""
+    counts = confusion(given.logits, given.labels)
+    shown = names if len(names) <= _MATRIX else ()
+    grid = [["class", "pictures", "right", *(f"as {name}" for name in shown)]]
+    shades: dict[tuple[int, int], float] = {}
+    for at, (name, row) in enumerate(zip(names, counts, strict=True)):
+        total, taken = int(row.sum()), row.tolist()
+        right = f"{taken[at] / total:.1%}" if total else "–"
+        grid.append([name, str(total), right, *map(str, taken[: len(shown)])])
+        shades |= {(at + 1, 3 + column): taken[column] / total for column in range(len(shown)) if total}
+    return [page.table(grid, shades)]
+
+
+def _mistakes(given: Answers, model: LoadedModel, pictures: LabelledPictures) -> list[str]:
+    """Each with the heat map of the class predicted and that of its own."""
+    probabilities, predicted = given.logits.softmax(1), given.logits.argmax(1)
+    own = probabilities.gather(1, given.labels[:, None])[:, 0]
+    wrong = (predicted != given.labels).nonzero()[:, 0]
+    if not len(wrong):
+        return [page.paragraph("None: every validation picture is right.")]
+    worst = wrong[own[wrong].argsort()][:_MISTAKES].tolist()
+    parts = [
+        page.paragraph(
+            f"{len(wrong)} of {len(own)} pictures are wrong. Beside a picture: what speaks for the class "
+            "that was predicted, then what speaks for its own; each map on its own scale."
+        )
+    ]
+    for at in worst:
+        picture, label = pictures[at]
+        classes = [int(predicted[at]), label]
+        said, truth = (f"{model.class_names[each]} ({probabilities[at, each]:.1%})" for each in classes)
+        maps, method = _maps(model, picture, classes)
+        parts.append(page.figure(maps, f"picture {at}: predicted {said}, is {truth}; {method}"))
+    return parts
+
+
+def _maps(model: LoadedModel, picture: Image, classes: list[int]) -> tuple[list[Image], str]:
+    """The picture and its overlays, by the first method that applies, and the name of that."""
+    for method in _METHODS:
+        try:
+            found = explain(model, [picture] * len(classes), method, classes)
+        except (ObservationError, DegenerateMap):
+            continue
+        view = fit(found.pictures[0])
+        return [view, *(overlay(view, heatmap) for heatmap in found.heatmap)], method
+    return [fit(picture)], "no method gave a map"

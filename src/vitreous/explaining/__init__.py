@@ -1,0 +1,1 @@
+"""The main job: explanations of pictures, and what they leave on the disk."""

@@ -1,0 +1,116 @@
+"""Why a detector says that this is there: a heat map of one detection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitreous.errors import DataError
+from vitreous.files.writing import check_writable, whole_file
+from vitreous.methods import make_method
+from vitreous.models.detection.detect import BoxScores, Detections, as_image, detect
+from vitreous.render.detections import draw_detection
+from vitreous.render.overlay import overlay, upsample
+from vitreous.render.sheet import Panel, sheet
+from vitreous.trace.target import Classes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torchvision.models.detection import MaskRCNN
+
+__all__ = ["ExplainedDetection", "explain_detection", "write_detection"]
+
+
+@dataclass(frozen=True)
+class ExplainedDetection:
+    """One of the objects found in a picture, and what speaks for it.
+
+    Attributes:
+        picture: RGB.
+        found: all objects.
+        number: which is explained, from 1.
+        heatmap: (height, width), raw, on the picture as the detector saw it; its edges are the picture's.
+        method: that made it.
+        layer: that it read.
+        probability: of the object's class, as the detector's head sees the final box.
+    """
+
+    picture: Image
+    found: Detections
+    number: int
+    heatmap: Float[Tensor, "height width"]
+    method: str
+    layer: str
+    probability: float
+
+
+def explain_detection(
+    model: MaskRCNN, picture: Image, number: int = 1, *, method: str = "grad_cam", layer: str = ""
+) -> ExplainedDetection:
+    """Explain the class score that the detector's head gives to a detection's final box.
+
+    Args:
+        model: in evaluation mode.
+        picture: RGB.
+        number: the detection, counted from 1, surest first.
+        method: one that reads a layer, such as those of the CAM family.
+        layer: dotted name in `BoxScores`; by default the level of the feature pyramid that the box is read from.
+
+    Raises:
+        DataError: there are fewer detections.
+        UnknownName: no such method or layer, or a method that reads no layer.
+        ExplainError: as the method.
+
+    Cost: a detection, and what the method costs, of the pyramid and one box.
+    """
+    found = detect(model, image := as_image(picture))
+    if not 1 <= number <= len(found.boxes):
+        raise DataError(
+            f"the detector found {len(found.boxes)} objects, and number {number} is none of them. "
+            "Choose another, or a picture in which it finds some."
+        )
+    device = next(model.parameters()).device
+    seen, _ = model.transform([image.to(device)])
+    height, width = seen.image_sizes[0]
+    scale = torch.tensor([width / picture.width, height / picture.height]).repeat(2)
+    subject = BoxScores(model, (found.boxes[number - 1] * scale).to(device)).eval()
+    label = int(found.labels[number - 1])
+    explained = make_method(method, layer=layer or subject.layer)(subject, seen.tensors, Classes((label,)))
+    padded = (seen.tensors.shape[-2], seen.tensors.shape[-1])
+    return ExplainedDetection(
+        picture,
+        found,
+        number,
+        upsample(explained.heatmap[0], padded)[:height, :width].cpu(),
+        method,
+        explained.layer,
+        float(explained.logits[0].softmax(0)[label]),
+    )
+
+
+def write_detection(path: Path, explained: ExplainedDetection, class_names: tuple[str, ...]) -> None:
+    """A sheet: the object's box and outline on the picture, and on the heat map.
+
+    Raises:
+        ShapeError: the map is constant.
+        DataError: the file cannot be written.
+    """
+    at, found = explained.number - 1, explained.found
+    name = class_names[int(found.labels[at]) - 1]
+    shown = [
+        (f"{name} · {found.scores[at]:.1%}", explained.picture),
+        (explained.method, overlay(explained.picture, explained.heatmap)),
+    ]
+    panels = [Panel(title, draw_detection(page, found.boxes[at], found.masks[at])) for title, page in shown]
+    subtitle = (
+        f"detection {explained.number} of {len(found.boxes)} · {explained.probability:.1%} for its final box · "
+        f"layer {explained.layer}"
+    )
+    check_writable(path.parent)
+    with whole_file(path) as part:
+        sheet(panels, title=name, subtitle=subtitle).save(part)

@@ -1,0 +1,201 @@
+"""What explaining a picture leaves: a sheet to look at, and the raw maps to compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vitreous.files.writing import whole_file
+from vitreous.methods.method import Detail
+from vitreous.models.loaded import LoadedModel, numbered
+from vitreous.render.overlay import overlay
+from vitreous.render.regions import draw_regions
+from vitreous.render.sheet import Panel, sheet
+from vitreous.trace.target import probabilities
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["ClassScore", "Explained", "Found", "output_names", "write_maps", "write_sheet"]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class and its probability."""
+
+    index: int
+    name: str
+    probability: float
+
+    def __str__(self) -> str:
+        return f"{self.name} · {self.probability:.1%}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method gave for one picture and class: the raw map, its details and the layer it read, if any."""
+
+    heatmap: Tensor
+    detail: Detail | None = None
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One picture and its maps.
+
+    Attributes:
+        file: where it came from.
+        view: the part that the model saw, at the size of a panel.
+        model: that saw it.
+        logits: its class scores.
+        explained: the classes explained.
+        attempts: by method, for each of these classes what it found, or why there is nothing.
+        against: the class that these were held against; empty for none.
+        regions: where the model segments the picture, its region maps, stage by stage.
+    """
+
+    file: Path
+    view: Image
+    model: LoadedModel
+    logits: Float[Tensor, " classes"]
+    explained: tuple[int, ...]
+    attempts: Mapping[str, Sequence[Found | str]]
+    against: str = ""
+    regions: tuple[Tensor, ...] = ()
+
+    @property
+    def predicted(self) -> tuple[ClassScore, ...]:
+        """The most probable classes, best first, at most five."""
+        return self._scores(self.logits.topk(min(5, len(self.logits))).indices.tolist())
+
+    @property
+    def targets(self) -> tuple[ClassScore, ...]:
+        """The classes explained."""
+        return self._scores(self.explained)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that gave at least one map."""
+        return tuple(name for name, found in self.attempts.items() if any(isinstance(each, Found) for each in found))
+
+    @property
+    def details(self) -> dict[str, list[Detail | None]]:
+        """By method that gave any, for each of the classes explained."""
+        found = {
+            name: [each.detail if isinstance(each, Found) else None for each in attempts]
+            for name, attempts in self.attempts.items()
+        }
+        return {name: details for name, details in found.items() if any(details)}
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """By method that read one layer's output, its dotted name."""
+        read = {name: [each for each in found if isinstance(each, Found)] for name, found in self.attempts.items()}
+        return {name: found[0].layer for name, found in read.items() if found and found[0].layer}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """By method that gave no map for a class, why."""
+        reasons = {name: [each for each in found if isinstance(each, str)] for name, found in self.attempts.items()}
+        return {name: found[0] for name, found in reasons.items() if found}
+
+    def _scores(self, classes: Sequence[int]) -> tuple[ClassScore, ...]:
+        shares = probabilities(self.logits.float()).tolist()
+        names = self.model.class_names or numbered(len(shares))
+        return tuple(ClassScore(index, names[index], shares[index]) for index in classes)
+
+
+def output_names(files: Sequence[Path], folder: Path) -> list[str]:
+    """A name for every picture's outputs: its stem, numbered where pictures share one.
+
+    What vitreous did not write is not overwritten: a name is free if the folder has both its `.png` and its `.npz`
+    (an earlier run's), or neither.
+
+    >>> output_names([Path("a/cat.jpg"), Path("b/cat.jpg"), Path("dog.jpg")], Path("explained"))
+    ['cat', 'cat-2', 'dog']
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for file in files:
+        name, number = file.stem, 1
+        while name.casefold() in taken or (folder / f"{name}.png").exists() != (folder / f"{name}.npz").exists():
+            number += 1
+            name = f"{file.stem}-{number}"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def write_maps(path: Path, explained: Explained) -> None:
+    """Write the `.npz`: by method (targets, h, w), raw, NaN where it gave no map; `target` and `logits`.
+
+    Raises:
+        DataError: the disk says no.
+    """
+    arrays: dict[str, Any] = {method: _stack(explained.attempts[method]) for method in explained.methods}
+    arrays |= {"target": np.array(explained.explained), "logits": _numpy(explained.logits)}
+    with whole_file(path) as part:
+        np.savez(part, **arrays)
+
+
+def write_sheet(path: Path, explained: Explained, *, alpha: float) -> None:
+    """Write the `.png`: picture, overlays, details and regions; or, of several targets, a row of overlays each.
+
+    Args:
+        path: of the sheet.
+        explained: the picture and its maps.
+        alpha: opacity of the maps.
+
+    Raises:
+        DataError: the disk says no.
+    """
+    best, (first, *others) = explained.predicted[0], explained.targets
+    predicted = f"predicted: {best}" if first.index != best.index else ""
+    against = f"rather than {explained.against}" if explained.against else ""
+    if others:
+        title, columns = explained.file.name, 1 + len(explained.methods)
+        about = (explained.model.name, against, predicted)
+        pictures = [Panel(each.name, explained.view, f"{each.probability:.1%}") for each in (first, *others)]
+    else:
+        title, columns, about = str(first), None, (against, explained.file.name, explained.model.name, predicted)
+        pictures = [Panel("what the model saw", explained.view)]
+    panels: list[Panel] = []
+    for at, picture in enumerate(pictures):
+        panels += [picture, *_overlays(explained, at, alpha, details=not others)]
+    if not others:
+        drawn = [draw_regions(explained.view, regions) for regions in explained.regions]
+        panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
+    page = sheet(panels, title=title, subtitle=" · ".join(filter(None, about)), columns=columns)
+    with whole_file(path) as part:
+        page.save(part)
+
+
+def _overlays(explained: Explained, at: int, alpha: float, *, details: bool) -> Iterator[Panel]:
+    """Every method's view of one target."""
+    for method in explained.methods:
+        found = explained.attempts[method][at]
+        if isinstance(found, Found):
+            yield Panel(method, overlay(explained.view, found.heatmap, alpha=alpha))
+            if details and found.detail:
+                yield from found.detail.panels(explained.view)
+        else:
+            yield Panel(method, None, "no map")
+
+
+def _stack(attempts: Sequence[Found | str]) -> np.ndarray[Any, np.dtype[Any]]:
+    """One map per target, NaN where there is none."""
+    blank = torch.full_like(next(each.heatmap for each in attempts if isinstance(each, Found)), torch.nan)
+    return _numpy(torch.stack([each.heatmap if isinstance(each, Found) else blank for each in attempts]))
+
+
+def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
+    """As numpy can hold it: half precision becomes float32, exactly."""
+    return values.detach().to(torch.promote_types(values.dtype, torch.float32)).cpu().numpy()

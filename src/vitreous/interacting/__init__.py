@@ -1,0 +1,1 @@
+"""Interactions of patches: of pictures, of data sets, and whether the indicator holds on a model."""

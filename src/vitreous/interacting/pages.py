@@ -1,0 +1,198 @@
+"""Pages about how patches act on each other, of a picture or averaged over many, and the numbers behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from vitreous.data.readers import open_samples
+from vitreous.data.samples import draw
+from vitreous.errors import DataError, DegenerateMap, ShapeError
+from vitreous.explaining.outputs import output_names
+from vitreous.explaining.pictures import open_for
+from vitreous.files.manifest import now, versions, write_manifest
+from vitreous.files.writing import check_writable, whole_file
+from vitreous.interact.indicator import Averages, effect, interactions
+from vitreous.interacting.averages import average_pictures, read_images
+from vitreous.interacting.numbers import Found, Order, check_place, find
+from vitreous.models.loaded import numbered
+from vitreous.render.interactions import (
+    draw_arrows,
+    draw_flow,
+    draw_patches,
+    draw_query,
+    draw_removed,
+    draw_windows,
+)
+from vitreous.render.sheet import Panel, blank, sheet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Page", "average_page", "interaction_pages"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What became of a picture or data set: its page and its numbers, or why there are none."""
+
+    file: Path | str
+    page: Path | None = None
+    numbers: Path | None = None
+    error: str = ""
+
+
+def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
+    """Draw the interactions of every picture's patches, and yield what became of each, in order.
+
+    A reconstruction after the abstract of arXiv 2203.05922. Every picture gets `<name>.png` and `<name>.npz` in the
+    output folder; `manifest.json` tells about all of them.
+
+    Raises:
+        DataError: the output folder cannot be written.
+        UnknownName, ShapeError: no such block, query, or share.
+        ObservationError: the model has no attention between all patches.
+    """
+    _check(order)
+    started = now()
+    pages: list[Page] = []
+    try:
+        for file, name in zip(files, output_names(files, order.output), strict=True):
+            pages.append(_page(order, file, name))
+            yield pages[-1]
+    finally:
+        shown = [{name: value and str(value) for name, value in asdict(page).items()} for page in pages]
+        _write_manifest(order, {"started": started, "pictures": shown})
+
+
+def average_page(
+    order: Order,
+    dataset: str,
+    *,
+    limit: int = 1000,
+    seed: int = 0,
+    batch_size: int = 16,
+    tell: Callable[[int, int], object] | None = None,
+) -> Page:
+    """Draw the interactions of patches averaged over pictures of a data set: `average.png` and `average.npz`.
+
+    Args:
+        order: the indicator is not "impact", which follows each picture's own class.
+        dataset: as `open_samples` takes it; labels are not read.
+        limit: pictures drawn at random; 0 takes all.
+        seed: of the draw.
+        batch_size: pictures at once; bounds memory.
+        tell: told how many pictures are done, of how many.
+
+    Raises:
+        DataError: the data set or the output folder cannot be used, or no picture can be read.
+        UnknownName, ShapeError, ObservationError: as `interaction_pages`.
+    """
+    _check(order)
+    if order.indicator == "impact":
+        raise ShapeError(
+            "impact follows the class of each picture and has no average over many. "
+            "Choose strength, certainty or uncertainty, or give pictures."
+        )
+    started, unread = now(), dict[str, str]()
+    samples = open_samples(dataset)
+    entries = draw(samples.entries, limit, seed)
+    readable = (image for entry in entries for image in read_images(order.model, [entry], {}).values())
+    for image in islice(readable, 1):  # what is not there is told before the long work
+        first = interactions(order.model.model, image[None])
+        check_place(order, first.strength.shape[1], first.tokens)
+    seen = average_pictures(order.model, entries, batch_size, unread, tell)
+    found = find(order, seen)
+    title = f"average of {seen.images} pictures"
+    page = _write(order, found, dataset, name="average", title=title, pictures=seen.images)
+    drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
+    _write_manifest(order, {"started": started, "images": seen.images, **drawn})
+    return replace(page, error="; ".join(unread.values()))
+
+
+def _check(order: Order) -> None:
+    check_writable(order.output)
+    if not 0 <= order.share < 1 or not 0 < order.mass <= 1:
+        raise ShapeError(
+            f"`share` must be at least 0 and below 1, and `mass` above 0 and at most 1; got {order.share} and "
+            f"{order.mass}. Give shares of the patches and of the indicator."
+        )
+
+
+def _write_manifest(order: Order, told: Mapping[str, Any]) -> None:
+    about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
+    settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share")}
+    write_manifest(order.output, {**about, **settings, **told})
+
+
+def _page(order: Order, file: Path, name: str) -> Page:
+    opened = open_for(order.model, file)
+    if isinstance(opened, DataError):
+        return Page(file, error=str(opened))
+    model = order.model.model
+    images = opened.image[None].to(next(model.parameters()))
+    seen = interactions(model, images)
+    effects = effect(model, images)[0] if order.indicator == "impact" else None
+    names = order.model.class_names or numbered(seen.logits.shape[1])
+    logits = seen.logits[0].float().cpu()
+    try:
+        found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
+        title, view = names[int(logits.argmax())], opened.view.convert("RGB")
+        return _write(order, found, file, name=name, title=title, view=view, logits=logits.numpy())
+    except DegenerateMap as error:
+        return Page(file, error=f"`{file}`: {error.alone}")
+    except DataError as error:
+        return Page(file, error=str(error))
+
+
+def _write(
+    order: Order, found: Found, file: Path | str, *, name: str, title: str, view: Image | None = None, **more: Any
+) -> Page:
+    page, numbers = order.output / f"{name}.png", order.output / f"{name}.npz"
+    with whole_file(numbers) as part:
+        np.savez(part, **found.arrays(), **more)
+    with whole_file(page) as part:
+        _draw(order, found, view, title, file.name if isinstance(file, Path) else file).save(part)
+    return Page(file, page, numbers)
+
+
+def _draw(order: Order, found: Found, picture: Image | None, title: str, source: str) -> Image:
+    view = picture or blank()
+    tokens, whole, blocks = found.seen.tokens, found.whole, found.blocks
+    row, column = found.query
+
+    def laid(values: Tensor) -> Any:
+        return values.unflatten(0, (tokens.height, tokens.width)).cpu().numpy()
+
+    at = row * tokens.width + column
+    middle = {(h * tokens.height // 4, w * tokens.width // 4) for h in (1, 3) for w in (1, 3)} - {found.query}
+    tendency = laid(whole["tendency"].nan_to_num())  # a patch that takes nothing leans nowhere
+    longest = float(np.linalg.norm(tendency, axis=-1).max())
+    queries = {f"patch {row},{column}": (whole["indicator"], whole["field"])}
+    if order.block is None:
+        each = zip(blocks["indicator"], blocks["field"], strict=True)
+        queries |= {f"block {block}": pair for block, pair in enumerate(each)}
+    seen, *single = (
+        Panel(name, draw_query(view, laid(pairs[at]), found.query, laid(fields[at])))
+        for name, (pairs, fields) in queries.items()
+    )
+    panels = [
+        *([Panel("what the model saw", picture)] if picture else []),
+        seen,
+        Panel("where patches lean", draw_arrows(view, tendency), f"longest: {longest:.1f} patches"),
+        Panel("where patches lean", draw_flow(view, tendency), "hue: direction, saturation: length"),
+        Panel("size of fields", draw_patches(view, laid(whole["size"]))),
+        Panel("adaptive windows", draw_windows(view, laid(whole["windows"]), [found.query, *sorted(middle)])),
+        Panel("what is discriminative", draw_patches(view, laid(whole["discriminativeness"]))),
+        Panel("without the indiscriminative", draw_removed(view, laid(found.removed)), f"{order.share:.0%} removed"),
+        *single,
+    ]
+    where = "all blocks" if order.block is None else f"block {order.block}"
+    about = (source, order.model.name, f"{order.indicator} in {where}", "reconstruction of arXiv 2203.05922")
+    return sheet(panels, title=title, subtitle=" · ".join(about), columns=4)

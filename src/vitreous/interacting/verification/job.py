@@ -1,0 +1,216 @@
+"""The whole verification: labelled pictures through a check, kept as they come; then a table, a plot and a manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitreous.benchmarking.truth import match_labels
+from vitreous.data.readers import open_samples
+from vitreous.data.samples import Entry, Samples, draw
+from vitreous.errors import DataError
+from vitreous.files.manifest import now, read_manifest, versions, write_manifest
+from vitreous.files.writing import check_writable, whole_file
+from vitreous.interacting.averages import average_pictures, read_images
+from vitreous.interacting.verification.check import Batch, Check, Measured
+from vitreous.methods.method import check_at_least, check_setting
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import load
+from vitreous.render.charts import Panels, chart_tag, check_charts, line_chart
+from vitreous.statistics.store import Record, Store
+from vitreous.statistics.summary import Values
+from vitreous.statistics.tables import Table, write_page, write_tables
+from vitreous.trace.edit import evaluation
+
+__all__ = ["SOURCE", "Trial", "Verified", "verify"]
+
+SOURCE = "reconstruction after the abstract of arXiv 2203.05922"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a check is tried on.
+
+    Attributes:
+        dataset: as `open_samples` takes it; its pictures have labels.
+        model: as `vitreous.load` takes it.
+        labels: how labels are those of the model: by "name", "position", or "auto"; see `match_labels`.
+        calibration: data set of the averages, which reads no labels; empty for `dataset`.
+        calibrated: how many of its pictures are averaged.
+        limit: how many pictures are drawn; 0 for all.
+        seed: of the draws, of random controls and of the resamples.
+        batch_size: how many pictures run at once.
+        resamples: of the bootstrap.
+    """
+
+    dataset: str
+    model: str = "default"
+    labels: str = "auto"
+    calibration: str = ""
+    calibrated: int = 200
+    limit: int = 0
+    seed: int = 0
+    batch_size: int = 16
+    resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        """Refuse what measures nothing."""
+        check_setting("labels", self.labels, ("auto", "name", "position"))
+        for name, least in (("calibrated", 1), ("limit", 0), ("batch_size", 1), ("resamples", 100)):
+            check_at_least(name, getattr(self, name), least)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification leaves: its table, and the files that were written."""
+
+    table: Table
+    files: list[Path]
+
+
+def verify(
+    check: Check,
+    trial: Trial,
+    output: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Callable[[int, int], None] | None = None,
+) -> Verified:
+    """Run a check on every picture that is not done yet, and write what it found. One batch is in memory at a time.
+
+    Args:
+        check: windows, removal or indicators.
+        trial: on what.
+        output: folder for results/*.parquet, manifest.json, summary.md, .csv, .tex, .html and plot.svg.
+        device: where to compute.
+        dtype: of the weights.
+        tell: told how many pictures are done, of how many.
+
+    Raises:
+        DataError: the data set cannot be read or has no labels of the model's, or the folder holds other results.
+        ObservationError: the model has no attention between all patches that the check can change.
+        MissingExtra: pyarrow or matplotlib is not installed.
+        ExplainError: a name in the trial is unknown, or the model cannot be loaded.
+    """
+    check_writable(output)
+    check_charts()
+    store, samples = Store(output), open_samples(trial.dataset)
+    subject = load(trial.model, device=device, dtype=dtype)
+    labels = _labels(trial, samples, subject)
+    manifest = {
+        "job": check.name,
+        "source": SOURCE,
+        "check": asdict(check),
+        "trial": asdict(trial),
+        "dataset": {"fingerprint": samples.fingerprint, "pictures": len(samples)},
+        "weights_sha256": subject.weights_sha256,
+        "dtype": str(dtype).removeprefix("torch."),
+    }
+    _check_same(manifest, output)
+    about = {
+        "started": now(),
+        "versions": {**versions(), **{name: version(name) for name in ("pyarrow", "matplotlib")}},
+        "machine": {"device": str(device), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+    }
+    write_manifest(output, {**manifest, **about})
+    entries = [entry for entry in draw(samples.entries, trial.limit, trial.seed) if entry.label in labels]
+    unread: dict[str, str] = {}
+    averages = None
+    if check.needs_averages:
+        others = open_samples(trial.calibration) if trial.calibration else samples
+        drawn = draw(others.entries, trial.calibrated, trial.seed)
+        averages = average_pictures(subject, drawn, trial.batch_size, unread)
+    known = {record.picture for key, its in store.read().items() if key.metric == check.name for record in its}
+    todo = [entry for entry in entries if entry.id not in known]
+    for start in range(0, len(todo), trial.batch_size):
+        batch, ids = _batch(trial, subject, labels, todo[start : start + trial.batch_size], unread)
+        if batch:
+            with evaluation(subject.model), torch.no_grad():
+                measured = check.measure(subject.model, batch, averages)
+            store.add(list(_records(trial.model, check.name, measured, ids)))
+        if tell:
+            tell(len(entries) - len(todo) + min(start + trial.batch_size, len(todo)), len(entries))
+    tried = {entry.id for entry in entries}
+    pictures = [entry.id for entry in samples.entries if entry.id in tried]
+    table, panels, axes = _summed(check, trial, store, pictures, unread)
+    plot, chart = output / "plot.svg", line_chart(panels, x=axes[0], y=axes[1], title=table.title)
+    with whole_file(plot) as part:
+        part.write_text(chart, encoding="utf-8")
+    page = write_page(table, [(table.title, chart_tag(chart, table.title))], output / "summary.html")
+    return Verified(table, [*write_tables(table, output), page, plot])
+
+
+def _labels(trial: Trial, samples: Samples, subject: LoadedModel) -> dict[int, int]:
+    used = {entry.label for entry in samples.entries if entry.label is not None}
+    labels, _ = match_labels(samples.class_names, used, subject.class_names, trial.labels)
+    if not labels:
+        raise DataError(
+            f"the labels of `{trial.dataset}` mean nothing to `{trial.model}`: there are none, or their names are not "
+            "its class names and their number is another. Give labelled pictures, or match labels by position."
+        )
+    return labels
+
+
+def _check_same(manifest: dict[str, Any], output: Path) -> None:
+    """Refuse to add to the results of something else; more pictures in other batches are welcome."""
+    old = read_manifest(output)
+    if not old:
+        return
+
+    def fixed(values: dict[str, Any]) -> dict[str, Any]:
+        trial = {name: value for name, value in values["trial"].items() if name not in _MAY_CHANGE}
+        return {name: values.get(name) for name in ("job", "check", "dataset", "weights_sha256", "dtype")} | trial
+
+    new = json.loads(json.dumps(manifest))
+    if "trial" not in old or fixed(old) != fixed(new):
+        raise DataError(f"`{output}` holds results of another job or other settings. Choose another output folder.")
+
+
+_MAY_CHANGE = ("limit", "batch_size", "resamples")
+
+
+def _batch(
+    trial: Trial, subject: LoadedModel, labels: dict[int, int], part: Sequence[Entry], unread: dict[str, str]
+) -> tuple[Batch | None, list[str]]:
+    """The pictures that can be read, and their names."""
+    images = read_images(subject, part, unread)
+    if not images:
+        return None, []
+    its = [labels[entry.label] for entry in part if entry.id in images and entry.label is not None]
+    stacked = torch.stack(list(images.values()))
+    seeds = [zlib.crc32(f"{trial.seed} {name}".encode()) for name in images]
+    return Batch(stacked, torch.tensor(its, device=stacked.device), seeds), list(images)
+
+
+def _records(model: str, check: str, measured: Measured, ids: Sequence[str]) -> Iterator[Record]:
+    for row, named in measured.items():
+        for name, values in named.items():
+            for picture, numbers in zip(ids, values.reshape(len(ids), -1).tolist(), strict=True):
+                yield Record(model, row, check, picture, name, numbers)
+
+
+def _summed(
+    check: Check, trial: Trial, store: Store, pictures: Sequence[str], unread: dict[str, str]
+) -> tuple[Table, Panels, tuple[str, str]]:
+    """The table; the panels of the plot, and what their axes show."""
+    found = {
+        key.method: values
+        for key, its in store.read().items()
+        if key.metric == check.name and (values := Values.of(its, pictures)) is not None
+    }
+    if not found:
+        raise DataError(f"`{trial.dataset}` has no picture that can be read. Check the files.")
+    report = check.report(trial.model, found, trial.resamples, trial.seed)
+    rows = list(dict.fromkeys(cell.method for cell in report.cells))
+    title = f"{check.name} of {trial.model} on {trial.dataset}: {SOURCE}"
+    notes = [*report.notes, *(f"{picture} was left out: {reason}" for picture, reason in unread.items())]
+    return Table(title, report.cells, {}, {}, rows, report.reference, notes), report.panels, report.axes

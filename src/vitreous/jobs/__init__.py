@@ -1,1 +1,0 @@
-"""Many pictures, many machines: the loops around explanations."""

@@ -1,0 +1,79 @@
+"""What a plan may say, and what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_judge, make_methods, read_plan
+from vitreous.errors import DataError, ShapeError, UnknownName
+
+
+def test_a_plan_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'dataset = "npz:a.npz"\nmodels = ["default"]\nmethods = ["ag_cam"]\nlimit = 9\n'
+        '[metrics.rise]\nuse = "perturbation"\npreset = "rise"\nparts = 8\nlast = 8\n'
+    )
+    made = read_plan(path, {"limit": 4}, {})
+    assert made == Plan(
+        "npz:a.npz",
+        methods={"ag_cam": {}},
+        metrics={"rise": {"use": "perturbation", "preset": "rise", "parts": 8, "last": 8}},
+        limit=4,
+    )
+    judge = make_judge("rise", made.metrics["rise"])
+    assert (judge.insertion, judge.parts) == ("rise_blur", 8)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dataset = 3", "`dataset` in .* is 3. Give a text"),
+        ("limit = true\ndataset = 'x'", "`limit` in .* is True. Give a whole number"),
+        ("models = 'default'", "Give a list of texts"),
+        ("methods = {ag_cam = 3}", "Give names, or a section each"),
+        ("method = ['ag_cam']", 'no setting in plan.toml named "method". Did you mean "methods"'),
+        ("seed = 1", "does not set `dataset`"),
+        ("dataset = 'x'", r"sets no `methods`"),
+        ("dataset = 'x'\nmethods = ['ag_cam']\nmetrics = []", "names no metrics"),
+        ("=", "is not TOML"),
+    ],
+)
+def test_a_wrong_plan_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises((DataError, UnknownName), match=said):
+        read_plan(tmp_path / "plan.toml", {}, {})
+    with pytest.raises(DataError, match="there is no plan at"):
+        read_plan(tmp_path / "none.toml", {}, {})
+
+
+def test_names_in_a_plan_are_checked() -> None:
+    base: dict[str, Any] = {"methods": {"ag_cam": {}}, "metrics": {"pointing": {}}}
+    with pytest.raises(UnknownName, match='value of `target` named "lable"'):
+        Plan("x", **base, target="lable")
+    with pytest.raises(UnknownName, match='reference method named "rollout"'):
+        Plan("x", **base, reference="rollout")
+    with pytest.raises(ShapeError, match="`batch_size` must be at least 1"):
+        Plan("x", **base, batch_size=0)
+    for name, settings, said in (
+        ("pointin", {}, 'no metric named "pointin"'),
+        ("pointing", {"size": 3}, 'no setting of `pointing` named "size"'),
+        ("saco", {"preset": "rise"}, r"\(it has none\)"),
+        ("perturbation", {"preset": "ris"}, 'Did you mean "rise"'),
+        ("saco", {"precision": "bfloat8"}, 'Did you mean "bfloat16"'),
+    ):
+        with pytest.raises(UnknownName, match=said):
+            make_judge(name, settings)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_made(name: str) -> None:
+    made = Plan("x", **PRESETS[name])
+    assert made.whole
+    assert made.reference in made.methods
+    for metric, settings in made.metrics.items():
+        make_judge(metric, settings)
+    assert set(make_methods(made)) >= set(BASELINES)

@@ -1,0 +1,57 @@
+"""What a model says of labelled pictures: each once, in order, and only of its own classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.tiny import CLASSES, noise
+from vitreous.data.labelled import ArraySplit
+from vitreous.errors import DataError, ModelError
+from vitreous.evaluation.evaluate import answers, evaluate
+from vitreous.models.zoo import LoadedModel
+
+PIXELS = np.stack([np.asarray(noise(seed)) for seed in range(7)])
+LABELS = np.arange(7) % 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_answers_are_the_models_own_whatever_the_batches(model: LoadedModel, batch_size: int) -> None:
+    told: list[tuple[int, int]] = []
+    pictures = ArraySplit(PIXELS, LABELS, CLASSES)
+    given = answers(model, pictures, batch_size=batch_size, progress=lambda *step: told.append(step))
+    assert model.preprocess
+    for at, pixels in enumerate(PIXELS):
+        alone = model.model(model.preprocess(Image.fromarray(pixels))[None])[0]
+        torch.testing.assert_close(given.logits[at], alone)
+    assert given.labels.tolist() == LABELS.tolist()
+    assert told[-1] == (7, 7)
+
+
+def test_other_classes_are_refused_and_unnamed_ones_are_not(model: LoadedModel) -> None:
+    with pytest.raises(DataError, match="4 classes \\(hen, dog, tabby, tabby cat …\\)"):
+        answers(model, ArraySplit(PIXELS, LABELS, ("hen", "dog", "tabby, tabby cat", "7")))
+    unnamed = ArraySplit(PIXELS, LABELS, ("class 0", "class 1", "class 2", "class 3"))
+    assert len(answers(model, unnamed).labels) == 7
+    with pytest.raises(ModelError, match="does not say how its pictures are prepared"):
+        answers(replace(model, preprocess=None), unnamed)
+
+
+def test_an_evaluation_is_written_with_what_it_depends_on(model: LoadedModel, tmp_path: Path) -> None:
+    arrays = {f"{split}_images": PIXELS for split in ("train", "val", "test")}
+    arrays |= {f"{split}_labels": LABELS for split in ("train", "val", "test")}
+    np.savez(tmp_path / "set.npz", **arrays)
+    scores = evaluate(model, tmp_path / "set.npz", "test", tmp_path / "scores.json")
+    written = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert written["scores"]["top1"]["value"] == scores["top1"].value
+    counts = torch.tensor(written["confusion"])
+    assert counts.sum(1).tolist() == [2, 2, 2, 1]
+    assert scores["top1"].value == pytest.approx(counts.trace().item() / 7)
+    assert written["weights_sha256"] == model.weights_sha256
+    assert written["class_names"] == list(CLASSES)

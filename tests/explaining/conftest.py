@@ -1,0 +1,31 @@
+"""Three pictures, and what to do with them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.explaining.made_up import TWO, Brightness, Refusal
+from tests.tiny import noise
+from vitreous.explaining.pictures import Order
+from vitreous.models.zoo import LoadedModel
+
+
+@pytest.fixture(autouse=True)
+def _fresh_calls() -> None:
+    Brightness.calls.clear()
+    Refusal.calls.clear()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    files = [folder / f"{name}.png" for name in "abc"]
+    for seed, file in enumerate(files):
+        noise(seed).save(file)
+    return files
+
+
+@pytest.fixture
+def order(model: LoadedModel, tmp_path: Path) -> Order:
+    return Order(model, TWO, output=tmp_path / "out")
