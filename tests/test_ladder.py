@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "vitreous"
 FLOORS = (
     {"errors", "shapes"},
-    {"files", "trace", "render"},
+    {"files", "settings", "trace", "render"},
     {"relevance", "masking"},
     {"methods", "metrics", "models", "data"},
     {"interact", "statistics"},

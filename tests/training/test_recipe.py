@@ -77,15 +77,15 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "c.toml", "epoch = 3"))
     with pytest.raises(UnknownName, match='named "learning_rate"'):
         read_recipe(write(tmp_path / "d.toml", "[optimizer]\nlearning_rate = 1"))
-    with pytest.raises(DataError, match=r"`epochs` in .* is 'ten'\. Give a whole number"):
+    with pytest.raises(DataError, match=r"`epochs` of .* is 'ten'\. Give a whole number"):
         read_recipe(write(tmp_path / "e.toml", 'epochs = "ten"'))
-    with pytest.raises(DataError, match=r"`scale` in .* is \[0.4\]\. Give two numbers"):
+    with pytest.raises(DataError, match=r"`scale` of .* is \[0.4\]\. Give two finite numbers"):
         read_recipe(write(tmp_path / "f.toml", "[augment]\nscale = [0.4]"))
-    with pytest.raises(DataError, match=r"`flip` in .* is True\. Give a number"):
+    with pytest.raises(DataError, match=r"`flip` of .* is True\. Give a finite number"):
         read_recipe(write(tmp_path / "g.toml", "[augment]\nflip = true"))
-    with pytest.raises(DataError, match=r"`bf16` in .* is 1\. Give true or false"):
+    with pytest.raises(DataError, match=r"`bf16` of .* is 1\. Give true or false"):
         read_recipe(write(tmp_path / "i.toml", "bf16 = 1"))
-    with pytest.raises(UnknownName, match=r'no kind in k.toml named "statik"\. Did you mean "static"\?'):
+    with pytest.raises(UnknownName, match=r'no value of `kind` named "statik"\. Did you mean "static"\?'):
         read_recipe(write(tmp_path / "k.toml", '[fields]\nkind = "statik"'))
     with pytest.raises(DataError, match=r"does not set `kind` of \[fields\]"):
         read_recipe(write(tmp_path / "l.toml", "[fields]\nradius = 1"))
@@ -93,13 +93,13 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "m.toml", 'architecture = "a"\nimage_size = 8\nepochs = 0'))
     with pytest.raises(DataError, match=r"`lr` is -1\.0\. Give a value of at least 0"):
         read_recipe(write(tmp_path / "n.toml", "[optimizer]\nlr = -1.0"))
-    with pytest.raises(DataError, match=r"`ema` is nan\. Give a value from 0 to 1"):
+    with pytest.raises(DataError, match=r"`ema` of .* is nan\. Give a finite number"):
         read_recipe(write(tmp_path / "o.toml", "[optimizer]\nema = nan"))
     with pytest.raises(DataError, match=r"`scale` is \(-1\.0, 2\.0\)\. Give values from 0 to 1"):
         read_recipe(write(tmp_path / "p.toml", "[augment]\nscale = [-1.0, 2.0]"))
     with pytest.raises(DataError, match=r"`scale` is \(0\.9, 0\.2\)\. Give the least share first"):
         read_recipe(write(tmp_path / "q.toml", "[augment]\nscale = [0.9, 0.2]"))
-    with pytest.raises(DataError, match=r"`distill` in .* is 3\. Give a section"):
+    with pytest.raises(DataError, match=r"`distill` of .* is 3\. Give a section"):
         read_recipe(write(tmp_path / "h.toml", "distill = 3"))
 
 

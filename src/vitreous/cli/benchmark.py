@@ -119,7 +119,7 @@ def benchmark(
     limit: Annotated[
         int | None, typer.Option(metavar="COUNT", min=0, help="Pictures drawn at random; 0 takes all. [default: 0]")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draw and of the bootstrap. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the draw and of the bootstrap. [default: 0]")] = None,
     reference: Annotated[
         str,
         typer.Option(

@@ -65,7 +65,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     device: Device = "auto",
     workers: _Workers = 0,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.", show_default=False)] = None,
     listed: Annotated[
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the recipes that come with vitreous.")
     ] = False,

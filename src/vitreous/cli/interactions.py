@@ -65,7 +65,7 @@ def interactions(
     limit: Annotated[
         int, typer.Option(metavar="COUNT", min=0, help="Pictures of a data set, drawn at random; 0 takes all.")
     ] = 1000,
-    seed: Annotated[int, typer.Option(help="Of that draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
     batch_size: Annotated[
         int, typer.Option(metavar="COUNT", min=1, help="Pictures of a data set at once; bounds memory.")
     ] = 16,

@@ -29,7 +29,7 @@ Labels = Annotated[
     str, typer.Option(help="How the data's labels are the model's: by 'name', by 'position', or 'auto'.")
 ]
 Limit = Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures drawn at random; 0 takes all.")]
-Seed = Annotated[int, typer.Option(help="Of the draw, of the random controls and of the bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draw, of the random controls and of the bootstrap.")]
 BatchSize = Annotated[int, typer.Option(metavar="COUNT", min=1, help="Pictures at once; bounds memory.")]
 Output = Annotated[
     Path,

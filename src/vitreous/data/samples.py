@@ -198,7 +198,13 @@ class Root:
 
 
 def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:
-    """So many entries, or all for 0, in random order: the first of them are what a smaller limit draws."""
+    """So many entries, or all for 0, in random order: the first of them are what a smaller limit draws.
+
+    Raises:
+        DataError: `limit` or `seed` is negative.
+    """
+    if min(limit, seed) < 0:
+        raise DataError(f"{limit} pictures cannot be drawn with seed {seed}. Give numbers of at least 0.")
     chosen = np.random.default_rng(seed).permutation(len(entries))[: limit or None]
     return [entries[at] for at in chosen.tolist()]
 

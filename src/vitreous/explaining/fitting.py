@@ -11,6 +11,7 @@ from vitreous.methods.method import Method
 from vitreous.models.adapted import Adapted
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe, load
+from vitreous.settings.typed import check_settings
 
 __all__ = ["fit_method", "settings_of", "settings_to_json"]
 
@@ -22,8 +23,10 @@ def fit_method(method: Method, subject: LoadedModel) -> Method:
     model: loaded if it is a spec, and made to take the input of the first.
 
     Raises:
+        UnknownName, ShapeError: a setting is of another type than its annotation says.
         UnknownName, ModelError, MissingExtra: as `load`.
     """
+    check_settings(method)
     values = settings_of(method)
     changes: dict[str, Any] = {}
     if subject.preprocess and values.get("std") == ():

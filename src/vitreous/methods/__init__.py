@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from inspect import signature
 from typing import Any
 
-from vitreous.errors import UnknownName
 from vitreous.methods.ablation_cam import AblationCAM
 from vitreous.methods.ag_cam import AGCAM
 from vitreous.methods.attcat import AttCAT
@@ -45,8 +42,9 @@ from vitreous.methods.tam import TAM
 from vitreous.methods.tis import TIS
 from vitreous.methods.transformer_attribution import TransformerAttribution
 from vitreous.methods.vit_cx import ViTCX
+from vitreous.settings.named import find, make
 
-__all__ = ["METHODS", "make_method"]
+__all__ = ["METHODS", "is_method", "make_method"]
 
 METHODS: dict[str, Callable[..., Method]] = {
     "ablation_cam": AblationCAM,
@@ -96,26 +94,15 @@ def make_method(name: str, **settings: Any) -> Method:
         settings: the fields of its dataclass.
 
     Raises:
-        UnknownName: there is no such method or setting.
+        UnknownName: there is no such method, setting or choice.
+        ShapeError: a setting is of another type than its annotation says.
 
     >>> make_method("rollout", start_layer=1)
     Rollout(start_layer=1, readout='class')
     """
-    maker = _maker(name)
-    fields = list(signature(maker).parameters)
-    for setting in settings:
-        if setting not in fields:
-            raise UnknownName(f"setting of `{name}`", setting, fields or ["(it has none)"])
-    return maker(**settings)
+    return make(find("method", name, METHODS, is_method), name, settings)
 
 
-def _maker(name: str) -> Callable[..., Method]:
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError):
-            raise UnknownName("method", name, [*METHODS, "package.module:Class"]) from None
-    if name not in METHODS:
-        raise UnknownName("method", name, METHODS)
-    return METHODS[name]
+def is_method(made: Any) -> bool:
+    """Whether a class is one of methods: it says where it was published, and its objects can be called."""
+    return isinstance(getattr(made, "source", None), str) and any("__call__" in vars(base) for base in made.__mro__)

@@ -21,6 +21,7 @@ from vitreous.methods.method import Explanation, check_at_least, check_setting
 from vitreous.methods.raw_attention import raw_attention
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, survivors
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
 from vitreous.trace.target import Predicted, Scale, Target, probabilities
@@ -90,7 +91,7 @@ class MGRW:
     fill: str = "black"
     mean: Sequence[float] = field(default=(), repr=False)
     std: Sequence[float] = field(default=(), repr=False)
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 64
 
     def __call__(

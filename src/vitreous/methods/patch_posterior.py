@@ -16,6 +16,7 @@ from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.methods.generic_attention import GenericAttention
 from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.layer import find_layer, read_layer
 from vitreous.trace.target import Predicted, Target, value_of
@@ -67,7 +68,7 @@ class PatchPosterior:
     fill: str = "mean"
     mean: Sequence[float] = field(default=(), repr=False)
     std: Sequence[float] = field(default=(), repr=False)
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 64
 
     def __call__(

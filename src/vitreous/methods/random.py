@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vitreous.methods.baseline import look
 from vitreous.methods.method import Explanation
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.target import Predicted, Target
 
@@ -33,7 +34,7 @@ class Random:
 
     source: ClassVar[str] = "baseline: a method has to beat chance"
 
-    seed: int = 0
+    seed: Seed = 0
     grid: int | None = None
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008

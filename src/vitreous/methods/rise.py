@@ -16,6 +16,7 @@ from vitreous.errors import ShapeError
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.glance import glance
 from vitreous.trace.target import Predicted, Scale, Target, value_of
@@ -60,7 +61,7 @@ class RISE:
     fill: str = "mean"
     mean: Sequence[float] = field(default=(), repr=False)
     std: Sequence[float] = field(default=(), repr=False)
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 64
 
     def __call__(

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.masking.forward import Progress
 from vitreous.methods.method import Explanation, check_at_least
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.blocks import observe_blocks
 from vitreous.trace.edit import find_layers
@@ -52,7 +53,7 @@ class TIS:
 
     masks: int = 1024
     kept: float = 0.5
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 64
 
     def __call__(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vitreous.masking.forward import Progress
 from vitreous.methods.method import Explanation, check_at_least
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer, read_layer
 from vitreous.trace.observe import quiet
@@ -47,7 +48,7 @@ class ViTCX:
     distance: float = 0.1
     noise: float = 0.1
     layer: str = ""
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 64
 
     def __call__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vitreous.metrics.infidelity import Completeness, Infidelity
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.localization import BoxOverlap, CorLoc, EnergyPointing, MaskOverlap, MaxBoxAccuracy, Pointing
@@ -10,8 +12,9 @@ from vitreous.metrics.road import Road
 from vitreous.metrics.saco import AverageDrop, SaCo
 from vitreous.metrics.segmentation import Segmentation
 from vitreous.metrics.stability import ModelRandomization, SensitivityMax
+from vitreous.settings.named import find, make
 
-__all__ = ["METRICS"]
+__all__ = ["METRICS", "is_metric", "make_metric"]
 
 METRICS: dict[str, type[Judge]] = {
     "average_drop": AverageDrop,
@@ -30,3 +33,25 @@ METRICS: dict[str, type[Judge]] = {
     "segmentation": Segmentation,
     "sensitivity_max": SensitivityMax,
 }
+
+
+def make_metric(name: str, **settings: Any) -> Judge:
+    """A metric by name, with its settings.
+
+    Args:
+        name: one of `METRICS`, or "package.module:Class" for a metric of your own.
+        settings: the fields of its dataclass.
+
+    Raises:
+        UnknownName: there is no such metric, setting or choice.
+        ShapeError: a setting is of another type than its annotation says.
+
+    >>> make_metric("pointing", tolerance=7)
+    Pointing(tolerance=7.0)
+    """
+    return make(find("metric", name, METRICS, is_metric), name, settings)
+
+
+def is_metric(made: Any) -> bool:
+    """Whether a class is one of metrics."""
+    return isinstance(made, type) and issubclass(made, Judge)

@@ -14,6 +14,7 @@ from vitreous.errors import ShapeError
 from vitreous.metrics.bands import ranks
 from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
 from vitreous.metrics.perturbation import Order, bands_of, values_of
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.edit import evaluation
 from vitreous.trace.target import logits_of
@@ -52,7 +53,7 @@ class Road(Judge):
     parts: int = 10
     noise: float = 0.01
     tolerance: float = 1e-4
-    seed: int = 0
+    seed: Seed = 0
     scale: Literal["probability", "logit", "accuracy"] = "accuracy"
     std: tuple[float, ...] = ()
     batch_size: int = 64

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vitreous.errors import MissingExtra, ShapeError
 from vitreous.metrics.judge import Judge
+from vitreous.settings.typed import check_settings
 
 try:
     from torchmetrics import Metric
@@ -33,6 +34,7 @@ class Score(Metric):
 
     def __init__(self, judge: Judge, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_settings(judge)
         self.judge = judge
         self.set_dtype(torch.float64)
         for name, shape in judge.shapes.items():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.metrics.judge import Judge, Number
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.edit import find_layers
 
@@ -39,7 +40,7 @@ class SensitivityMax(Judge):
     }
     radius: float = 0.02
     samples: int = 10
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Refuse what draws nothing."""
@@ -86,7 +87,7 @@ class ModelRandomization(Judge):
     }
     layers: Sequence[str] = ()
     signed: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
     def __call__(self, explain: Explain, model: nn.Module, images: Images) -> dict[str, Tensor]:
         """Per image, the mean correlation over all layers, and the one after the last."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitreous.errors import DataError, UnknownName
+from vitreous.settings.typed import Seed
 from vitreous.training.fields import FieldSource
 from vitreous.training.record import check_range, read_record, write_record
 
@@ -146,7 +147,7 @@ class Recipe:
     bf16: bool = False
     channels_last: bool = False
     compile: bool = False
-    seed: int = 0
+    seed: Seed = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
     augment: Augment = field(default_factory=Augment)
     optimizer: Optimizer = field(default_factory=Optimizer)

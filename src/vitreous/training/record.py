@@ -8,20 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from vitreous.errors import DataError, UnknownName
+from vitreous.settings.typed import typed_fields
 
 __all__ = ["check_range", "read_record", "write_record"]
-
-_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    tuple[float, float]: "two numbers",
-    tuple[int, ...]: "a list of whole numbers",
-}
 
 
 def check_range(record: Any, least: float, most: float, *names: str) -> None:
@@ -63,34 +55,12 @@ def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "th
         inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
         if is_dataclass(inner) and isinstance(value, Mapping):
             made[name] = _record(inner, value, path, f"[{name}]")
-        elif get_origin(hints[name]) is Literal:
-            if value not in get_args(hints[name]):
-                raise UnknownName(f"{name} in {path.name}", str(value), get_args(hints[name]))
-            made[name] = value
         else:
-            made[name] = _typed(hints[name], value)
-            if made[name] is None:
-                raise DataError(f"`{name}` in {path} is {value!r}. Give {_WORDS.get(hints[name], 'a section')}.")
+            made |= typed_fields(kind, {name: value}, f"{section} in {path}", DataError)
     for item in fields(kind):
         if item.default is item.default_factory and item.name not in made:  # neither is given
             raise DataError(f"{path} does not set `{item.name}` of {section}. Add it.")
     return kind(**made)
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    """The value as that type, or None."""
-    match value:
-        case bool():
-            return value if hint is bool else None
-        case int() | float() if hint is float:
-            return float(value)
-        case list() if get_origin(hint) is tuple:
-            kinds = get_args(hint)
-            items = [_typed(kinds[0], item) for item in value]
-            fits = None not in items and (kinds[-1] is ... or len(items) == len(kinds))
-            return tuple(items) if fits else None
-        case _:
-            return value if isinstance(value, get_origin(hint) or hint) else None
 
 
 def _toml(values: Mapping[str, Any], section: str = "") -> Iterator[str]:

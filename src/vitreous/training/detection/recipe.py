@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitreous.errors import DataError
+from vitreous.settings.typed import Seed
 from vitreous.training.record import check_range, read_record, write_record
 
 __all__ = ["RECIPES", "DetectionRecipe", "read_detection_recipe"]
@@ -56,7 +57,7 @@ class DetectionRecipe:
     milestones: tuple[int, ...] = ()
     warmup_steps: int = 0
     drop_path: float = 0.0
-    seed: int = 0
+    seed: Seed = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Settings: of the types that annotations name, for things by name."""

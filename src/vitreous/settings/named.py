@@ -1,0 +1,58 @@
+"""Things by name: out of a list, or a class of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+from vitreous.errors import UnknownName
+from vitreous.settings.typed import typed_fields
+
+__all__ = ["find", "make", "own_class"]
+
+
+def find(kind: str, name: str, known: Mapping[str, Any], is_one: Callable[[Any], bool]) -> Any:
+    """What makes the thing of that name.
+
+    Args:
+        kind: what it is, in a word.
+        name: one of `known`, or "package.module:Class". Importing the module runs its code, so no name that was read
+            from a file may be one of these.
+        known: the list.
+        is_one: whether a class makes such things.
+
+    Raises:
+        UnknownName: there is no such name, or the class makes something else.
+    """
+    if name in known:
+        return known[name]
+    found = own_class(name) if ":" in name else None
+    if found is None or not is_one(found):
+        raise UnknownName(kind, name, [*known, "package.module:Class"] if ":" in name else known)
+    return found
+
+
+def own_class(name: str) -> type | None:
+    """The class "package.module:Class", where there is one."""
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except (ImportError, TypeError, ValueError):  # the last two of a name that is no module's
+        return None
+    return found if isinstance(found, type) else None
+
+
+def make(maker: Callable[..., Any], name: str, settings: Mapping[str, Any]) -> Any:
+    """One of them with its settings, in the types of their annotations.
+
+    Raises:
+        UnknownName: there is no such setting or choice.
+        ShapeError: a setting is of another type than its annotation says.
+    """
+    known = list(signature(maker).parameters)
+    for setting in settings:
+        if setting not in known:
+            raise UnknownName(f"setting of `{name}`", setting, known or ["(it has none)"])
+    return maker(**typed_fields(maker, settings, f"`{name}`"))
