@@ -8,7 +8,7 @@ ExplainError                 every error of ours; the command line prints it wit
 │   └── NoClassToken         the classifier does not read a class token
 ├── RuleError                an operation that carries relevance has no rule
 ├── DegenerateMap            a heat map is constant or not finite
-├── ShapeError               a tensor of the wrong shape, type or values
+├── ShapeError               a tensor or setting of the wrong shape, type or values
 ├── UnknownName              a name that is not in a list; close ones are suggested
 ├── ModelError               a model that cannot be loaded or gives no class scores
 ├── DataError                a picture, folder or data set that cannot be read or written
@@ -83,7 +83,7 @@ class DegenerateMap(ExplainError):
 
 
 class ShapeError(ExplainError):
-    """A tensor has the wrong shape, type or values."""
+    """A tensor or a setting has the wrong shape, type or values."""
 
 
 class ModelError(ExplainError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_judge, make_methods, read_plan
+from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_judge, make_methods, read_plan, use_own
 from vitreous.errors import DataError, ShapeError, UnknownName
 
 
@@ -31,8 +31,8 @@ def test_a_plan_from_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dataset = 3", "`dataset` in .* is 3. Give a text"),
-        ("limit = true\ndataset = 'x'", "`limit` in .* is True. Give a whole number"),
+        ("dataset = 3", "`dataset` of .* is 3. Give a text"),
+        ("limit = true\ndataset = 'x'", "`limit` of .* is True. Give a whole number"),
         ("models = 'default'", "Give a list of texts"),
         ("methods = {ag_cam = 3}", "Give names, or a section each"),
         ("method = ['ag_cam']", 'no setting in plan.toml named "method". Did you mean "methods"'),
@@ -77,3 +77,51 @@ def test_presets_can_be_made(name: str) -> None:
     for metric, settings in made.metrics.items():
         make_judge(metric, settings)
     assert set(make_methods(made)) >= set(BASELINES)
+
+
+@pytest.mark.parametrize("section", ["methods", "metrics"])
+@pytest.mark.parametrize("key", ["use", "name"])
+def test_a_plan_runs_no_code(tmp_path: Path, section: str, key: str) -> None:
+    path, ran = tmp_path / "plan.toml", tmp_path / "ran"
+    sections = {"methods": "[methods.ag_cam]", "metrics": "[metrics.pointing]"}
+    sections[section] += f'\n{key} = "subprocess:Popen"\nargs = ["touch", "{ran}"]'
+    path.write_text('dataset = "folder:x"\n' + "\n".join(sections.values()))
+
+    def make() -> None:
+        made = read_plan(path, {}, {})
+        make_methods(made)
+        make_judge("pointing", made.metrics["pointing"])
+
+    with pytest.raises((DataError, UnknownName), match=r"names no code to run|no setting of `\w+` named"):
+        make()
+    assert not ran.exists()
+
+
+def test_nor_does_the_name_of_a_row(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('dataset = "folder:x"\nmethods = ["subprocess:Popen"]\nmetrics = ["pointing"]')
+    with pytest.raises(DataError, match=r"--use subprocess:Popen=subprocess:Popen on the command line if you trust"):
+        read_plan(tmp_path / "plan.toml", {}, {})
+
+
+def test_own_classes_come_from_the_command_line() -> None:
+    plan = Plan("x", methods={"mine": {}, "ag_cam": {}}, metrics={"pointing": {}})
+    used = use_own(
+        plan,
+        {"mine": "vitreous.methods.rollout:Rollout", "point": "vitreous.metrics.localization:Pointing"},
+    )
+    assert str(make_methods(used)["mine"]).startswith("Rollout(")
+    assert list(used.metrics) == ["pointing", "point"]
+    assert type(make_judge("point", used.metrics["point"])).__name__ == "Pointing"
+
+
+@pytest.mark.parametrize(
+    "name", ["subprocess:Popen", "subprocess:run", "builtins:dict", "nowhere:X", ":", "a:", "a:.b"]
+)
+def test_an_own_class_is_a_method_or_a_metric(name: str) -> None:
+    plan = Plan("x", methods={"ag_cam": {}}, metrics={"pointing": {}})
+    with pytest.raises(UnknownName, match="no method or metric named"):
+        use_own(plan, {"row": name})
+    with pytest.raises(UnknownName, match="no method named"):
+        make_methods(Plan("x", methods={"row": {"use": name}}, metrics={"pointing": {}}))
+    with pytest.raises(UnknownName, match="no metric named"):
+        make_judge("row", {"use": name})

@@ -6,18 +6,20 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import torch
 
 from vitreous.errors import DataError, UnknownName
-from vitreous.methods import make_method
+from vitreous.methods import is_method, make_method
 from vitreous.methods.method import Method, check_at_least, check_setting
-from vitreous.metrics import METRICS
+from vitreous.metrics import is_metric, make_metric
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.perturbation import PRESETS as CURVES
+from vitreous.settings.named import own_class
+from vitreous.settings.typed import Seed, check_settings, shown, typed_fields
 
-__all__ = ["BASELINES", "PRESETS", "Plan", "make_judge", "make_methods", "read_plan"]
+__all__ = ["BASELINES", "PRESETS", "Plan", "make_judge", "make_methods", "read_plan", "use_own"]
 
 BASELINES = ("random", "center_gaussian", "edges")
 """Methods that know nothing of the model; they are in every table."""
@@ -61,12 +63,13 @@ class Plan:
     labels: str = "auto"
     whole: bool = False
     limit: int = 0
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 8
     reference: str = ""
     resamples: int = 2000
 
     def __post_init__(self) -> None:
+        check_settings(self)
         for name, allowed in _CHOICES.items():
             check_setting(name, getattr(self, name), allowed)
         for name, least in (("limit", 0), ("batch_size", 1), ("resamples", 100)):
@@ -89,7 +92,8 @@ def make_methods(plan: Plan) -> dict[str, Method]:
     Raises:
         UnknownName: there is no such method or setting.
     """
-    return {row: make_method(**_named(row, settings, "name")) for row, settings in plan.rows.items()}
+    named = {row: _named(row, settings) for row, settings in plan.rows.items()}
+    return {row: make_method(name, **settings) for row, (name, settings) in named.items()}
 
 
 def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
@@ -101,33 +105,28 @@ def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
     >>> make_judge("chefer", {"use": "perturbation", "preset": "chefer"}).morf
     'black'
     """
-    values = _named(row, settings, "use")
-    name, preset = values.pop("use"), values.pop("preset", "")
-    if name not in METRICS:
-        raise UnknownName("metric", name, METRICS)
+    name, values = _named(row, settings)
+    preset = values.pop("preset", "")
     if preset and (name != "perturbation" or preset not in CURVES):
         raise UnknownName(f"preset of `{name}`", preset, CURVES if name == "perturbation" else ["(it has none)"])
-    known = [item.name for item in fields(METRICS[name])]
-    for setting in values:
-        if setting not in known:
-            raise UnknownName(f"setting of `{name}`", setting, known or ["(it has none)"])
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     if "precision" in values:
         check_setting("precision", values["precision"], _PRECISIONS)
         values["precision"] = getattr(torch, str(values["precision"]))
-    return replace(CURVES[preset], **values) if preset else METRICS[name](**values)
+    published = {item.name: getattr(CURVES[preset], item.name) for item in fields(CURVES[preset])} if preset else {}
+    return make_metric(name, **{**published, **values})
 
 
-def _named(row: str, settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _named(row: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of what a row uses, and its settings."""
     values = dict(settings)
-    return {key: values.pop("use", row), **values}
+    return str(values.pop("use", row)), values
 
 
 def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -> Plan:
     """The plan in a TOML file; what the flags say goes before it, and it before the preset.
 
     Raises:
-        DataError: the file is missing, is no TOML, or has a value of another type.
+        DataError: the file is missing, is no TOML, has a value of another type, or names code to run.
         UnknownName: it sets something that does not exist.
     """
     try:
@@ -136,11 +135,12 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
         raise DataError(f"there is no plan at {path}. Give the path of a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
-    kinds = {item.name: _KINDS[item.name] for item in fields(Plan)}
-    for name, value in values.items():
-        if name not in kinds:
-            raise UnknownName(f"setting in {path.name}", name, kinds)
-        values[name] = _typed(value, kinds[name], f"`{name}` in {path}")
+    known = [item.name for item in fields(Plan)]
+    for name in values:
+        if name not in known:
+            raise UnknownName(f"setting in {path.name}", name, known)
+    values |= {name: _rows(values, name, path) for name in ("methods", "metrics") if name in values}
+    values = typed_fields(Plan, values, f"the plan in {path}", DataError)
     if "dataset" not in {**values, **flags}:
         raise DataError(f"{path} does not set `dataset`. Add it, or give it on the command line.")
     values = {**preset, **values, **flags}
@@ -150,32 +150,48 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
     return Plan(**values)
 
 
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(("dataset", "target", "follow", "labels", "reference"), str),
-    **dict.fromkeys(("limit", "seed", "batch_size", "resamples"), int),
-    "models": tuple[str, ...],
-    "whole": bool,
-    "methods": Mapping,
-    "metrics": Mapping,
-}
-_WORDS: dict[Any, str] = {str: "a text", int: "a whole number", bool: "true or false", tuple: "a list of texts"}
+def _rows(values: dict[str, Any], name: str, path: Path) -> dict[str, dict[str, Any]]:
+    """Sections by the name of their row, from a file: a list of rows stands for rows without settings.
+
+    Raises:
+        DataError: it is neither, or a row names code to run.
+    """
+    given = values[name]
+    rows: Any = {row: {} for row in given} if _is_list_of_texts(given) else given
+    if not isinstance(rows, dict) or not all(isinstance(each, dict) for each in rows.values()):
+        raise DataError(f"`{name}` in {path} is {shown(given)}. Give names, or a section each.")
+    for row, settings in rows.items():
+        if ":" in str(used := settings.get("use", row)):
+            raise DataError(
+                f"`{name}.{row}` in {path} uses {shown(used)}, and a file names no code to run. Leave it out there, "
+                f"and give --use {row}={used} on the command line if you trust that code."
+            )
+    return rows
 
 
-def _typed(value: Any, kind: Any, place: str) -> Any:
-    """The value as that type. A list of rows stands for rows without settings."""
-    if kind is Mapping and isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return {each: {} for each in value}
-    if kind is Mapping and isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()):
-        return value
-    if (
-        get_origin(kind) is tuple
-        and isinstance(value, list)
-        and all(isinstance(each, get_args(kind)[0]) for each in value)
-    ):
-        return tuple(value)
-    if kind in (str, int, bool) and type(value) is kind:
-        return value
-    raise DataError(f"{place} is {value!r}. Give {_WORDS.get(get_origin(kind) or kind, 'names, or a section each')}.")
+def _is_list_of_texts(given: object) -> bool:
+    return isinstance(given, list) and all(isinstance(each, str) for each in given)
+
+
+def use_own(plan: Plan, classes: Mapping[str, str]) -> Plan:
+    """The plan with classes of one's own in its rows.
+
+    Args:
+        plan: from a file or from flags.
+        classes: by the name of the row, "package.module:Class": a method or a metric. A row that the plan has not is
+            added to it. Importing the module runs its code.
+
+    Raises:
+        UnknownName: there is no such class, or it is neither.
+    """
+    methods, metrics = ({row: dict(its) for row, its in rows.items()} for rows in (plan.methods, plan.metrics))
+    for row, name in classes.items():
+        made = own_class(name)
+        rows = metrics if is_metric(made) else methods if made and is_method(made) else None
+        if rows is None:
+            raise UnknownName("method or metric", name, ["package.module:Class"])
+        rows[row] = {**rows.get(row, {}), "use": name}
+    return replace(plan, methods=methods, metrics=metrics)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -106,6 +106,15 @@ def benchmark(
             show_default=False,
         ),
     ] = "",
+    use: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROW=package.module:Class",
+            help="A method or metric of your own, for a row of the plan or a new one; its code is run. A plan itself "
+            "names no code. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     target: Annotated[
         str, typer.Option(help="The class explained: 'predicted' or 'label'. [default: predicted]", show_default=False)
     ] = "",
@@ -151,9 +160,11 @@ def benchmark(
     from rich.console import Console
 
     from vitreous.benchmarking.job import benchmark as run
+    from vitreous.benchmarking.plan import use_own
     from vitreous.cli.progress import bars
     from vitreous.models.device import find_device
 
+    own = _own_classes(use or [])
     flags = {
         "dataset": dataset,
         "models": tuple(model) if model else None,
@@ -168,6 +179,7 @@ def benchmark(
         "batch_size": batch_size,
     }
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
+    order = use_own(order, own)
     console = Console(highlight=False)
     with bars(console) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in order.models}
@@ -189,6 +201,15 @@ def _rows(names: str) -> dict[str, dict[str, Any]] | None:
         kind, _, preset = name.partition(":")
         rows[name] = {"use": kind, "preset": preset} if kind == "perturbation" and preset else {}
     return rows or None
+
+
+def _own_classes(uses: Sequence[str]) -> dict[str, str]:
+    """By row, its class."""
+    pairs = [use.partition("=") for use in uses]
+    for use, (row, _, name) in zip(uses, pairs, strict=True):
+        if not row.strip() or ":" not in name:
+            raise typer.BadParameter(f"'{use}' names no class. Write ROW=package.module:Class.", param_hint="--use")
+    return {row.strip(): name.strip() for row, _, name in pairs}
 
 
 def _make_plan(path: Path | None, preset: str, flags: dict[str, Any]) -> Plan:

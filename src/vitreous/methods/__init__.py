@@ -86,7 +86,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 }
 
 
-def make_method(name: str, **settings: Any) -> Method:
+def make_method(name: str, /, **settings: Any) -> Method:
     """A method by name, with its settings.
 
     Args:

@@ -35,7 +35,7 @@ METRICS: dict[str, type[Judge]] = {
 }
 
 
-def make_metric(name: str, **settings: Any) -> Judge:
+def make_metric(name: str, /, **settings: Any) -> Judge:
     """A metric by name, with its settings.
 
     Args:

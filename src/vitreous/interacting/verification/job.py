@@ -25,6 +25,7 @@ from vitreous.methods.method import check_at_least, check_setting
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, chart_tag, check_charts, line_chart
+from vitreous.settings.typed import Seed, check_settings
 from vitreous.statistics.store import Record, Store
 from vitreous.statistics.summary import Values
 from vitreous.statistics.tables import Table, write_page, write_tables
@@ -57,12 +58,13 @@ class Trial:
     calibration: str = ""
     calibrated: int = 200
     limit: int = 0
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = 16
     resamples: int = 2000
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing."""
+        check_settings(self)
         check_setting("labels", self.labels, ("auto", "name", "position"))
         for name, least in (("calibrated", 1), ("limit", 0), ("batch_size", 1), ("resamples", 100)):
             check_at_least(name, getattr(self, name), least)
