@@ -100,6 +100,18 @@ def test_a_resumed_run_is_the_run_uninterrupted_to_the_bit(data: Data, tmp_path:
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
 
 
+def test_a_checkpoint_from_before_a_setting_existed_resumes(data: Data, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=2)
+    next(row for row in train(recipe, data, tmp_path) if isinstance(row, EpochDone))
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    values = json.loads(kept["recipe"])
+    del values["balance"], values["optimizer"]["momentum"]
+    torch.save({**kept, "recipe": json.dumps(values)}, tmp_path / "checkpoint.pt")
+    with pytest.raises(DataError, match="made with another recipe"):
+        next(iter(train(replace(recipe, balance=0.5), data, tmp_path, resume=True)))
+    assert [row.epoch for row in epochs_of(train(recipe, data, tmp_path, resume=True))] == [2]
+
+
 def test_a_loss_that_is_no_number_stops_the_run(data: Data, tmp_path: Path) -> None:
     wild = replace(RECIPE, epochs=9, optimizer=replace(RECIPE.optimizer, lr=1e30, warmup_lr=0.0, warmup_epochs=2))
     with pytest.raises(ModelError, match=r"the loss became (nan|inf), so training stopped"):

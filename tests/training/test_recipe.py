@@ -26,8 +26,9 @@ def test_the_shipped_recipe_reads() -> None:
     assert recipe.optimizer.weight_decay == 0.05
 
 
-FINE = ("winft_fine_grained",)
+OURS = {"winft_fine_grained": (50, 448), "taught": (40, 128)}
 MILLIONS = {
+    "taught": 2.838,
     "winft_fine_grained": 22.3,
     "deit": 22.05,
     "salg_s": 53.48,
@@ -39,14 +40,14 @@ MILLIONS = {
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_shipped_recipes_build_the_models_of_the_papers(name: str) -> None:
+def test_shipped_recipes_build_the_models_that_they_say(name: str) -> None:
     recipe = read_recipe(find_recipe(name))
-    names = tuple(f"class {at}" for at in range(1000))
+    names = tuple(f"class {at}" for at in range(26 if name == "taught" else 1000))
     arguments = {**recipe.arguments, "drop_path_rate": recipe.drop_path}
     with torch.device("meta"):
         model = ModelCard(recipe.architecture, arguments, names, preprocess_of(recipe)).build()
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(MILLIONS[name], rel=2e-3)
-    assert (recipe.epochs, recipe.image_size) == ((50, 448) if name in FINE else (300, 224))
+    assert (recipe.epochs, recipe.image_size) == OURS.get(name, (300, 224))
 
 
 def test_recipes_go_by_name_or_path(tmp_path: Path) -> None:
@@ -101,6 +102,27 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "q.toml", "[augment]\nscale = [0.9, 0.2]"))
     with pytest.raises(DataError, match=r"`distill` of .* is 3\. Give a section"):
         read_recipe(write(tmp_path / "h.toml", "distill = 3"))
+
+
+DISTILL = {"teacher": "vit_tiny_patch16_224", "image_size": 32}
+
+
+def test_a_teachers_section_says_what_is_learned() -> None:
+    with pytest.raises(DataError, match="sets `probe` and `classes`, and each gives the class scores"):
+        Distill(**DISTILL, probe=True, classes=(1, 2))
+    with pytest.raises(DataError, match="matches class scores and does not say which"):
+        Distill(**DISTILL)
+    with pytest.raises(DataError, match=r"`temperature` of \[distill\] is 0"):
+        Distill(**DISTILL, probe=True, temperature=0.0)
+    with pytest.raises(DataError, match=r"`blockwise` learns by hints, and `hints` of \[distill\] is 0"):
+        Distill(**DISTILL, probe=True, blockwise=1)
+    with pytest.raises(DataError, match=r"`hints` is -1\.0\. Give a value of at least 0"):
+        Distill(**DISTILL, probe=True, hints=-1.0)
+    hinted = Distill(**DISTILL, logits=0.0, hints=1.0, blockwise=4)
+    with pytest.raises(DataError, match="4 of 4 epochs are `blockwise`"):
+        Recipe("vit_tiny_patch16_224", 32, epochs=4, distill=hinted)
+    with pytest.raises(DataError, match="hints are read between blocks, which `compile` fuses"):
+        Recipe("vit_tiny_patch16_224", 32, epochs=5, distill=hinted, compile=True)
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.training.test_classify import RECIPE, Data, dark_and_light, epochs_of
+from tests.training.test_classify import ARGUMENTS, RECIPE, Data, dark_and_light, epochs_of
 from vitreous.data.labelled import load_labelled
-from vitreous.errors import ModelError, UnknownName
+from vitreous.errors import DataError, ModelError, UnknownName
 from vitreous.training.batches import Batch, preprocess_of
 from vitreous.training.classify import train
+from vitreous.training.kept import KeptAnswers
 from vitreous.training.recipe import Augment, Distill
 from vitreous.training.teacher import Teacher, regrid
 
@@ -33,32 +34,67 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_distills_from_a_teacher(data: Data, tmp_path: Path, teacher: Path) -> None:
-    recipe = replace(RECIPE, augment=Augment(), distill=DISTILL, epochs=4, smoothing=0.0)
+STUDENT = timm.create_model("vit_tiny_patch16_224", **ARGUMENTS)
+HINTED = Distill("vit_tiny_patch16_224", 32, probe=True, views=2, tokens=0.0, hints=1.0)
+RECIPES = {
+    "tokens": replace(DISTILL, views=2),
+    "hints": HINTED,
+    "anew": replace(HINTED, views=0),
+    "blockwise": replace(HINTED, tokens=0.5, blockwise=2),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_distills_from_a_teacher_and_resumes_to_the_bit(data: Data, tmp_path: Path, teacher: Path, name: str) -> None:
+    wide = {**ARGUMENTS, "embed_dim": 192, "num_heads": 3} if name == "blockwise" else ARGUMENTS
+    recipe = replace(RECIPE, augment=Augment(), distill=RECIPES[name], epochs=4, smoothing=0.0, arguments=wide)
     done = epochs_of(train(recipe, data, tmp_path / "out", teacher=teacher))
     assert done[-1].loss < done[0].loss
-    assert "project" not in " ".join(load_file(tmp_path / "out/model.safetensors"))
+    kept = " ".join(load_file(tmp_path / "out/model.safetensors"))
+    assert not any(part in kept for part in ("project", "hints", "lessons", "probe"))
+    assert not list((tmp_path / "out").glob("teacher*"))
     run = train(recipe, data, tmp_path / "stopped", teacher=teacher)
     for step in run:
         if step.epoch == 3:
             break
     resumed = epochs_of(train(recipe, data, tmp_path / "stopped", teacher=teacher, resume=True))
-    assert [row.loss for row in resumed] == pytest.approx([row.loss for row in done[2:]], rel=1e-4)
+    assert [row.loss for row in resumed] == [row.loss for row in done[2:]]
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "stopped/model.safetensors").read_bytes()
 
 
-def test_the_teacher_is_asked_once_per_view(data: Data, teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_teacher_is_asked_once_per_view(
+    data: Data, tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
     ask = Teacher._ask
     monkeypatch.setattr(Teacher, "_ask", lambda self, images: asked.append(len(images)) or ask(self, images))
-    recipe = replace(RECIPE, augment=Augment(), distill=DISTILL)
-    kept = Teacher(DISTILL, teacher, len(data[0]), preprocess_of(recipe), (2, 2))
     images = torch.rand(3, 3, 16, 16)
-    first = kept.answer(Batch(images[:2], torch.zeros(2, 2), torch.tensor([4, 7]), 0, 0))
-    both = kept.answer(Batch(images, torch.zeros(3, 2), torch.tensor([4, 7, 1]), 0, 0))
+    two = Batch(images[:2], torch.zeros(2, 2), torch.tensor([4, 7]), 0, 0)
+    three = Batch(images, torch.zeros(3, 2), torch.tensor([4, 7, 1]), 0, 0)
+
+    def made(about: str) -> Teacher:
+        new = Teacher(DISTILL, teacher, 2, preprocess_of(RECIPE), STUDENT)
+        new.keep(tmp_path / "kept.bin", len(data[0]), about)
+        return new
+
+    kept = made("these views")
+    first, both = kept.answer(two), kept.answer(three)
     assert asked == [2, 1]
-    assert torch.equal(first[0], both[0][:2])
-    assert torch.equal(first[1], both[1][:2])
-    assert both[1].shape == (3, 5, 192)
+    assert torch.equal(first.logits, both.logits[:2])
+    assert torch.equal(first.levels, both.levels[:2])
+    assert both.levels.shape == (3, 1, 5, 192)
+    kept.save()
+    again = made("these views").answer(two)
+    assert asked == [2, 1]
+    assert torch.equal(again.levels, first.levels)
+    made("other views").answer(two)
+    assert asked == [2, 1, 2]
+
+
+def test_answers_that_the_disk_has_no_room_for_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"4 views of 1000000000 pictures take 8000\.0 GB, and .* fewer `views`"):
+        KeptAnswers(tmp_path / "kept.bin", (4, 10**9, 1000), "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_teacher_with_another_mean_sees_the_same_picture(teacher: Path) -> None:
@@ -69,7 +105,7 @@ def test_a_teacher_with_another_mean_sees_the_same_picture(teacher: Path) -> Non
     for preprocess in (given, other):
         mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
         batch = Batch((pixels - mean) / std, torch.zeros(2, 2), torch.arange(2), 0, 0)
-        answers.append(Teacher(DISTILL, teacher, 2, preprocess, (2, 2)).answer(batch)[1])
+        answers.append(Teacher(DISTILL, teacher, 2, preprocess, STUDENT).answer(batch).levels)
     torch.testing.assert_close(*answers, atol=2e-2, rtol=0)
 
 
@@ -102,3 +138,5 @@ def test_teachers_that_cannot_teach(data: Data, tmp_path: Path, teacher: Path) -
         start(replace(DISTILL, classes=(0, 1000)))
     with pytest.raises(ModelError, match="the student is a `ResNet`"):
         start(DISTILL, architecture="resnet10t", arguments={})
+    with pytest.raises(ModelError, match="blocks 16 wide with 1 prefix tokens cannot start on the teacher's tokens"):
+        start(replace(HINTED, blockwise=1))

@@ -32,6 +32,11 @@ class LabelledPictures(Protocol):
         """One per class, in order."""
         ...
 
+    @property
+    def labels(self) -> Sequence[int]:
+        """The index of each picture's class."""
+        ...
+
     def __len__(self) -> int:
         """How many there are."""
         ...
@@ -50,6 +55,11 @@ class ArchiveSplit:
     label: Any
     rows: Any
     class_names: tuple[str, ...]
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The index of each picture's class."""
+        return self.label[self.rows].tolist()
 
     def __len__(self) -> int:
         """How many there are."""
@@ -70,6 +80,11 @@ class ArraySplit:
     label: Any
     class_names: tuple[str, ...]
 
+    @property
+    def labels(self) -> Sequence[int]:
+        """The index of each picture's class."""
+        return self.label.tolist()
+
     def __len__(self) -> int:
         """How many there are."""
         return len(self.label)
@@ -85,6 +100,11 @@ class FolderSplit:
 
     files: Sequence[tuple[Path, int]]
     class_names: tuple[str, ...]
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The index of each picture's class."""
+        return [label for _, label in self.files]
 
     def __len__(self) -> int:
         """How many there are."""

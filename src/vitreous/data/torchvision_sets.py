@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,11 @@ class TorchvisionSplit:
 
     dataset: Any
     class_names: tuple[str, ...]
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The index of each picture's class; most data sets are read for it."""
+        return list(_labels(self.dataset))
 
     def __len__(self) -> int:
         """How many pictures there are."""

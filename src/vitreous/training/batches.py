@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Int
 from timm.data.mixup import Mixup
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
@@ -19,7 +20,15 @@ from vitreous.models.preprocess import Preprocess
 from vitreous.training.randomness import place_seed, seeded
 from vitreous.training.recipe import Recipe
 
-__all__ = ["Batch", "calibration_batches", "preprocess_of", "shuffled", "training_batches", "validation_batches"]
+__all__ = [
+    "Batch",
+    "balanced",
+    "calibration_batches",
+    "preprocess_of",
+    "shuffled",
+    "training_batches",
+    "validation_batches",
+]
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,10 @@ def training_batches(
     size = step // parts
     if (recipe.augment.mixup or recipe.augment.cutmix) and size % 2:
         raise DataError(f"mixup and cutmix mix pairs, and a batch has {size} pictures. Set an even batch_size.")
-    batches = shuffled(len(pictures), (recipe.seed, epoch), step, size)
-    view = epoch % recipe.distill.views if recipe.distill else epoch
+    place = recipe.seed, epoch
+    shown = balanced(pictures.labels, recipe.balance, place) if recipe.balance else None
+    batches = shuffled(len(pictures), place, step, size, shown)
+    view = epoch % recipe.distill.views if recipe.distill and recipe.distill.views else epoch
     augmented = _Prepared(pictures, _augmentation(recipe), (recipe.seed, view))
     mix = _mixing(recipe, len(pictures.class_names))
     numbers = range(rank, len(batches), count)
@@ -79,10 +90,32 @@ def training_batches(
         yield Batch(mixed, probabilities, index, view, number)
 
 
-def shuffled(pictures: int, place: tuple[int, int], step: int, size: int) -> list[list[int]]:
-    """Batches of `size` pictures in the order of (seed, epoch): as many as make whole steps of `step` pictures."""
+def shuffled(
+    pictures: int, place: tuple[int, int], step: int, size: int, shown: Int[Tensor, " pictures"] | None = None
+) -> list[list[int]]:
+    """Batches of `size` pictures in the order of (seed, epoch): as many as make whole steps of `step` pictures.
+
+    Each picture is there once, or those of `shown` are.
+    """
     order = torch.randperm(pictures, generator=torch.Generator().manual_seed(place_seed(*place)))
+    if shown is not None:
+        order = shown[order]
     return order[: pictures // step * step].view(-1, size).tolist()
+
+
+def balanced(labels: Sequence[int], balance: float, place: tuple[int, int]) -> Int[Tensor, " pictures"]:
+    """As many pictures as there are, each class in proportion to the power 1 - `balance` of its size.
+
+    The count of a class, and those of the pictures in it, are off their share by less than one.
+    """
+    label = torch.tensor(labels)
+    share = label.bincount().double()[label] ** -balance
+    generator = torch.Generator().manual_seed(place_seed(*place, 2))
+    order = torch.randperm(len(label), generator=generator)
+    order = order[label[order].argsort(stable=True)]
+    ends = share[order].cumsum(0) * (len(label) / share.sum())
+    marks = torch.arange(len(label)) + torch.rand((), generator=generator, dtype=torch.float64)
+    return order[torch.searchsorted(ends, marks).clamp_max(len(label) - 1)]
 
 
 def validation_batches(

@@ -10,8 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainError
 from vitreous.files.writing import whole_file
+from vitreous.training.record import make_record
 
 __all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -69,10 +70,18 @@ def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[st
         made_with = state["recipe"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError):
         raise DataError(f"{path} is damaged. Remove it and start again.") from None
-    if made_with != _text(recipe):
+    if not _same(made_with, recipe, path):
         raise DataError(f"{path} was made with another recipe. Resume with the same one, or start elsewhere.")
     return state
 
 
 def _text(recipe: Plan) -> str:
     return json.dumps(recipe.to_json(), sort_keys=True)
+
+
+def _same(made_with: str, recipe: Plan, path: Path) -> bool:
+    """Whether a checkpoint's recipe says the same; a setting that was unknown when it was written has its default."""
+    try:
+        return _text(make_record(type(recipe), json.loads(made_with), path)) == _text(recipe)
+    except ExplainError:
+        return False

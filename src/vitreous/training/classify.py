@@ -22,13 +22,13 @@ from vitreous.models.card import ModelCard
 from vitreous.models.loaded import first_sentence
 from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
 from vitreous.training.guide import Guide
+from vitreous.training.lessons import Lessons
 from vitreous.training.log import EpochDone, Event, StepDone, versions
 from vitreous.training.processes import Processes
 from vitreous.training.randomness import seeded
-from vitreous.training.recipe import Distill, Recipe
+from vitreous.training.recipe import Recipe
 from vitreous.training.run import run
 from vitreous.training.start import start_from
-from vitreous.training.teacher import Teacher, class_and_patches, plain_vit
 
 __all__ = ["EpochDone", "StepDone", "train"]
 
@@ -74,7 +74,7 @@ def train(
     """
     pictures, held_out, fingerprint = data
     classes = pictures.class_names
-    if recipe.distill and len(recipe.distill.classes) != len(classes):
+    if recipe.distill and recipe.distill.classes and len(recipe.distill.classes) != len(classes):
         named = len(recipe.distill.classes)
         raise DataError(f"[distill] names {named} classes, the data has {len(classes)}. Match them.")
     if recipe.distill and teacher is None:
@@ -90,6 +90,8 @@ def train(
         state = _State(recipe, card, (pictures, held_out), teacher, processes, workers=workers)
         if start and not resume:
             state.start(start)
+        if state.lessons:
+            state.lessons.keep(output, len(pictures), fingerprint, processes.rank)
         return state
 
     return run(recipe, fingerprint, output, begin, device=device, resume=resume)
@@ -120,21 +122,17 @@ class _State:
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         with seeded(recipe.seed):
             self.model = _build(card, recipe).to(processes.device, memory_format=self.layout)
-            self.teacher: Teacher | None = None
-            self.project: nn.Module = nn.Identity()
+            self.lessons: Lessons | None = None
             if recipe.distill and teacher:
-                student = plain_vit(self.model, "student")
-                self.teacher = Teacher(
-                    recipe.distill, teacher, len(self.pictures), preprocess_of(recipe), student.patch_embed.grid_size
-                )
-                self.project = nn.Linear(student.num_features, self.teacher.width).to(processes.device)
+                taught = Lessons(recipe, recipe.distill, self.model, teacher, len(card.class_names))
+                self.lessons = taught.to(processes.device)
             self.guide = Guide(recipe.fields, recipe, self.model, teacher, self.pictures) if recipe.fields else None
         self._try()
         settings = recipe.optimizer
         self.ema = ModelEmaV3(self.model, decay=settings.ema, use_warmup=True)
         spared = getattr(self.model, "no_weight_decay", set[str])()
         groups = param_groups_weight_decay(
-            nn.ModuleDict({"model": self.model, "project": self.project}),
+            nn.ModuleDict({"model": self.model, "lessons": self.lessons or nn.Identity()}),
             settings.weight_decay,
             no_weight_decay_list=[f"model.{name}" for name in spared],
         )
@@ -164,6 +162,8 @@ class _State:
             self.best = -1.0  # what saw everything does not compete
         if self.guide:
             self.guide.begin(self.model, epoch)
+        if self.lessons and epoch == 0:
+            self.lessons.begin(self.pictures, self._share["workers"])
         batches = training_batches(self.recipe, self.pictures, epoch, **self._share)
         for step in range(self.steps):
             loss = self.step(islice(batches, self.recipe.accumulate), epoch, step)
@@ -171,6 +171,10 @@ class _State:
             yield StepDone(epoch + 1, step + 1, self.steps, loss)
         top1 = self.accuracy(validation_batches(self.recipe, self.held_out, **self._share), epoch)
         best, self.best = top1 > self.best, max(top1, self.best)
+        if self.lessons and epoch + 1 < self.recipe.epochs:
+            self.lessons.teacher.save()
+        elif self.lessons:
+            self.lessons.teacher.forget()
         return EpochDone(epoch + 1, total / self.steps, self.lr, top1, time.perf_counter() - started, best)
 
     def save(self, output: Path, row: EpochDone) -> None:
@@ -225,17 +229,16 @@ class _State:
     def _loss(self, batch: Batch, epoch: int) -> Tensor:
         device = self.processes.device
         images, labels = batch.images.to(device, memory_format=self.layout), batch.labels.to(device)
-        fields = self.guide.given(images, epoch) if self.guide else ()
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.bf16):
-            features, logits = (output.float() for output in self._run(images, *fields))
+        if self.lessons:
+            return self.lessons.loss(self._outputs, replace(batch, images=images, labels=labels), epoch)
+        features, logits = self._outputs(images, *(self.guide.given(images, epoch) if self.guide else ()))
         loss = F.cross_entropy(logits, labels)
-        if self.guide and self.guide.foretold:
-            return loss + self.guide.told(features, images)
-        if self.teacher is None or self.recipe.distill is None:
-            return loss
-        wanted, tokens = self.teacher.answer(replace(batch, images=images))
-        given = self.project(class_and_patches(self.model, features))
-        return loss + _distance(self.recipe.distill, logits, wanted, given, tokens)
+        return loss + self.guide.told(features, images) if self.guide and self.guide.foretold else loss
+
+    def _outputs(self, images: Tensor, *fields: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+            features, logits = self._run(images, *fields)
+        return features.float(), logits.float()
 
     @torch.no_grad()
     def accuracy(self, batches: Iterator[tuple[Tensor, Tensor]], epoch: int) -> float:
@@ -257,7 +260,7 @@ class _State:
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict(),
-            "project": self.project.state_dict(),
+            **(self.lessons.tensors() if self.lessons else {}),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
         }
@@ -270,14 +273,7 @@ class _State:
     def load(self, tensors: dict[str, Any]) -> None:
         self.model.load_state_dict(tensors["model"])
         self.ema.module.load_state_dict(tensors["ema"])
-        self.project.load_state_dict(tensors["project"])
+        if self.lessons:
+            self.lessons.load(tensors)
         self.optimizer.load_state_dict(tensors["optimizer"])
         self.best = tensors["best"]
-
-
-def _distance(distill: Distill, logits: Tensor, wanted: Tensor, given: Tensor, tokens: Tensor) -> Tensor:
-    """How far the student's class scores and tokens are from the teacher's."""
-    t = distill.temperature
-    scores = F.kl_div((logits / t).log_softmax(1), (wanted / t).log_softmax(1), log_target=True, reduction="batchmean")
-    apart = 1 - F.cosine_similarity(given, tokens, dim=-1).mean()
-    return distill.logits * t * t * scores + distill.tokens * apart

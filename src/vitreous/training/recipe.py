@@ -94,25 +94,50 @@ class Distill:
 
     Each picture is augmented in `views` fixed ways in turn, so that the teacher needs to see each view only once
     (Shen & Xing, A Fast Knowledge Distillation Framework, ECCV 2022). The student matches its class scores, and its
-    tokens through a linear map that is thrown away.
+    tokens, through linear maps that are thrown away. Its tokens lie on the student's grid.
 
     Attributes:
-        teacher: a ViT in timm's registry, with the student's mean and std.
+        teacher: a ViT in timm's registry.
         image_size: the pictures are enlarged to this before the teacher sees them.
         classes: for each class of the data, its index among the teacher's.
-        views: fixed views of each picture.
+        probe: let a linear classifier of the data's classes, trained first on the teacher's class token, give the
+            class scores, in place of `classes`.
+        views: fixed views of each picture, whose answers are kept in a file while the run lasts; 0 for new ones in
+            every epoch, about which the teacher is asked each time.
         temperature: softens both sides' class probabilities.
         logits: weight of the match of class scores; the labels weigh 1.
-        tokens: weight of the match of tokens.
+        tokens: weight of the match of the final tokens, by their cosine.
+        hints: weight of the match of tokens before the first block and after each with the teacher's at that share of
+            its depth, in units of the spread of its channels.
+        blockwise: epochs at the start in which every block learns from the teacher's tokens, not from those of the
+            block before it.
     """
 
     teacher: str
     image_size: int
-    classes: tuple[int, ...]
+    classes: tuple[int, ...] = ()
+    probe: bool = False
     views: int = 4
     temperature: float = 2.0
     logits: float = 1.0
     tokens: float = 1.0
+    hints: float = 0.0
+    blockwise: int = 0
+
+    def __post_init__(self) -> None:
+        check_range(self, 1.0, inf, "image_size")
+        check_range(self, 0.0, inf, "views", "temperature", "logits", "tokens", "hints", "blockwise")
+        if self.probe and self.classes:
+            raise DataError("[distill] sets `probe` and `classes`, and each gives the class scores. Set one of them.")
+        if self.logits and not (self.probe or self.classes):
+            raise DataError(
+                "[distill] matches class scores and does not say which. Set `probe` to true, or list the teacher's "
+                "`classes`, or set `logits` to 0."
+            )
+        if not self.temperature:
+            raise DataError("`temperature` of [distill] is 0. Give a number above it.")
+        if self.blockwise and not self.hints:
+            raise DataError("`blockwise` learns by hints, and `hints` of [distill] is 0. Give it a weight.")
 
 
 @dataclass(frozen=True)
@@ -127,6 +152,8 @@ class Recipe:
         batch_size: pictures per step of the optimizer, over all processes.
         accumulate: parts in which a step's pictures go through the model, for memory; each is mixed and normalised (by
             batch norms) on its own.
+        balance: how far small classes are shown more often: 0 shows each picture once an epoch, 1 all classes equally
+            often; an epoch is as long as ever.
         smoothing: label smoothing.
         drop_path: stochastic depth, the rate of the last block.
         crop_pct: side of the centre crop, by which the model is judged and later used, to the resized shorter side.
@@ -141,6 +168,7 @@ class Recipe:
     epochs: int
     batch_size: int = 64
     accumulate: int = 1
+    balance: float = 0.0
     smoothing: float = 0.1
     drop_path: float = 0.0
     crop_pct: float = 1.0
@@ -156,7 +184,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_range(self, 1.0, inf, "image_size", "epochs", "batch_size")
-        check_range(self, 0.0, 1.0, "smoothing", "drop_path")
+        check_range(self, 0.0, 1.0, "balance", "smoothing", "drop_path")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise DataError(
                 f"`batch_size` {self.batch_size} is no multiple of `accumulate` {self.accumulate}. "
@@ -180,6 +208,12 @@ class Recipe:
             raise DataError(
                 "the recipe mixes pictures (mixup or cutmix) and distills from fixed views, which are never mixed. "
                 "Set mixup and cutmix to 0, or drop [distill]."
+            )
+        if self.distill and self.distill.hints and self.compile:
+            raise DataError("hints are read between blocks, which `compile` fuses. Set one of them alone.")
+        if self.distill and self.distill.blockwise >= self.epochs:
+            raise DataError(
+                f"{self.distill.blockwise} of {self.epochs} epochs are `blockwise`. Leave some for all blocks together."
             )
         if self.fields:
             if self.distill:

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 from vitreous.errors import DataError, UnknownName
 from vitreous.settings.typed import typed_fields
 
-__all__ = ["check_range", "read_record", "write_record"]
+__all__ = ["check_range", "make_record", "read_record", "write_record"]
 
 
 def check_range(record: Any, least: float, most: float, *names: str) -> None:
@@ -37,7 +37,7 @@ def read_record(kind: Any, path: Path) -> Any:
         raise DataError(f"there is no recipe at {path}. Give the path of a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
-    return _record(kind, values, path)
+    return make_record(kind, values, path)
 
 
 def write_record(values: Mapping[str, Any]) -> str:
@@ -45,7 +45,19 @@ def write_record(values: Mapping[str, Any]) -> str:
     return "\n".join(_toml(values)) + "\n"
 
 
-def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
+def make_record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
+    """The frozen record of that kind with plain values; what they do not set has its default.
+
+    Args:
+        kind: a dataclass.
+        values: by the names of its fields.
+        path: where they were read, for messages.
+        section: what they are, likewise.
+
+    Raises:
+        DataError: a value is missing or of another type.
+        UnknownName: one is set that does not exist.
+    """
     known = [item.name for item in fields(kind)]
     hints = get_type_hints(kind)
     made: dict[str, Any] = {}
@@ -54,7 +66,7 @@ def _record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "th
             raise UnknownName(f"recipe setting in {path.name}", name, known)
         inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
         if is_dataclass(inner) and isinstance(value, Mapping):
-            made[name] = _record(inner, value, path, f"[{name}]")
+            made[name] = make_record(inner, value, path, f"[{name}]")
         else:
             made |= typed_fields(kind, {name: value}, f"{section} in {path}", DataError)
     for item in fields(kind):
