@@ -10,9 +10,9 @@ from torch import nn
 
 from tests.contract.zoo import CASES
 from vitreous.errors import NoGlobalAttention, NothingObserved, NoTokenGrid
-from vitreous.trace.blocks import observe_blocks
-from vitreous.trace.glance import find_blocks, glance
+from vitreous.trace.blocks import find_blocks, observe_blocks
 from vitreous.trace.observe import observe
+from vitreous.trace.recorder import record
 
 GLOBAL = [name for name, case in CASES.items() if case.attention is None]
 MULTI_HEAD = ["torchvision_vit", "open_clip", "torch_encoder"]
@@ -55,15 +55,15 @@ def test_weights_times_values_projected_are_what_multi_head_attention_gives(name
 @pytest.mark.parametrize("name", ["timm_vit", "hf_vit_eager", "torch_encoder"])
 def test_the_model_is_as_before(name: str) -> None:
     model, images = CASES[name].model(), CASES[name].images()
-    expected = glance(model, images).logits
+    expected = record(model, images).logits
     observe_blocks(model, images)
-    assert torch.equal(glance(model, images).logits, expected)
+    assert torch.equal(record(model, images).logits, expected)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-def test_a_glance_keeps_names_sizes_and_grid() -> None:
+def test_a_recording_keeps_names_sizes_and_grid() -> None:
     model, images = CASES["timm_siglip"].model(), CASES["timm_siglip"].images()
-    seen = glance(model, images)
+    seen = record(model, images)
     assert seen.names == ("blocks.0.attn", "blocks.1.attn", "blocks.2.attn", "attn_pool")
     assert seen.sizes == (16, 16, 16, None)
     assert seen.grid == (4, 4)

@@ -18,8 +18,7 @@ from vitreous.masking.forward import Progress
 from vitreous.methods import make_method
 from vitreous.methods.method import Explanation, Method, SlowMethod
 from vitreous.models.zoo import LoadedModel, describe
-from vitreous.trace.glance import glance
-from vitreous.trace.observe import check_input
+from vitreous.trace.recorder import check_input, record
 from vitreous.trace.target import Target
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def explain(
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     if is_top(target):
-        seen = [glance(subject.model, inputs[part]).logits for part in _parts(len(inputs), batch_size)]
+        seen = [record(subject.model, inputs[part]).logits for part in _parts(len(inputs), batch_size)]
         classes = choose_classes(target, subject.class_names, torch.cat(seen))
         each = torch.arange(len(inputs)).repeat_interleave(classes.shape[1])
         inputs, target = inputs[each], classes.flatten()

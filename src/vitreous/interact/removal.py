@@ -14,10 +14,10 @@ from vitreous.errors import ObservationError, ShapeError, UnknownName
 from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, uses
 from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.edit import evaluation, find_layers
-from vitreous.trace.glance import find_blocks
-from vitreous.trace.intercept import Interceptor
+from vitreous.trace.blocks import find_blocks
+from vitreous.trace.edit import change_attention, change_inputs, evaluation
 from vitreous.trace.record import token_grid
+from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
 
@@ -99,23 +99,16 @@ def run_pruned(
         (use,) = uses(model, images, [0])
         with dropping(model, blocks[0], lambda: kept_tokens(use, score, share)):
             return model(images)
-    so_far = UseSoFar()
+    so_far, kind = UseSoFar(), type(model).__name__
 
-    def note(weights: Tensor) -> None:
-        if so_far.blocks < after:
-            so_far.add(token_grid(interceptor.grid, weights.shape[-1], type(model).__name__), weights.detach())
-
-    def attend(call: AttentionCall) -> Tensor:
+    def attend(seen: AttentionSeen) -> Tensor | None:
         if so_far.blocks == after:
-            return call.fused()
-        weights = call.scores().softmax(-1)
-        note(weights)
-        return call.mix(weights)
+            return None
+        _, weights = seen.attention.scores_and_weights()
+        so_far.add(token_grid(seen.grid, weights.shape[-1], kind), weights.detach())
+        return seen.attention.mix(weights)
 
-    with (
-        Interceptor(attend, lambda _, weights: note(weights)) as interceptor,
-        dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)),
-    ):
+    with change_attention(attend), dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)):
         return model(images)
 
 
@@ -132,20 +125,17 @@ def dropping(model: nn.Module, block: str, kept: Callable[[], Bool[Tensor, "batc
         ObservationError: the block takes more than the tokens.
     """
 
-    def drop(_: nn.Module, args: Any, kwargs: Any) -> Any:
-        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    def drop(given: Any) -> Any:
+        tensors = [leaf for leaf in pytree.tree_leaves(given) if isinstance(leaf, Tensor)]
         stay = kept()
         if len(tensors) != 1 or tensors[0].shape[:-1] != stay.shape:
             shapes = ", ".join(str(tuple(each.shape)) for each in tensors)
             raise _needs_all(type(model).__name__, f"`{block}` takes {shapes}")
         # as many stay in each image
-        return pytree.tree_map_only(Tensor, lambda tokens: tokens[stay].unflatten(0, (len(stay), -1)), (args, kwargs))
+        return pytree.tree_map_only(Tensor, lambda tokens: tokens[stay].unflatten(0, (len(stay), -1)), given)
 
-    handle = find_layers(model, [block])[block].register_forward_pre_hook(drop, with_kwargs=True)
-    try:
+    with change_inputs(model, [block], drop):
         yield
-    finally:
-        handle.remove()
 
 
 def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
@@ -158,12 +148,12 @@ def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
     Cost: a forward pass of the first image.
     """
 
-    def attend(call: AttentionCall) -> Tensor:
-        if call.attn_mask is not None:
+    def attend(seen: AttentionSeen) -> None:
+        call = seen.attention
+        if isinstance(call, AttentionCall) and call.attn_mask is not None:
             raise _needs_all(type(model).__name__, f"a bias of {tuple(call.attn_mask.shape)} is added to attention")
-        return call.fused()
 
-    with Interceptor(attend):
+    with change_attention(attend):
         return find_blocks(model, images)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from vitreous.methods.method import check_at_least
 from vitreous.shapes import Images, Logits
-from vitreous.trace.glance import glance
+from vitreous.trace.recorder import record
 
 __all__ = ["look"]
 
@@ -17,5 +17,5 @@ def look(model: nn.Module, images: Images, grid: int | None) -> tuple[Logits, tu
     """The class scores, and the (height, width) of the map: as set, or of the model's patches, or 14×14."""
     if grid is not None:
         check_at_least("grid", grid, 2)
-    seen = glance(model, images)
+    seen = record(model, images)
     return seen.logits, (seen.grid or _GRID) if grid is None else (grid, grid)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from vitreous.errors import NoGlobalAttention, ObservationError
 from vitreous.methods.method import Explanation, check_setting
 from vitreous.shapes import Images
+from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_output
-from vitreous.trace.glance import find_blocks
 from vitreous.trace.gradient import gradients
 from vitreous.trace.observe import observe
 from vitreous.trace.record import Trace

@@ -14,7 +14,7 @@ from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.methods.method import Explanation, check_at_least, check_setting
 from vitreous.shapes import Images
-from vitreous.trace.glance import glance
+from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target, value_of
 
 __all__ = ["Occlusion", "Windows"]
@@ -64,7 +64,7 @@ class Occlusion:
         check_setting("score", self.score, get_args(Scale))
         for name in ("window", "stride", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
-        logits = glance(model, images).logits
+        logits = record(model, images).logits
         direction = target(logits)
         windows = Windows((images.shape[-2], images.shape[-1]), self.window, self.stride)
         fill = make_fill(self.fill, self.mean, self.std)

@@ -18,7 +18,7 @@ from vitreous.masking.forward import Progress, masked_logits
 from vitreous.methods.method import Explanation, check_at_least, check_setting
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
-from vitreous.trace.glance import glance
+from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target, value_of
 
 __all__ = ["RISE", "Shades", "draw_shades"]
@@ -78,7 +78,7 @@ class RISE:
             check_at_least(name, getattr(self, name), 1)
         if not 0 < self.visible < 1:
             raise ShapeError(f"`visible` must lie between 0 and 1; got {self.visible:g}. The paper takes 0.5.")
-        logits = glance(model, images).logits
+        logits = record(model, images).logits
         direction = target(logits)
         shades = draw_shades(self.masks, self.grid, self.visible, (images.shape[-2], images.shape[-1]), self.seed)
         fill = make_fill(self.fill, self.mean, self.std)

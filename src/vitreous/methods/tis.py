@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -16,9 +16,9 @@ from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.blocks import observe_blocks
-from vitreous.trace.edit import find_layers
-from vitreous.trace.observe import quiet
-from vitreous.trace.target import Predicted, Target, logits_of, value_of
+from vitreous.trace.edit import change_inputs
+from vitreous.trace.recorder import record
+from vitreous.trace.target import Predicted, Target, value_of
 
 __all__ = ["TIS", "k_means", "logits_of_some"]
 
@@ -119,23 +119,19 @@ def logits_of_some(
     Raises:
         ObservationError: the model cannot run on some of its tokens.
     """
-    kind, batch = type(model).__name__, len(tokens)
+    batch = len(tokens)
 
-    def choose(_: nn.Module, args: Any, kwargs: Any) -> Any:
-        def some(given: Tensor) -> Tensor:
-            whole = given.ndim == 3 and given.shape[0] == batch
-            return given.take_along_dim(tokens[:, :, None], 1) if whole else given
+    def some(given: Tensor) -> Tensor:
+        whole = given.ndim == 3 and given.shape[0] == batch
+        return given.take_along_dim(tokens[:, :, None], 1) if whole else given
 
-        return pytree.tree_map_only(Tensor, some, (args, kwargs))
-
-    with quiet(model), torch.no_grad():
-        handle = find_layers(model, [block])[block].register_forward_pre_hook(choose, with_kwargs=True)
-        try:
-            return logits_of(model(image.expand(batch, -1, -1, -1).clone()), kind)
-        except RuntimeError:
-            raise ObservationError(
-                f"`{kind}` cannot run on {tokens.shape[1]} of its tokens: something in its blocks, such as rotary or "
-                "relative positions, is made for all of them. Use `rise` or `vit_cx`."
-            ) from None
-        finally:
-            handle.remove()
+    try:
+        with change_inputs(model, [block], lambda given: pytree.tree_map_only(Tensor, some, given)):
+            return record(model, image.expand(batch, -1, -1, -1)).logits
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        raise ObservationError(
+            f"`{type(model).__name__}` cannot run on {tokens.shape[1]} of its tokens: something in its blocks, such as "
+            "rotary or relative positions, is made for all of them. Use `rise` or `vit_cx`."
+        ) from None

@@ -15,8 +15,8 @@ from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer, read_layer
-from vitreous.trace.observe import quiet
-from vitreous.trace.target import Predicted, Target, logits_of, value_of
+from vitreous.trace.recorder import record
+from vitreous.trace.target import Predicted, Target, value_of
 
 __all__ = ["ViTCX", "cluster_masks", "complete_linkage"]
 
@@ -93,9 +93,8 @@ class ViTCX:
         generators = [torch.Generator().manual_seed(self.seed + number) for number in numbers]
         noise = torch.stack([torch.randn(image.shape, generator=g) for g in generators]).to(image)
         seen, around = masks[:, None], self.noise * noise * (1 - masks[:, None])
-        with quiet(model), torch.no_grad():
-            through, whole = (model(batch) for batch in (image * seen + around, image + around))
-        return logits_of(through, type(model).__name__), logits_of(whole, type(model).__name__)
+        through, whole = (record(model, batch).logits for batch in (image * seen + around, image + around))
+        return through, whole
 
 
 def cluster_masks(

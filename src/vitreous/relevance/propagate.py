@@ -15,9 +15,10 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from vitreous.errors import RuleError
 from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
+from vitreous.trace.changes import Place, changes
 from vitreous.trace.intercept import Interceptor
-from vitreous.trace.names import running_names
-from vitreous.trace.observe import check_weights
+from vitreous.trace.recorder import check_weights
+from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["propagate"]
 
@@ -45,8 +46,8 @@ def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
     """Within the block, gradients are relevance: what `observe` records there gives it by `trace.gradients`.
 
     The forward pass is the model's own, operation by operation. Ask for the relevance after the block, where
-    operations are themselves again. Parameters take no relevance: they are frozen within the block. Fused attention
-    is written out, so that its products and its softmax have rules.
+    operations are themselves again. Parameters take no relevance: operations get them as constants. Fused attention is
+    written out, so that its products and its softmax have rules.
 
     Yields:
         what suspends the rules: within a block of it, before or after the end of this one, gradients of the same
@@ -57,29 +58,32 @@ def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
         ModelError: as `check_weights`.
     """
     check_weights(model)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kind, suspension = type(model).__name__, Suspension()
     rules = {op: replace(way, suspension=suspension) if isinstance(way, Rule) else way for op, way in recipe.items()}
-    with running_names(model) as name, _Rules(rules, name, kind), Interceptor(AttentionCall.written):
-        for parameter in trainable:
-            parameter.requires_grad_(False)
-        try:
-            yield suspension
-        finally:
-            for parameter in trainable:
-                parameter.requires_grad_(True)
+    with changes() as change:
+        change.enter(_Rules(rules, change.running(model), kind))
+        change.enter(Interceptor(_write_out))
+        yield suspension
+
+
+def _write_out(seen: AttentionSeen) -> Tensor | None:
+    return seen.attention.written() if isinstance(seen.attention, AttentionCall) else None
 
 
 class _Rules(TorchFunctionMode):
     def __init__(self, recipe: Recipe, name: Callable[[], str], model: str) -> None:
         super().__init__()
         self._recipe, self._name, self._model = recipe, name, model
+        self._place = Place()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not torch.is_grad_enabled() or not carrying((*args, *kwargs.values())):
+        if not torch.is_grad_enabled() or not self._place.is_here:
+            return func(*args, **kwargs)
+        args, kwargs = _without_parameters(args), {key: _without_parameters(each) for key, each in kwargs.items()}
+        if not carrying((*args, *kwargs.values())):
             return func(*args, **kwargs)
         if backward := self._recipe.get(func):
             return backward(func, args, kwargs)
@@ -90,3 +94,12 @@ class _Rules(TorchFunctionMode):
                 f"`{self._model}`. Add one to the recipe, {{operation: Rule(…)}}, or use a method without rules."
             )
         return result
+
+
+def _without_parameters(given: Any) -> Any:
+    """The same arguments, with parameters as constants: the model's own stay as they are, for other threads as well."""
+    if isinstance(given, nn.Parameter):
+        return given.detach()
+    if isinstance(given, list):
+        return [_without_parameters(each) for each in given]
+    return tuple(map(_without_parameters, given)) if type(given) is tuple else given

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitreous.shapes import Scores
 
-__all__ = ["AttentionCall"]
+__all__ = ["AttentionCall", "WrittenAttention"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ class AttentionCall:
         """The same, operation by operation."""
         return self.mix(self.scores().softmax(-1))
 
+    def scores_and_weights(self) -> tuple[Scores, Scores]:
+        """What softmax sees, and what it gives."""
+        scores = self.scores()
+        return scores, scores.softmax(-1)
+
     def first(self, queries: int) -> AttentionCall:
         """The same call for the first queries only."""
         mask = self.attn_mask
@@ -95,3 +100,23 @@ class AttentionCall:
         if not self.enable_gqa:
             return tensor
         return tensor.repeat_interleave(self.query.shape[-3] // tensor.shape[-3], -3)
+
+
+@dataclass(frozen=True)
+class WrittenAttention:
+    """Attention that a model writes out itself, about to multiply its values.
+
+    Attributes:
+        scores: what its softmax took.
+        weights: what multiplies the values.
+    """
+
+    scores: Scores
+    weights: Scores
+
+    def scores_and_weights(self) -> tuple[Scores, Scores]:
+        """Both, as the model has them."""
+        return self.scores, self.weights
+
+    def mix(self, weights: Scores) -> None:
+        """Nothing: the model multiplies its own weights."""

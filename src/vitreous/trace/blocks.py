@@ -1,24 +1,19 @@
-"""The tokens that go into every transformer block, and those that come out."""
+"""The transformer blocks: which modules they are, the tokens that go into each and those that come out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from vitreous.errors import NoTokenGrid
-from vitreous.trace.edit import find_layers
-from vitreous.trace.glance import find_blocks
-from vitreous.trace.intercept import on_graph
+from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.trace.observe import observe
 from vitreous.trace.record import Attention, Trace
+from vitreous.trace.recorder import record
 
-__all__ = ["Block", "observe_blocks"]
+__all__ = ["Block", "find_blocks", "observe_blocks", "one_each"]
 
 
 @dataclass(frozen=True)
@@ -48,14 +43,9 @@ def observe_blocks(model: nn.Module, images: Tensor) -> tuple[Trace, tuple[Block
     Cost: one forward pass, and one of the first image.
     """
     names = find_blocks(model, images)
-    inputs: dict[str, Tensor] = {}
-    with ExitStack() as stack:
-        for name, block in find_layers(model, names).items():
-            handle = block.register_forward_pre_hook(_keep(inputs, name), with_kwargs=True)
-            stack.callback(handle.remove)
-        trace = observe(model, images, layers=names)
+    trace = observe(model, images, layers=names, inputs=names)
     blocks = tuple(
-        Block(name, attention, inputs[name], trace.layers[name])
+        Block(name, attention, trace.inputs[name], trace.layers[name])
         for name, attention in zip(names, trace.global_attentions, strict=True)
     )
     expected = (len(images), trace.tokens.tokens)
@@ -69,9 +59,35 @@ def observe_blocks(model: nn.Module, images: Tensor) -> tuple[Trace, tuple[Block
     return trace, blocks
 
 
-def _keep(inputs: dict[str, Tensor], name: str) -> Callable[..., None]:
-    def hook(_: nn.Module, args: Any, kwargs: Any) -> None:
-        tokens = next(leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-        inputs[name] = on_graph(tokens)
+def find_blocks(model: nn.Module, images: Tensor) -> tuple[str, ...]:
+    """The transformer blocks: dotted names of the modules that hold one attention between all tokens each.
 
-    return hook
+    Found by running the first image.
+
+    Raises:
+        NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
+        NoGlobalAttention: no modules hold one attention each.
+    """
+    seen = record(model, images[:1])
+    _ = seen.tokens
+    attentions = [name for name, size in zip(seen.names, seen.sizes, strict=True) if size is not None]
+    if not (blocks := one_each(attentions)):
+        raise NoGlobalAttention(
+            f"`{seen.model}` runs its {len(attentions)} attentions in {', '.join(f'`{name}`' for name in attentions)}, "
+            "which is not one for each block. Use a method that reads attention alone, such as `rollout`."
+        )
+    return tuple(blocks)
+
+
+def one_each(names: Sequence[str]) -> list[str]:
+    """The outermost modules that hold one of the named attentions each; none where one holds several.
+
+    >>> one_each(["encoder.0.attn", "encoder.1.attn"])
+    ['encoder.0', 'encoder.1']
+    """
+    parts = [name.split(".") for name in names]
+    depth = next((at for at, column in enumerate(zip(*parts, strict=False)) if len(set(column)) > 1), None)
+    if depth is None:
+        return []
+    blocks = [".".join(part[: depth + 1]) for part in parts]
+    return blocks if len(set(blocks)) == len(blocks) else []

@@ -1,4 +1,4 @@
-"""Changes to a model that end with the block."""
+"""Changes to a model that end with the block, and act on the thread that makes them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,30 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from vitreous.errors import UnknownName
+from vitreous.trace.changes import changes
+from vitreous.trace.intercept import Interceptor
+from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["change_output", "evaluation", "find_layers", "first_tensor", "stop_gradient"]
+__all__ = [
+    "change_attention",
+    "change_inputs",
+    "change_output",
+    "evaluation",
+    "find_layers",
+    "first_tensor",
+    "stop_gradient",
+]
 
 
 @contextmanager
 def evaluation(model: nn.Module) -> Generator[None]:
-    """Run in evaluation mode (no dropout, running statistics); every module gets its own mode back."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
+    """Run in evaluation mode (no dropout, running statistics); every module gets its own mode back.
+
+    Several threads may do so at once: the last one to leave gives the modes back.
+    """
+    with changes() as change:
+        change.evaluate(model)
         yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager
@@ -36,17 +46,32 @@ def stop_gradient(model: nn.Module, names: Iterable[str]) -> Generator[None]:
         UnknownName: a name is not a module of the model.
     """
 
-    def detach(_: nn.Module, args: Any, kwargs: Any) -> Any:
-        return pytree.tree_map_only(Tensor, Tensor.detach, (args, kwargs))
+    def detach(given: Any) -> Any:
+        return pytree.tree_map_only(Tensor, Tensor.detach, given)
 
-    handles = [
-        module.register_forward_pre_hook(detach, with_kwargs=True) for module in find_layers(model, names).values()
-    ]
-    try:
+    with change_inputs(model, names, detach):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+@contextmanager
+def change_attention(attend: Callable[[AttentionSeen], Tensor | None]) -> Generator[None]:
+    """Let every attention that runs in the block be as `attend` has it; see `Interceptor`."""
+    with changes() as made:
+        made.enter(Interceptor(attend))
+        yield
+
+
+@contextmanager
+def change_inputs(model: nn.Module, names: Iterable[str], change: Callable[[Any], Any]) -> Generator[None]:
+    """Let the named modules take `change((args, kwargs))` in place of what they are given; None changes nothing.
+
+    Raises:
+        UnknownName: a name is not a module of the model.
+    """
+    with changes() as made:
+        for module in find_layers(model, names).values():
+            made.before(module, change)
+        yield
 
 
 @contextmanager
@@ -57,14 +82,12 @@ def change_output(model: nn.Module, name: str, change: Callable[[Tensor], Tensor
         UnknownName: the name is not a module of the model.
     """
 
-    def replace(_: nn.Module, __: Any, output: Any) -> Any:
+    def replace(output: Any) -> Any:
         return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
 
-    handle = find_layers(model, [name])[name].register_forward_hook(replace)
-    try:
+    with changes() as made:
+        made.after(find_layers(model, [name])[name], replace)
         yield
-    finally:
-        handle.remove()
 
 
 def first_tensor(output: Any) -> Tensor | None:

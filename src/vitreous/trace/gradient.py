@@ -11,7 +11,7 @@ from torch.utils.checkpoint import CheckpointError
 from vitreous.errors import ObservationError
 from vitreous.shapes import Logits
 
-__all__ = ["gradients", "ordinary"]
+__all__ = ["gradients", "on_graph", "ordinary"]
 
 
 def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model: str) -> list[Tensor]:
@@ -34,3 +34,8 @@ def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model
 def ordinary(tensor: Tensor) -> Tensor:
     """The tensor, or a copy that autograd accepts if it was made in inference mode."""
     return tensor.clone() if tensor.is_inference() else tensor
+
+
+def on_graph(tensor: Tensor) -> Tensor:
+    """Make sure that gradients can be asked for from here on, also where all parameters are frozen."""
+    return tensor if tensor.requires_grad else tensor.requires_grad_()

@@ -5,7 +5,7 @@ An `Interceptor` is active only inside its `with` block. It changes no module, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
@@ -16,10 +16,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vitreous.errors import ObservationError
-from vitreous.trace.attend import AttentionCall
+from vitreous.trace.attend import AttentionCall, WrittenAttention
+from vitreous.trace.changes import Place
+from vitreous.trace.gradient import on_graph
 from vitreous.trace.record import mutual_tokens
+from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["Interceptor", "on_graph"]
+__all__ = ["Interceptor"]
 
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax}
 _MULTIPLY = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum}
@@ -33,6 +36,7 @@ _MOVE = {
     F.dropout,
     torch.dropout,
     torch.reshape,
+    Tensor.clone,
     Tensor.contiguous,
     Tensor.flatten,
     Tensor.reshape,
@@ -87,23 +91,27 @@ class Interceptor(TorchFunctionMode):
     """Hands each attention of a forward pass to a function of yours.
 
     Args:
-        attend: called in place of `F.scaled_dot_product_attention`; returns the mixed values.
-        mixed: called with (scores, weights) when a softmax over the last axis, seen as it was taken, is about to
-            multiply something: attention that a model writes out itself.
+        attend: called in place of `F.scaled_dot_product_attention`: returns the mixed values, or None to have torch's
+            own; and when a softmax over the last axis, seen as it was taken, is about to multiply something: attention
+            that a model writes out itself, where nothing is to be returned.
         projected: called with (values, weight) when a linear map takes what the latest attention made of its values:
             the output projection.
+        running: says which module runs.
+        model: class name of the model, for messages.
     """
 
     def __init__(
         self,
-        attend: Callable[[AttentionCall], Tensor],
-        mixed: Callable[[Tensor, Tensor], None] | None = None,
+        attend: Callable[[AttentionSeen], Tensor | None],
         projected: Callable[[Tensor, Tensor], None] | None = None,
+        running: Callable[[], str] = str,
+        model: str = "",
     ) -> None:
         super().__init__()
         self._attend = attend
-        self._mixed = mixed
         self._projected = projected
+        self._running, self._model = running, model
+        self._place = Place()
         self._followed: dict[int, _Weights] = {}
         self._output: _Output | None = None
         self._sizes: list[int | None] = []
@@ -124,17 +132,20 @@ class Interceptor(TorchFunctionMode):
     ) -> Any:
         """Route one torch call."""
         kwargs = kwargs or {}
+        if not self._place.is_here:
+            return func(*args, **kwargs)
         if func is F.scaled_dot_product_attention:
             call = AttentionCall(*args, **kwargs)
-            self._sizes.append(mutual_tokens(call.shape))
-            result = self._attend(call)
+            result = self._show(call, call.shape)
+            if result is None:
+                result = call.fused()
             self._output = self._made(call.value, result, -2)
             return result
         if func is F.multi_head_attention_forward:
             return self._multi_head(*args, **kwargs)
         if func is F.batch_norm:
             return _batch_norm(*args, **kwargs)
-        product = self._multiply(func, args, self._mixed) if func in _MULTIPLY and self._mixed is not None else None
+        product = self._multiply(func, args) if func in _MULTIPLY else None
         if func in _SOFTMAX:
             scores, *rest = args or (kwargs.pop("input"),)
             if torch.is_grad_enabled() and scores.is_floating_point() and not scores.requires_grad:
@@ -179,9 +190,12 @@ class Interceptor(TorchFunctionMode):
         if func is F.linear and self._projected is not None:
             self._projected(output.values, args[1] if len(args) > 1 else kwargs["weight"])
 
-    def _multiply(
-        self, func: Callable[..., Any], args: tuple[Any, ...], mixed: Callable[[Tensor, Tensor], None]
-    ) -> tuple[Tensor, int] | None:
+    def _show(self, attention: AttentionCall | WrittenAttention, shape: Sequence[int]) -> Tensor | None:
+        """Hand over what is known of an attention, its scores of this shape; what is to be taken for its result."""
+        self._sizes.append(mutual_tokens(shape))
+        return self._attend(AttentionSeen(attention, self._running(), self.sizes, self.grid, self._model))
+
+    def _multiply(self, func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Tensor, int] | None:
         """Report attention that is about to happen; the values that it multiplies, and the result's axis of queries."""
         for at, tensor in enumerate(_tensors(args)):
             if (seen := self._followed.get(id(tensor))) is None:
@@ -191,8 +205,7 @@ class Interceptor(TorchFunctionMode):
             if weights is None:  # a sum over queries
                 continue
             self._followed = {key: each for key, each in self._followed.items() if each.scores is not seen.scores}
-            self._sizes.append(mutual_tokens(weights.shape))
-            mixed(seen.scores, weights)
+            self._show(WrittenAttention(seen.scores, weights), weights.shape)
             return None if values is None else (values, queries)
         return None
 
@@ -215,10 +228,10 @@ class Interceptor(TorchFunctionMode):
         weights: list[Tensor] = []
         attend = self._attend
 
-        def watch(call: AttentionCall) -> Tensor:
+        def watch(seen: AttentionSeen) -> Tensor | None:
             if wanted:
-                weights.append(call.scores().softmax(-1))
-            return attend(call)
+                weights.append(seen.attention.scores_and_weights()[1])
+            return attend(seen)
 
         self._attend = watch
         try:
@@ -276,11 +289,6 @@ def _batch_norm(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if result.requires_grad:
         result.register_hook(Tensor.contiguous)
     return result
-
-
-def on_graph(tensor: Tensor) -> Tensor:
-    """Make sure that gradients can be asked for from here on, also where all parameters are frozen."""
-    return tensor if tensor.requires_grad else tensor.requires_grad_()
 
 
 def _tensors(args: Iterable[Any]) -> Iterable[Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +12,12 @@ from torch import Tensor, nn
 from vitreous.errors import NoTokenGrid
 from vitreous.shapes import FeatureMaps, Images, Logits
 from vitreous.trace.attend import AttentionCall
+from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_output, find_layers, first_tensor
 from vitreous.trace.gradient import gradients
-from vitreous.trace.intercept import Interceptor
-from vitreous.trace.names import running_names
-from vitreous.trace.observe import check_input, quiet
 from vitreous.trace.record import TokenGrid
-from vitreous.trace.target import logits_of
+from vitreous.trace.recorder import record
+from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Layer", "LayerOutput", "find_layer", "layout", "read_layer", "run_with"]
 
@@ -93,48 +91,35 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
         NoTokenGrid: its output has no place on the picture, or no module's has.
         ModelError, ShapeError: as `observe`.
     """
-    check_input(images)
     if name:
         find_layers(model, [name])
-    kind, size = type(model).__name__, (images.shape[-2], images.shape[-1])
+    size = (images.shape[-2], images.shape[-1])
     outputs: list[tuple[str, Tensor]] = []
-    attended: set[str] = set()
-    with ExitStack() as stack:
-        stack.enter_context(quiet(model))
-        stack.enter_context(torch.enable_grad())
-        running = stack.enter_context(running_names(model))
 
-        def attend(call: AttentionCall) -> Tensor:
-            attended.add(running())
-            return call.fused()
+    def keep(module: str) -> Callable[[Any], None]:
+        def keep(output: Any) -> None:
+            if (tensor := first_tensor(output)) is not None:
+                outputs.append((module, tensor))
 
-        def mixed(_: Tensor, __: Tensor) -> None:
-            attended.add(running())
+        return keep
 
-        def keep(module: str) -> Callable[..., None]:
-            def hook(_: nn.Module, __: Any, output: Any) -> None:
-                if (tensor := first_tensor(output)) is not None:
-                    outputs.append((module, tensor))
-
-            return hook
-
+    with changes() as change:
         for module_name, module in model.named_modules():
-            stack.callback(module.register_forward_hook(keep(module_name)).remove)
-        stack.enter_context(Interceptor(attend, mixed))
-        logits = logits_of(model(images[:1].clone().detach().requires_grad_().clone()), kind)
+            change.after(module, keep(module_name))
+        seen = record(model, images[:1].detach(), inputs=[""], gradients=True)
 
     layers = dict(_lay_out(outputs, size))
     if name:
         if found := [layers[at] for at, (module, _) in enumerate(outputs) if module == name and at in layers]:
             return found[-1]
-        raise _no_map(kind, name, [tensor for module, tensor in outputs if module == name])
-    inside = tuple(f"{module}." for module in attended if module)
+        raise _no_map(seen.model, name, [tensor for module, tensor in outputs if module == name])
+    inside = tuple(f"{module}." for module in seen.names if module)
     candidates = [
         (layer, outputs[at][1])
         for at, layer in layers.items()
         if outputs[at][1].requires_grad and not layer.name.startswith(inside)
     ]
-    return _last_read(candidates, logits, kind)
+    return _last_read(candidates, seen.logits, seen.model)
 
 
 def read_layer(model: nn.Module, images: Images, layer: Layer) -> LayerOutput:
@@ -156,11 +141,12 @@ def run_with(model: nn.Module, images: Images, layer: Layer, change: Callable[[T
     Attention is fused until `change` switches gradients on, and written out from there.
     """
 
-    def attend(call: AttentionCall) -> Tensor:
-        return call.mix(call.scores().softmax(-1)) if torch.is_grad_enabled() else call.fused()
+    def attend(seen: AttentionSeen) -> Tensor | None:
+        call = seen.attention
+        return call.written() if isinstance(call, AttentionCall) and torch.is_grad_enabled() else None
 
-    with quiet(model), torch.no_grad(), change_output(model, layer.name, change), Interceptor(attend):
-        return logits_of(model(images.detach().clone()), type(model).__name__)
+    with change_output(model, layer.name, change):
+        return record(model, images.detach(), attention=attend).logits
 
 
 def layout(

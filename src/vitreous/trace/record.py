@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -121,6 +121,7 @@ class Trace:
         attentions: in order of execution.
         layers: the outputs asked for, by dotted name.
         grid: (height, width) of the patch convolution's output; None where there was none.
+        inputs: what went into the modules asked for, by dotted name.
     """
 
     model: str
@@ -128,6 +129,7 @@ class Trace:
     attentions: tuple[Attention, ...]
     layers: Mapping[str, Tensor]
     grid: tuple[int, int] | None
+    inputs: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
     def logits(self) -> Logits:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from vitreous.shapes import Images, Logits
-from vitreous.trace.attend import AttentionCall
 from vitreous.trace.gradient import gradients
-from vitreous.trace.intercept import Interceptor
-from vitreous.trace.observe import check_input, quiet
-from vitreous.trace.target import logits_of
+from vitreous.trace.recorder import record
 
 __all__ = ["Response", "respond"]
 
@@ -56,9 +52,5 @@ def respond(model: nn.Module, images: Images) -> Response:
     >>> torch.equal(response.gradient(torch.tensor([[0.0, 1.0]])).flatten(), model[1].weight[1])
     True
     """
-    check_input(images)
-    kind = type(model).__name__
-    with quiet(model), torch.enable_grad(), Interceptor(AttentionCall.fused, lambda *_: None) as seen:
-        pixels = images.clone().detach().requires_grad_()
-        logits = logits_of(model(pixels.clone()), kind)
-    return Response(kind, pixels, logits, seen.grid)
+    seen = record(model, images.detach(), inputs=[""], gradients=True)
+    return Response(seen.model, seen.inputs[""], seen.logits, seen.grid)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
-from typing import Never
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +12,10 @@ from torch import Tensor, nn
 
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits
-from vitreous.trace.attend import AttentionCall
-from vitreous.trace.intercept import Interceptor
-from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
-from vitreous.trace.target import logits_of
+from vitreous.trace.attend import WrittenAttention
+from vitreous.trace.record import TokenGrid
+from vitreous.trace.recorder import record
+from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["KeptKeys", "restricted_logits"]
 
@@ -42,35 +40,29 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
         ObservationError: the model writes its attention out.
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError: as `observe` and `Trace`.
     """
-    check_input(images)
     kind = type(model).__name__
     turn = count()
 
-    def attend(call: AttentionCall) -> Tensor:
-        keys = interceptor.sizes[-1]
-        tokens = token_grid(interceptor.grid, interceptor.sizes[0], kind)
+    def attend(seen: AttentionSeen) -> Tensor | None:
+        if isinstance(seen.attention, WrittenAttention):
+            raise ObservationError(
+                f"`{kind}` writes its attention out, so no key can be hidden from it. Switch it to torch's fused "
+                'attention: fused_attn = True in the blocks of timm, attn_implementation="sdpa" in transformers.'
+            )
+        call, keys, tokens = seen.attention, seen.sizes[-1], seen.tokens
         if keys is None or (mask := kept.get(next(turn))) is None:
-            return call.fused()
+            return None
         full = _between_tokens(mask.to(call.query.device), tokens, keys, len(images))
-        return (call if full.all() else call.among(full)).fused()
+        return None if full.all() else call.among(full).fused()
 
-    def mixed(*_: Tensor) -> Never:
-        raise ObservationError(
-            f"`{kind}` writes its attention out, so no key can be hidden from it. Switch it to torch's fused "
-            'attention: fused_attn = True in the blocks of timm, attn_implementation="sdpa" in transformers.'
-        )
-
-    with quiet(model), torch.no_grad(), Interceptor(attend, mixed) as interceptor:
-        output = model(images.clone())
-    if not interceptor.sizes:
-        raise nothing_observed(model)
-    check_same_tokens(token_grid(interceptor.grid, interceptor.sizes[0], kind), interceptor.sizes, kind)
+    seen = record(model, images, attention=attend)
+    _ = seen.tokens
     attentions = next(turn)
     if wrong := [at for at in kept if not 0 <= at < attentions]:
         raise ShapeError(
             f"`kept` names attention {wrong[0]}, but `{kind}` has {attentions} between all tokens. Count from 0."
         )
-    return logits_of(output, kind)
+    return seen.logits
 
 
 def _between_tokens(kept: KeptKeys, tokens: TokenGrid, attending: int, images: int) -> Bool[Tensor, "#images t t"]:

@@ -8,9 +8,8 @@ own modules again, alone, and to differentiate that: a computation on a token or
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import torch
@@ -19,14 +18,12 @@ from torch.utils import _pytree as pytree
 
 from vitreous.shapes import Logits, Scores
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.edit import find_layers
-from vitreous.trace.glance import one_each
+from vitreous.trace.blocks import one_each
+from vitreous.trace.edit import change_inputs
 from vitreous.trace.gradient import gradients, ordinary
-from vitreous.trace.intercept import Interceptor
-from vitreous.trace.names import running_names
-from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
-from vitreous.trace.target import logits_of
+from vitreous.trace.record import TokenGrid
+from vitreous.trace.recorder import record
+from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Stream", "follow_stream", "replay"]
 
@@ -56,35 +53,17 @@ def follow_stream(model: nn.Module, images: Tensor) -> Stream:
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
     """
-    check_input(images)
-    kind = type(model).__name__
-    names: list[str] = []
     scores: list[Tensor] = []
     values: list[Tensor] = []
 
-    with ExitStack() as stack:
-        stack.enter_context(quiet(model))
-        stack.enter_context(torch.no_grad())
-        name = stack.enter_context(running_names(model))
+    def attend(seen: AttentionSeen) -> None:
+        if isinstance(seen.attention, AttentionCall):
+            scores.append(seen.attention.first(seen.tokens.prefix).scores())
+            values.append(seen.attention.value)
 
-        def attend(call: AttentionCall) -> Tensor:
-            names.append(name())
-            prefix = token_grid(interceptor.grid, interceptor.sizes[0], kind).prefix
-            scores.append(call.first(prefix).scores())
-            values.append(call.value)
-            return call.fused()
-
-        def mixed(_: Tensor, __: Tensor) -> None:
-            names.append(name())
-
-        interceptor = stack.enter_context(Interceptor(attend, mixed))
-        output = model(images.clone())
-
-    if not names:
-        raise nothing_observed(model)
-    tokens = token_grid(interceptor.grid, interceptor.sizes[0], kind)
-    check_same_tokens(tokens, interceptor.sizes, kind)
-    return Stream(logits_of(output, kind), tuple(names), tokens, tuple(scores), tuple(values))
+    seen = record(model, images, attention=attend)
+    tokens = seen.tokens
+    return Stream(seen.logits, seen.names, tokens, tuple(scores), tuple(values))
 
 
 def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) -> list[Tensor] | None:
@@ -100,26 +79,22 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
     blocks = one_each(stream.names)
     if not blocks or len(stream.scores) != len(stream.names):
         return None
-    weights: list[Tensor] = []
+    with torch.inference_mode(False):
+        weights = [ordinary(scores).softmax(-1).requires_grad_() for scores in stream.scores]
     prefix = stream.tokens.prefix
-    turn = count()
 
-    def attend(call: AttentionCall) -> Tensor:
-        at = next(turn)
-        if at >= len(weights) or call.query.shape[-2] != prefix:
+    def attend(seen: AttentionSeen) -> Tensor:
+        at = len(seen.sizes) - 1
+        call = seen.attention
+        if at >= len(weights) or not isinstance(call, AttentionCall) or call.query.shape[-2] != prefix:
             raise _NotPlain
         return weights[at] @ stream.values[at]
 
+    first = change_inputs(model, blocks[:1], _only_prefix(prefix, cut=True))
+    others = change_inputs(model, blocks[1:], _only_prefix(prefix, cut=False))
     try:
-        with ExitStack() as stack:
-            stack.enter_context(quiet(model))
-            stack.enter_context(torch.enable_grad())
-            weights += [ordinary(scores).softmax(-1).requires_grad_() for scores in stream.scores]
-            for at, block in enumerate(find_layers(model, blocks).values()):
-                handle = block.register_forward_pre_hook(_only_prefix(prefix, cut=at == 0), with_kwargs=True)
-                stack.callback(handle.remove)
-            stack.enter_context(Interceptor(attend))
-            logits = logits_of(model(images.clone()), type(model).__name__)
+        with first, others:
+            logits = record(model, images, attention=attend, gradients=True).logits
     except (_NotPlain, RuntimeError):  # RuntimeError: something outside attention needs the patches too
         return None
     tolerance = torch.finfo(logits.dtype).eps ** 0.5 * stream.logits.abs().max()
@@ -132,15 +107,15 @@ class _NotPlain(Exception):
     """The prefix tokens cannot run alone: a signal that never leaves this file."""
 
 
-def _only_prefix(prefix: int, *, cut: bool) -> Any:
-    """A hook for a block that must take one tensor of tokens and nothing else; the first one drops the patches."""
+def _only_prefix(prefix: int, *, cut: bool) -> Callable[[Any], Any]:
+    """For a block that must take one tensor of tokens and nothing else; the first block drops the patches."""
 
-    def hook(_: nn.Module, args: Any, kwargs: Any) -> Any:
-        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    def change(given: Any) -> Any:
+        tensors = [leaf for leaf in pytree.tree_leaves(given) if isinstance(leaf, Tensor)]
         if len(tensors) != 1 or tensors[0].ndim != 3:
             raise _NotPlain
         if not cut:
             return None
-        return pytree.tree_map_only(Tensor, lambda tokens: tokens[:, :prefix].detach(), (args, kwargs))
+        return pytree.tree_map_only(Tensor, lambda tokens: tokens[:, :prefix].detach(), given)
 
-    return hook
+    return change

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from vitreous.shapes import Images, Logits, Weights
-from vitreous.trace.attend import AttentionCall
-from vitreous.trace.intercept import Interceptor
-from vitreous.trace.observe import check_input, nothing_observed, quiet
-from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
-from vitreous.trace.target import logits_of
+from vitreous.trace.record import TokenGrid, check_same_tokens
+from vitreous.trace.recorder import record
+from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["watch"]
 
@@ -30,29 +27,14 @@ def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights],
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
     """
-    check_input(images)
-    kind = type(model).__name__
 
-    def known() -> TokenGrid:
-        tokens = token_grid(interceptor.grid, interceptor.sizes[0], kind)
-        check_same_tokens(tokens, interceptor.sizes, kind)
-        return tokens
+    def attend(seen: AttentionSeen) -> Tensor | None:
+        _, weights = seen.attention.scores_and_weights()
+        check_same_tokens(seen.tokens, seen.sizes, seen.model)
+        if seen.sizes[-1] is not None:
+            each(seen.tokens, weights)
+        return seen.attention.mix(weights)
 
-    def seen(weights: Tensor) -> None:
-        tokens = known()
-        if interceptor.sizes[-1] is not None:
-            each(tokens, weights)
-
-    def attend(call: AttentionCall) -> Tensor:
-        weights = call.scores().softmax(-1)
-        seen(weights)
-        return call.mix(weights)
-
-    def mixed(_: Tensor, weights: Tensor) -> None:
-        seen(weights.detach())
-
-    with quiet(model), torch.no_grad(), Interceptor(attend, mixed) as interceptor:
-        output = model(images.clone())
-    if not interceptor.sizes:
-        raise nothing_observed(model)
-    return logits_of(output, kind), known()
+    seen = record(model, images, attention=attend)
+    tokens = seen.tokens
+    return seen.logits, tokens

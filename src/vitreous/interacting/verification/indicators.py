@@ -14,7 +14,7 @@ from vitreous.interact.indicator import Averages
 from vitreous.interact.intervene import quality
 from vitreous.interacting.verification.check import Batch, Check, Measured, Report, draw_line
 from vitreous.statistics.summary import Values, summarize
-from vitreous.trace.glance import find_blocks
+from vitreous.trace.blocks import find_blocks
 
 __all__ = ["Indicators", "Means"]
 

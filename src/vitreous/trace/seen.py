@@ -1,0 +1,38 @@
+"""An attention that is about to run, and what is known of the forward pass so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vitreous.trace.attend import AttentionCall, WrittenAttention
+from vitreous.trace.record import TokenGrid, token_grid
+
+__all__ = ["AttentionSeen"]
+
+
+@dataclass(frozen=True)
+class AttentionSeen:
+    """One attention on its way, as it is handed to the function that looks at it.
+
+    Attributes:
+        attention: torch's own call, to be run as wished; or what a model wrote out itself, to be looked at.
+        name: dotted name of the module that runs it.
+        sizes: how many tokens attend to each other, as `mutual_tokens` says, for every attention up to this one.
+        grid: (height, width) of the patch grid; None where no 2-d convolution ran before the first attention.
+        model: class name of the model, for messages.
+    """
+
+    attention: AttentionCall | WrittenAttention
+    name: str
+    sizes: tuple[int | None, ...]
+    grid: tuple[int, int] | None
+    model: str
+
+    @property
+    def tokens(self) -> TokenGrid:
+        """The token grid, by the first attention.
+
+        Raises:
+            NoTokenGrid, NoGlobalAttention: as `token_grid`.
+        """
+        return token_grid(self.grid, self.sizes[0], self.model)
