@@ -18,6 +18,7 @@ from vitreous.models.zoo import LoadedModel as LoadedModel
 from vitreous.models.zoo import load as load
 from vitreous.trace.edit import stop_gradient as stop_gradient
 from vitreous.trace.observe import observe as observe
+from vitreous.trace.recorder import record as record
 from vitreous.trace.target import Classes as Classes
 from vitreous.trace.target import Margin as Margin
 from vitreous.trace.target import Predicted as Predicted
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "observe",
     "prune",
+    "record",
     "stop_gradient",
 ]
 

@@ -38,6 +38,7 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = (), inp
         UnknownName: a layer does not exist.
         ObservationError: a layer had no tensor to keep, or it was overwritten afterwards.
 
+    >>> import torch
     >>> model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 3, enable_nested_tensor=False)
     >>> [a.name for a in observe(model, torch.randn(1, 5, 8)).attentions]
     ['layers.0.self_attn', 'layers.1.self_attn', 'layers.2.self_attn']

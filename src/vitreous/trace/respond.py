@@ -47,6 +47,7 @@ def respond(model: nn.Module, images: Images) -> Response:
         ShapeError: `images` is not finite or not floating point.
         ModelError: the model gives no class scores.
 
+    >>> import torch
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
     >>> response = respond(model, torch.ones(1, 1, 2, 2))
     >>> torch.equal(response.gradient(torch.tensor([[0.0, 1.0]])).flatten(), model[1].weight[1])
