@@ -52,7 +52,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "a box of no width or height",
     ),
     "no pictures": ("table", lambda root: shutil.rmtree(root / "images"), r"no folder or zip archive|there is no file"),
-    "a label": ("table", lambda root: write(root / "list.csv", "file,label\na.jpg,-1\n"), "has label -1"),
+    "a label": ("table", lambda root: write(root / "list.csv", "file,label\na.jpg,-1\n"), "`label` is '-1' in row 2"),
     "no lists": ("voc", lambda root: shutil.rmtree(root / "ImageSets"), "Give the folder VOC2012 itself"),
     "no annotation": ("voc", lambda root: (root / "Annotations/2007_1.xml").unlink(), r"2007_1\.xml"),
     "another class": ("voc", lambda root: write(root / "Annotations/2007_1.xml", xml("cow", "yak")), "of class yak"),
@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "no four numbers",
     ),
     "no folder": ("ilsvrc", lambda root: shutil.rmtree(root / "Data"), "Give the folder that holds Data"),
-    "no JSON": ("coco", lambda root: write(root / "annotations/instances_val2017.json", "{"), "no file of instances"),
+    "no JSON": ("coco", lambda root: write(root / "annotations/instances_val2017.json", "{"), "is not JSON"),
     "no list of pictures": ("listed", lambda root: write(root / "list.json", '{"images": []}'), "no 'categories'"),
     "no pictures listed": ("listed", lambda root: write(root / "list.json", "[]"), "is no list of pictures"),
     "no key": (

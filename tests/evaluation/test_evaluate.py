@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.tiny import CLASSES, noise
-from vitreous.data.labelled import ArraySplit
+from vitreous.data.archives import ArraySplit
 from vitreous.errors import DataError, ModelError
 from vitreous.evaluation.evaluate import answers, evaluate
 from vitreous.models.zoo import LoadedModel

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import CLASSES, noise, save_model
-from vitreous.data.labelled import ArraySplit
+from vitreous.data.archives import ArraySplit
 from vitreous.errors import DataError
 from vitreous.evaluation.evaluate import answers
 from vitreous.evaluation.run_page import write_run_page

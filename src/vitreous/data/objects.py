@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +17,12 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor
 
+from vitreous.data.readers.coco import check_polygons, decode_runs, picture_size
 from vitreous.data.readers.folder import load_picture
 from vitreous.data.samples import Root
 from vitreous.errors import DataError, MissingExtra
+from vitreous.files.reading import parse_json
+from vitreous.settings.typed import shown, typed
 
 __all__ = ["Objects", "Scene", "Scenes", "read_scenes"]
 
@@ -149,26 +151,26 @@ def read_scenes(path: Path, split: str) -> Scenes:
                 else "Lay it out as COCO: that, and SPLIT/….jpg."
             )
         )
-    text = root.text(name)
+    text = root.read(name)
+    values = parse_json(text, f"`{name}` in `{path}`", "Export it again.")
     try:
-        values: Any = json.loads(text)
         categories = sorted(values["categories"], key=lambda category: category["id"])
         label = {category["id"]: 1 + at for at, category in enumerate(categories)}
         found: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
         for each in values["annotations"]:
             found[each["image_id"]].append(_checked(each, label))
         scenes = [
-            Scene(each["file_name"], (each["height"], each["width"]), found.pop(each["id"], []))
+            Scene(typed(str, each["file_name"]), picture_size(each), found.pop(each["id"], []))
             for each in values["images"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise DataError(f"`{name}` in `{path}` is no file of instances: {said}. Export it again.") from None
     if found or not scenes:
         fact = f"objects of a picture that it does not list ({next(iter(found))})" if found else "no pictures"
         raise DataError(f"`{name}` in `{path}` has {fact}. Export it again.")
     classes = tuple(str(category["name"]) for category in categories)
-    return Scenes(root, split, classes, scenes, hashlib.sha256(text.encode()).hexdigest())
+    return Scenes(root, split, classes, scenes, hashlib.sha256(text).hexdigest())
 
 
 def _checked(annotation: Mapping[str, Any], label: Mapping[int, int]) -> Mapping[str, Any]:
@@ -209,23 +211,19 @@ def _within(scene: Scene) -> list[Mapping[str, Any]]:
 
 
 def _decode(outline: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask of polygons, or of run lengths in numbers or letters."""
+    """The mask of polygons, by COCO's own tools, or of run lengths in numbers or letters.
+
+    Raises:
+        DataError: it is none of a picture of that size.
+    """
+    if isinstance(outline, dict):
+        if list(outline.get("size", size)) != list(size):
+            raise DataError(
+                f"a mask is of {shown(outline['size'])}, its picture of {list(size)}. Export the annotations again."
+            )
+        return decode_runs(outline, size)
     from pycocotools import mask
 
     tools: Any = mask
-    try:
-        if isinstance(outline, dict) and isinstance(outline["counts"], str):
-            codes = outline
-        else:
-            if isinstance(outline, dict) and sum(outline["counts"]) != size[0] * size[1]:
-                raise ValueError(f"{sum(outline['counts'])} pixels of run lengths for {size[1]}×{size[0]}")
-            codes = tools.frPyObjects(outline, *size)
-        inside: NDArray[np.uint8] = tools.decode(tools.merge(codes) if isinstance(codes, list) else codes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"a `segmentation` cannot be decoded: {error}. Export the annotations again.") from None
-    if inside.shape != size:
-        raise DataError(
-            f"a mask has {inside.shape[1]}×{inside.shape[0]} pixels, its picture {size[1]}×{size[0]}. "
-            "Export the annotations again."
-        )
-    return inside.astype(bool)
+    polygons = [corners.ravel().tolist() for corners in check_polygons(outline, size)]
+    return tools.decode(tools.merge(tools.frPyObjects(polygons, *size))).astype(bool)

@@ -24,6 +24,7 @@ SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".
 """What `find_pictures` takes for a picture."""
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # the other decoders stay closed to strangers
+_PHOTOMETRIC, _SUBFILE_TYPE, _SMALLER_COPY = 262, 254, 1
 _TOO_LARGE = f"has more than {MAX_PIXELS:,} pixels. Make it smaller first."
 
 
@@ -34,7 +35,7 @@ def open_picture(path: str | Path) -> Image.Image:
     animation the first frame is taken.
 
     Raises:
-        DataError: the file cannot be read as a picture, or has more than `MAX_PIXELS` pixels.
+        DataError: the file cannot be read as a picture, has more than `MAX_PIXELS` pixels, or several pages.
     """
     path = Path(path)
     with _failures_as_data_errors(f"`{path}`"):
@@ -45,7 +46,7 @@ def open_picture(path: str | Path) -> Image.Image:
         if path.stat().st_size == 0:
             raise DataError(f"`{path}` is empty (0 bytes). Copy or download it again.")
         with path.open("rb") as file:
-            return _upright_rgb(Image.open(file, formats=_FORMATS), f"`{path}`")
+            return _upright_rgb(_one_page(Image.open(file, formats=_FORMATS), f"`{path}`"), f"`{path}`")
 
 
 def decode_picture(encoded: bytes, name: str) -> Image.Image:
@@ -55,7 +56,7 @@ def decode_picture(encoded: bytes, name: str) -> Image.Image:
         DataError: they cannot be read as a picture; `name` says which.
     """
     with _failures_as_data_errors(name):
-        return _upright_rgb(Image.open(io.BytesIO(encoded), formats=_FORMATS), name, turn=False)
+        return _upright_rgb(_one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name), name, turn=False)
 
 
 def decode_mask(encoded: bytes, name: str) -> NDArray[np.integer[Any]]:
@@ -65,7 +66,11 @@ def decode_mask(encoded: bytes, name: str) -> NDArray[np.integer[Any]]:
         DataError: they cannot be read as one; `name` says which.
     """
     with _failures_as_data_errors(name):
-        picture = Image.open(io.BytesIO(encoded), formats=_FORMATS)
+        picture = _one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name)
+        if picture.width * picture.height > MAX_PIXELS:
+            raise DataError(f"{name} {_TOO_LARGE}")
+        if _is_white_zero(picture):
+            raise DataError(f"{name} is a mask in which white is 0. Save it with black as 0, for nothing.")
         gray = _gray(picture) if picture.mode in ("LA", "RGB", "RGBA") else picture
         if gray is None or gray.mode not in ("1", "L", "P", "I", "I;16"):
             raise DataError(
@@ -126,13 +131,22 @@ def _find(path: Path) -> list[Path]:
     if path.is_dir():
         candidates: Iterator[Path] = path.rglob("*")
     elif glob.has_magic(str(path)):
-        candidates = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
+        candidates = _matches(path)
     else:
         raise DataError(f"there is no file or folder `{path}`. Check the path.")
     found = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())
     if not found:
         raise DataError(f"`{path}` leads to no picture. Known are files that end with {', '.join(SUFFIXES)}.")
     return found
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    """What fits a pattern. `**` follows no link to a folder: a loop of them would never end."""
+    parts = pattern.parts
+    plain = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    rest = [part if part == "**" else part.replace("**", "*") for part in parts[plain:]]
+    rest += ["*"] if parts[-1] == "**" else []
+    return Path(*parts[:plain]).glob(str(Path(*rest)))
 
 
 @contextmanager
@@ -154,9 +168,40 @@ def _failures_as_data_errors(name: str) -> Generator[None]:
         raise DataError(f"{name} is damaged or cannot be read: {said}. Copy, download or export it again.") from None
 
 
+def _one_page(picture: Image.Image, name: str) -> Image.Image:
+    """The picture at its only page; those that say of themselves that they are a smaller copy do not count.
+
+    Raises:
+        DataError: it has several, and nothing says which is meant.
+    """
+    count: int = getattr(picture, "n_frames", 1)
+    if picture.format != "TIFF" or count == 1:
+        return picture
+    pages: list[int] = []
+    for at in range(count):
+        picture.seek(at)
+        if not _tag(picture, _SUBFILE_TYPE) & _SMALLER_COPY:
+            pages.append(at)
+    if len(pages) != 1:
+        raise DataError(f"{name} has {len(pages)} pages. Save the one that you mean as a file of its own.")
+    picture.seek(pages[0])
+    return picture
+
+
+def _is_white_zero(picture: Image.Image) -> bool:
+    """Whether it is a TIFF whose gray runs from white to black; Pillow itself turns 8 bits around, and not 16."""
+    return picture.format == "TIFF" and picture.mode.startswith("I") and _tag(picture, _PHOTOMETRIC, 1) == 0
+
+
+def _tag(picture: Any, number: int, usual: int = 0) -> int:
+    found = picture.tag_v2.get(number, usual)
+    return found if isinstance(found, int) else usual
+
+
 def _upright_rgb(picture: Image.Image, name: str, *, turn: bool = True) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         raise DataError(f"{name} {_TOO_LARGE}")
+    white_is_zero = _is_white_zero(picture)
     picture = ImageOps.exif_transpose(picture) if turn else picture
     if picture.mode == "F":
         raise DataError(f"{name} has floating-point pixels, whose white is unknown. Save it with 8 or 16 bits.")
@@ -164,6 +209,7 @@ def _upright_rgb(picture: Image.Image, name: str, *, turn: bool = True) -> Image
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise DataError(f"{name} has gray values outside 0 … 65535. Save it with 8 or 16 bits.")
+        values = 65535 - values if white_is_zero else values
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

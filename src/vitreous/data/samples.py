@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import Image
 
 from vitreous.data.pictures import SUFFIXES
 from vitreous.errors import DataError
+from vitreous.files.reading import open_zip, parse_json, read_bytes, read_member, walk
 
 __all__ = ["Entry", "Root", "Sample", "Samples", "as_boxes", "draw"]
 
@@ -136,27 +136,30 @@ class Root:
             return frozenset(name.removeprefix(inner) for name in self._zip.namelist() if name.startswith(inner))
         if not self.path.is_dir():
             raise DataError(f"there is no folder or zip archive `{self.path}`. Check the path.")
-        found: set[str] = set()
-        for folder, _, names in os.walk(self.path, followlinks=True):  # a path object per file would take minutes
-            inner = Path(folder).relative_to(self.path).as_posix()
-            found.update(name if inner == "." else f"{inner}/{name}" for name in names)
-        return frozenset(found)
+        return frozenset(walk(self.path))
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.
 
         Raises:
-            DataError: there is no such file.
+            DataError: there is no such file, or it cannot be read.
         """
         archive, inner = self._archive
+        remedy = "Check that the data set is complete."
+        if archive is None:
+            return read_bytes(self.path / name, remedy)
         try:
-            return self._zip.read(inner + name) if archive else (self.path / name).read_bytes()
+            return read_member(self._zip, inner + name, remedy)
         except KeyError:
-            raise DataError(f"`{self.path}` has no file `{name}`. Check that the data set is complete.") from None
-        except FileNotFoundError:
-            raise DataError(f"there is no file `{self.path / name}`. Check that the data set is complete.") from None
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"`{name}` in `{self.path}` cannot be read: {error}. Copy it again.") from None
+            raise DataError(f"`{self.path}` has no file `{name}`. {remedy}") from None
+
+    def json(self, name: str, remedy: str) -> Any:
+        """The values in a JSON file.
+
+        Raises:
+            DataError: there is no such file, or it is no JSON.
+        """
+        return parse_json(self.read(name), f"`{name}` in `{self.path}`", remedy)
 
     def text(self, name: str) -> str:
         """The contents of a text file.
@@ -191,10 +194,7 @@ class Root:
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         archive: Any = self._archive[0]
-        try:
-            return zipfile.ZipFile(archive)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"`{archive}` is no zip archive: {error}. Copy or download it again.") from None
+        return open_zip(archive, "Copy or download it again.")
 
 
 def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:
@@ -215,6 +215,8 @@ def as_boxes(rows: Sequence[Sequence[float]], name: str) -> Boxes:
     Raises:
         DataError: one has no width or height, or is not four finite numbers.
     """
+    if wrong := [row for row in rows if len(row) != 4]:
+        raise DataError(f"`{name}` has a box of {len(wrong[0])} numbers. Give left, top, right, bottom.")
     boxes = np.asarray(rows, np.float64).reshape(-1, 4)
     if not np.isfinite(boxes).all() or (boxes[:, :2] >= boxes[:, 2:]).any():
         raise DataError(f"`{name}` has a box of no width or height: {boxes.tolist()}. Give left, top, right, bottom.")

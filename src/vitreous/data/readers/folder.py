@@ -9,15 +9,16 @@ from pathlib import Path, PurePosixPath
 
 from PIL.Image import Image
 
+from vitreous.data import labelled
 from vitreous.data.pictures import decode_mask, decode_picture
-from vitreous.data.readers.rows import read_rows
+from vitreous.data.rows import read_rows
 from vitreous.data.samples import Boxes, Entry, Mask, Root, Samples, as_boxes
 from vitreous.errors import DataError
 
 __all__ = ["BOXES", "MASKS", "load_mask", "load_picture", "read_boxes", "read_folder"]
 
 BOXES = "boxes.csv"
-MASKS = "masks/"
+MASKS = f"{labelled.MASKS}/"
 
 
 def read_folder(path: Path, split: str) -> Samples:
@@ -30,7 +31,13 @@ def read_folder(path: Path, split: str) -> Samples:
         DataError: nothing is there, or its layout is another.
     """
     root = Root(path / split if split else path)
-    names = [name for name in root.pictures() if not name.startswith(MASKS)]
+    every = root.pictures()
+    if direct := [name for name in every if name.startswith(MASKS) and name.count("/") == 1]:
+        raise DataError(
+            f"`{root.path}` has a picture in `masks` itself: `{direct[0]}`. That folder holds masks as "
+            f"{MASKS}CLASS/NAME.png: rename it if it is a class."
+        )
+    names = [name for name in every if not name.startswith(MASKS)]
     if loose := [name for name in names if "/" not in name]:
         raise DataError(f"`{root.path}` has a picture outside the class folders: `{loose[0]}`. Use CLASS/NAME.jpg.")
     classes = tuple(sorted({name.partition("/")[0] for name in names}))

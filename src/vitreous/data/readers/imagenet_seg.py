@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from vitreous.data.samples import Entry, Mask, Samples
-from vitreous.errors import DataError, MissingExtra, UnknownName
+from vitreous.errors import DataError, ExplainError, MissingExtra, UnknownName
+from vitreous.files.reading import check_file, check_growth
 
 __all__ = ["read_imagenet_seg"]
 
@@ -37,7 +39,7 @@ def read_imagenet_seg(path: Path, split: str) -> Samples:
 
 def _picture(path: Path, at: int) -> Image.Image:
     with _open(path) as file:
-        pixels = np.asarray(file[file["value/img"][at, 0]])
+        pixels = _read(file[file["value/img"][at, 0]], path)
     if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.dtype != np.uint8:
         raise DataError(f"picture {at} of `{path}` is {pixels.dtype} {pixels.shape}, not RGB. Download the file again.")
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(2, 1, 0)))  # MATLAB counts columns first
@@ -45,7 +47,7 @@ def _picture(path: Path, at: int) -> Image.Image:
 
 def _mask(path: Path, at: int) -> Mask:
     with _open(path) as file:
-        return np.asarray(file[file[file["value/gt"][at, 0]][0, 0]]).T != 0
+        return _read(file[file[file["value/gt"][at, 0]][0, 0]], path).T != 0
 
 
 @contextmanager
@@ -54,10 +56,19 @@ def _open(path: Path) -> Generator[Any]:
         import h5py
     except ImportError:
         raise MissingExtra("h5py", "benchmark") from None
+    check_file(path, "Give gtsegs_ijcv.mat.")
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except FileNotFoundError:
-        raise DataError(f"there is no file `{path}`. Give gtsegs_ijcv.mat.") from None
-    except (OSError, KeyError, ValueError) as error:
+    except ExplainError:
+        raise
+    except Exception as error:  # a file of another layout raises anything
         raise DataError(f"`{path}` is not gtsegs_ijcv.mat: {error}. Download it again.") from None
+
+
+def _read(values: Any, path: Path) -> NDArray[Any]:
+    """What the file stores, not what it could point to or grow to."""
+    if values.external or values.is_virtual:
+        raise DataError(f"`{path}` points to other files. Download it again.")
+    check_growth(f"`{values.name}` in `{path}`", values.id.get_storage_size(), values.nbytes, "Download it again.")
+    return np.asarray(values)

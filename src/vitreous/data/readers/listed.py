@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from vitreous.data.readers.folder import load_mask, load_picture
 from vitreous.data.readers.table import beside
 from vitreous.data.samples import Entry, Root, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
+from vitreous.settings.typed import Within, typed
 
 __all__ = ["read_listed"]
+
+Index = Annotated[int, Within(0)]
 
 
 def read_listed(path: Path, split: str) -> Samples:
@@ -29,12 +31,12 @@ def read_listed(path: Path, split: str) -> Samples:
     """
     root, pictures, masks = Root(path.parent), beside(path, "images"), beside(path, "instances")
     try:
-        values: Any = json.loads(root.text(path.name))
-        classes = tuple(values["categories"][str(at)] for at in range(len(values["categories"])))
+        values: Any = root.json(path.name, "Give `categories` and `images` in it.")
+        classes = tuple(typed(str, values["categories"][str(at)]) for at in range(len(values["categories"])))
         splits = sorted({image.get("split", "") for image in values["images"]})
         listed = [image for image in values["images"] if split in ("", image.get("split"))]
         entries = [_entry(image, pictures, masks) for image in listed]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise DataError(f"`{path}` is no list of pictures: {said}. Give `categories` and `images` in it.") from None
     if not entries and split:
@@ -43,10 +45,10 @@ def read_listed(path: Path, split: str) -> Samples:
 
 
 def _entry(image: Any, pictures: Root, masks: Root) -> Entry:
-    kinds = {int(box["category"]) for box in image["boxes"]}
+    kinds = {typed(Index, box["category"]) for box in image["boxes"]}
     corners = [[float(side) for side in box["xyxy"]] for box in image["boxes"]]
     return Entry(
-        image["file"],
+        typed(str, image["file"]),
         partial(load_picture, pictures, image["file"]),
         kinds.pop() if len(kinds) == 1 else None,
         as_boxes(corners, image["file"]) if corners else None,

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from vitreous.data.labelled import SPLITS, LabelledPictures, load_split
-from vitreous.data.samples import Boxes, Entry, Samples
+from vitreous.data.archives import ArchiveSplit
+from vitreous.data.labelled import LabelledPictures, load_split
+from vitreous.data.samples import Boxes, Entry, Samples, as_boxes
 from vitreous.errors import DataError
+from vitreous.files.arrays import Arrays, open_arrays
 
 __all__ = ["read_npz"]
 
@@ -30,33 +32,34 @@ def read_npz(path: Path, split: str) -> Samples:
     if path.is_dir():
         raise DataError(f"`{path}` is a folder. Give an npz archive, or name it folder:{path}.")
     pictures, _ = load_split(path, split)
-    with np.load(path, allow_pickle=False) as file:
-        if "split" in file.files:
-            rows = np.flatnonzero(file["split"] == SPLITS.index(split))
-            labels, boxes = file["label"][rows], _boxes(path, file)
-        else:
-            rows, labels, boxes = np.arange(len(pictures)), file[f"{split}_labels"].ravel(), {}
+    rows, boxes = list(range(len(pictures))), dict[int, Boxes]()
+    if isinstance(pictures, ArchiveSplit):
+        rows = pictures.rows.tolist()
+        with open_arrays(path, "Save it again.") as file:
+            boxes = _boxes(path, file, len(pictures.label))
     entries = [
-        Entry(f"{split}/{row}", partial(_picture, pictures, at), int(label), boxes.get(row))
-        for at, (row, label) in enumerate(zip(rows.tolist(), labels, strict=True))
+        Entry(f"{split}/{row}", partial(_picture, pictures, at), label, boxes.get(row))
+        for at, (row, label) in enumerate(zip(rows, pictures.labels, strict=True))
     ]
     return Samples(f"npz:{path}:{split}", pictures.class_names, entries)
 
 
-def _boxes(path: Path, file: Any) -> dict[int, Boxes]:
+def _boxes(path: Path, file: Arrays, count: int) -> dict[int, Boxes]:
     """By picture of the archive that has one, its box, right and bottom exclusive."""
-    if "box" not in file.files:
+    if "box" not in file:
         return {}
-    box, count = file["box"], len(file["split"])
-    if box.shape != (count, 4):
-        raise DataError(f"`box` in {path} is {box.shape}. Give left, top, right, bottom for every picture.")
-    valid = file["box_valid"] if "box_valid" in file.files else np.ones(count, bool)
-    return {row: _exclusive(box[row]) for row in np.flatnonzero(valid).tolist()}
+    box, valid = file["box"], file["box_valid"] if "box_valid" in file else np.ones(count, bool)
+    if box.shape != (count, 4) or box.dtype.kind not in "iuf" or valid.shape != (count,):
+        raise DataError(
+            f"`box` in {path} is {box.dtype} {box.shape} for {count} pictures, {valid.shape} of them valid. "
+            "Give left, top, right, bottom for every picture."
+        )
+    return {row: as_boxes(_exclusive(box[row]), f"{path}, picture {row}") for row in np.flatnonzero(valid).tolist()}
 
 
 def _picture(pictures: LabelledPictures, at: int) -> Image:
     return pictures[at][0]
 
 
-def _exclusive(box: Any) -> Boxes:
-    return np.asarray(box, np.float64)[None] + np.array([0, 0, 1, 1])
+def _exclusive(box: Any) -> list[list[float]]:
+    return (np.asarray(box, np.float64)[None] + np.array([0, 0, 1, 1])).tolist()

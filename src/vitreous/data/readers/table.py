@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from vitreous.data.readers.folder import load_mask, load_picture
-from vitreous.data.readers.rows import Row, read_rows
+from vitreous.data.rows import Row, read_rows
 from vitreous.data.samples import Entry, Root, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
@@ -68,7 +68,7 @@ def beside(path: Path, name: str) -> Root:
 
 def _label(row: Row) -> int | None:
     column = next((name for name in _LABELS if row.get(name)), None)
-    return None if column is None else int(row.number(column))
+    return None if column is None else row.label(column)
 
 
 def _class_names(rows: list[Row]) -> tuple[str, ...]:

@@ -79,14 +79,17 @@ def read_objects(root: Root, name: str) -> Iterator[XmlObject]:
         DataError: there is no such file, or it is none of these.
     """
     try:
-        tree = ElementTree.fromstring(root.read(name))
+        text = root.read(name)
+        if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+            raise ValueError("it declares entities, which annotations do not")
+        tree = ElementTree.fromstring(text)
         for found in tree.iter("object"):
             box = found.find("bndbox")
             left, top, right, bottom = (
                 float((box.findtext(side) if box is not None else None) or "missing") for side in _CORNERS
             )
             yield XmlObject((found.findtext("name") or "").strip(), (left, top, right, bottom))
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise DataError(f"`{name}` in `{root.path}` is no annotation: {error}. Copy it again.") from None
 
 

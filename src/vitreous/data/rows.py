@@ -8,8 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from vitreous.data.samples import Root
 from vitreous.errors import DataError
+from vitreous.settings.typed import shown, typed
 
-__all__ = ["Row", "read_rows"]
+__all__ = ["MOST_CLASSES", "Row", "read_rows"]
+
+MOST_CLASSES = 100_000
+"""A label beyond is a mistake: each class costs a name, and a row of a classifier."""
 
 
 class Row(UserDict[str, str]):
@@ -20,15 +24,26 @@ class Row(UserDict[str, str]):
         self.place = place
 
     def number(self, column: str) -> float:
-        """The number in a column.
+        """The finite number in a column.
 
         Raises:
             DataError: it is none.
         """
         try:
-            return float(self[column])
-        except ValueError:
-            raise DataError(f"`{column}` is {self[column]!r} in {self.place}. Give a number.") from None
+            return typed(float, float(self[column]))
+        except (TypeError, ValueError):
+            raise DataError(f"`{column}` is {shown(self[column])} in {self.place}. Give a number.") from None
+
+    def label(self, column: str) -> int:
+        """The index of a class in a column: a whole number, also written as 7.0.
+
+        Raises:
+            DataError: it is none.
+        """
+        number = self.number(column)
+        if not number.is_integer() or not 0 <= number < MOST_CLASSES:
+            raise DataError(f"`{column}` is {shown(self[column])} in {self.place}. Give the index of a class, from 0.")
+        return int(number)
 
 
 def read_rows(root: Root, table: str, columns: Sequence[str]) -> Iterator[Row]:
@@ -37,6 +52,13 @@ def read_rows(root: Root, table: str, columns: Sequence[str]) -> Iterator[Row]:
     Raises:
         DataError: it is missing, lacks one of the columns, or a row is too short.
     """
+    try:
+        yield from _rows(root, table, columns)
+    except csv.Error as error:
+        raise DataError(f"`{table}` in `{root.path}` is no table: {error}. Export it again as CSV.") from None
+
+
+def _rows(root: Root, table: str, columns: Sequence[str]) -> Iterator[Row]:
     reader = csv.DictReader(root.text(table).splitlines())
     if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
         raise DataError(f"`{table}` in `{root.path}` has no column `{missing[0]}`. Give {', '.join(columns)}.")

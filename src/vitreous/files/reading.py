@@ -1,0 +1,218 @@
+"""The door for files from anywhere: what they are, how large they are and how large they grow, before they are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vitreous.errors import DataError, ExplainError
+
+__all__ = [
+    "check_file",
+    "check_growth",
+    "find_member",
+    "open_zip",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_member",
+    "read_toml",
+    "unpacking",
+    "walk",
+]
+
+MOST_BYTES = 2**30
+"""What is read into memory at once has no more: COCO's annotations have less than half of it."""
+FREE_BYTES, GROWTH = 2**26, 100
+"""What is packed may grow to so much in any case, and beyond to so many times its packed size."""
+_LINKED = 100_000
+_Error = type[ExplainError]
+
+
+def check_file(path: Path, remedy: str, error: _Error = DataError) -> None:
+    """Refuse what is no file: nothing, a folder, a pipe or device that would never end.
+
+    Raises:
+        DataError: or `error`.
+    """
+    try:
+        found = path.is_file()
+    except OSError as said:  # a name too long, a loop of links
+        raise error(f"`{path}` cannot be read: {said.strerror}. {remedy}") from None
+    if not found:
+        raise error(f"`{path}` is no file. {remedy}" if path.exists() else f"there is no file `{path}`. {remedy}")
+
+
+def read_bytes(path: Path, remedy: str, error: _Error = DataError, *, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: or `error`: there is no such file, it may not be read, or it has more bytes than `most`.
+    """
+    check_file(path, remedy, error)
+    try:
+        if path.stat().st_size > most:
+            raise error(f"`{path}` has {path.stat().st_size:,} bytes, more than {most:,}. {remedy}")
+        return path.read_bytes()
+    except OSError as said:
+        raise error(f"`{path}` cannot be read: {said.strerror}. {remedy}") from None
+
+
+def read_json(path: Path, remedy: str, error: _Error = DataError) -> Any:
+    """The values in a JSON file.
+
+    Raises:
+        DataError: or `error`: as `read_bytes` and `parse_json`.
+    """
+    return parse_json(read_bytes(path, remedy, error), f"`{path}`", remedy, error)
+
+
+def parse_json(text: bytes | str, name: str, remedy: str, error: _Error = DataError) -> Any:
+    """The values in JSON, which knows no NaN.
+
+    Raises:
+        DataError: or `error`: it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_json)
+    except (ValueError, RecursionError) as said:
+        raise error(f"{name} is not JSON: {_reason(said)}. {remedy}") from None
+
+
+def read_toml(path: Path, what: str, error: _Error = DataError) -> dict[str, Any]:
+    """The values in a TOML file.
+
+    Raises:
+        DataError: or `error`: there is no such file, or it is no TOML.
+    """
+    if not path.is_file():
+        raise error(f"there is no {what} at {path}. Give the path of a TOML file.")
+    try:
+        return tomllib.loads(read_bytes(path, "Give a TOML file.", error).decode("utf-8-sig"))
+    except (ValueError, RecursionError) as said:
+        raise error(f"{path} is not TOML: {_reason(said)}. Correct that line.") from None
+
+
+def open_zip(path: Path, remedy: str, error: _Error = DataError) -> zipfile.ZipFile:
+    """A zip archive whose members can be read without a password, by `read_member`.
+
+    Raises:
+        DataError: or `error`: it is none.
+    """
+    check_file(path, remedy, error)
+    try:
+        archive = zipfile.ZipFile(path)
+    except Exception as said:  # a damaged directory raises anything
+        raise error(f"`{path}` is no zip archive: {_reason(said)}. {remedy}") from None
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, remedy: str, error: _Error = DataError) -> bytes:
+    """The bytes of a file in a zip archive.
+
+    Raises:
+        KeyError: there is none of that name.
+        DataError: or `error`: it is encrypted, damaged, packed in an unusual way, or grows out of all proportion.
+    """
+    member = find_member(archive, name, remedy, error)
+    with unpacking(f"`{name}` in `{archive.filename}`", remedy, error):
+        return archive.read(member)
+
+
+def find_member(archive: zipfile.ZipFile, name: str, remedy: str, error: _Error = DataError) -> zipfile.ZipInfo:
+    """A file in a zip archive that can be unpacked. Raises as `read_member`."""
+    member, place = archive.getinfo(name), f"`{name}` in `{archive.filename}`"
+    if member.flag_bits & 1:
+        raise error(f"{place} is encrypted. Unpack it with its password first.")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise error(f"{place} is packed by method {member.compress_type}. Pack it again by deflate, as zip does.")
+    check_growth(place, member.compress_size, member.file_size, remedy, error)
+    return member
+
+
+@contextmanager
+def unpacking(place: str, remedy: str, error: _Error = DataError) -> Generator[None]:
+    """One clear error for all that unpacking a damaged file can raise.
+
+    Raises:
+        DataError: or `error`.
+    """
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, TypeError) as said:
+        raise error(f"{place} cannot be read: {_reason(said)}. {remedy}") from None
+
+
+def check_growth(place: str, packed: int, unpacked: int, remedy: str, error: _Error = DataError) -> None:
+    """Refuse what unpacks to much more than any real file does.
+
+    Raises:
+        DataError: or `error`.
+    """
+    if unpacked > max(FREE_BYTES, GROWTH * packed):
+        raise error(f"{place} grows from {packed:,} to {unpacked:,} bytes. {remedy}")
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """The names of all regular files below a folder, with forward slashes, in no order.
+
+    Links to folders are followed, but not to one that they lie in.
+
+    Raises:
+        DataError: a folder may not be read, or the links lead to too many.
+    """
+    linked = 0
+    todo: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(str(folder), "", (_identity(folder),))]
+    while todo:
+        place, inner, above = todo.pop()
+        for entry in _entries(place):
+            name = f"{inner}/{entry.name}" if inner else entry.name
+            kind = _kind(entry)
+            if kind == "file":
+                yield name
+            elif kind == "folder" and not entry.is_symlink():
+                todo.append((entry.path, name, (*above, _identity(entry))))
+            elif kind == "folder" and (itself := _identity(entry)) not in above:
+                todo.append((entry.path, name, (*above, itself)))
+                linked += 1
+                if linked > _LINKED:
+                    raise DataError(f"links in `{folder}` lead to more than {_LINKED:,} folders. Remove some.")
+
+
+def _entries(place: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(place) as found:
+            return list(found)
+    except OSError as said:
+        raise DataError(f"the folder `{place}` cannot be read: {said.strerror}. Change its permissions.") from None
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a link to itself
+        return ""
+
+
+def _identity(place: Path | os.DirEntry[str]) -> tuple[int, int]:
+    found = place.stat()
+    return found.st_dev, found.st_ino
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _reason(said: BaseException) -> str:
+    """What a foreign error says, in one line."""
+    if isinstance(said, RecursionError):
+        return "it is nested too deeply"
+    lines = str(said).splitlines()
+    return (lines[0] if lines else type(said).__name__).rstrip(".")
