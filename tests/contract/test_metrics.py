@@ -22,7 +22,7 @@ from vitreous.errors import DegenerateMap, ShapeError, UnknownName
 from vitreous.methods import make_method
 from vitreous.metrics import METRICS
 from vitreous.metrics.boxes import union_of_boxes
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.judge import Inputs, Judge
 from vitreous.metrics.perturbation import PRESETS, Perturbation
 from vitreous.metrics.score import Score
 from vitreous.trace.target import Classes
@@ -46,11 +46,14 @@ JUDGES = {name: METRICS[name](**SETTINGS.get(name, {})) for name in METRICS} | {
 }
 # the map enters as numbers, not only as an order or a share
 SCALED = {"completeness"}
-Inputs = dict[str, Any]
 
 
 def model() -> nn.Module:
     return CASES["timm_vit"].model()
+
+
+def explain(model: nn.Module, images: Tensor) -> Tensor:
+    return make_method("ag_cam")(model, images, Classes((3,))).heatmap
 
 
 def data() -> Inputs:
@@ -61,43 +64,31 @@ def data() -> Inputs:
     images = CASES["timm_vit"].images(BATCH)
     with torch.no_grad():
         predicted = model()(images).argmax(1)
-    return {
-        "heatmap": torch.rand(BATCH, 4, 4, generator=generator),
-        "boxes": list(boxes),
-        "truth": torch.stack([union_of_boxes(each, SIZE) for each in boxes]),
-        "images": images,
-        "target": torch.where(torch.arange(BATCH) < 3, predicted, (predicted + 1) % 7),
-        "correct": torch.arange(BATCH) < 3,
-    }
+    return Inputs(
+        torch.rand(BATCH, 4, 4, generator=generator),
+        images,
+        model(),
+        explain,
+        torch.where(torch.arange(BATCH) < 3, predicted, (predicted + 1) % 7),
+        [at < 3 for at in range(BATCH)],
+        list(boxes),
+        [union_of_boxes(each, SIZE) for each in boxes],
+    )
 
 
 def some(inputs: Inputs, rows: list[int]) -> Inputs:
-    return {
-        key: [value[at] for at in rows] if isinstance(value, list) else value[rows] for key, value in inputs.items()
+    kept = {
+        name: [value[at] for at in rows] if isinstance(value, list) else value[rows]
+        for name, value in vars(inputs).items()
+        if isinstance(value, list | Tensor)
     }
-
-
-def explain(model: nn.Module, images: Tensor) -> Tensor:
-    return make_method("ag_cam")(model, images, Classes((3,))).heatmap
-
-
-def arguments(judge: Judge, inputs: Inputs, model: nn.Module) -> tuple[Any, ...]:
-    match judge.reads:
-        case "mask":
-            return inputs["heatmap"], inputs["truth"]
-        case "boxes":
-            skipping = not getattr(judge, "misclassified", True)
-            return inputs["heatmap"], inputs["boxes"], SIZE, *([inputs["correct"]] if skipping else [])
-        case "model":
-            return model, inputs["images"], inputs["heatmap"], inputs["target"]
-        case "method":
-            return explain, model, inputs["images"]
+    return dataclasses.replace(inputs, **kept)
 
 
 def score(judge: Judge, *batches: Inputs) -> dict[str, Tensor]:
     found = Score(judge)
     for batch in batches:
-        found.update(*arguments(judge, batch, model()))
+        found.update(batch)
     return found.compute()
 
 
@@ -119,7 +110,7 @@ def test_metrics_are_records_that_say_what_they_are(name: str) -> None:
     assert maker() == maker()
     with pytest.raises(dataclasses.FrozenInstanceError):
         maker().anything = 1  # type: ignore[attr-defined]
-    if maker.reads in ("model", "method"):
+    if "model" in maker.reads():
         assert "Cost: " in (maker.__doc__ or "")
 
 
@@ -140,29 +131,26 @@ class Corner(nn.Module):
         return torch.stack([4 * inside - 2 * outside, torch.ones_like(inside)], 1)
 
 
-@pytest.mark.parametrize("name", [name for name in JUDGES if JUDGES[name].reads != "method"])
+@pytest.mark.parametrize("name", [name for name in JUDGES if "heatmap" in JUDGES[name].reads()])
 def test_the_right_map_is_better_than_the_wrong_one(name: str) -> None:
     judge = JUDGES[name]
     there = torch.zeros(2, SIZE[0], SIZE[1], dtype=torch.bool)
     there[:, :16, :16] = True
-    inputs = {
-        "truth": there,
-        "boxes": [torch.tensor([[0, 0, 16, 16]])] * 2,
-        "correct": torch.ones(2, dtype=torch.bool),
-        "images": torch.where(there[:, None], 1.0, 0.5).expand(-1, 3, -1, -1),
-        "target": torch.zeros(2, dtype=torch.long),
-    }
     right = there[:, ::8, ::8].float()  # adds up to 4, and what class 0 gains to 3
-    good, bad = (judge_of(judge, {**inputs, "heatmap": heatmap}) for heatmap in (right, 3 * right.flip(1, 2)))
+    inputs = Inputs(
+        right,
+        torch.where(there[:, None], 1.0, 0.5).expand(-1, 3, -1, -1),
+        Corner(),
+        explain,
+        torch.zeros(2, dtype=torch.long),
+        [True] * 2,
+        [torch.tensor([[0, 0, 16, 16]])] * 2,
+        [*there],
+    )
+    good, bad = score(judge, inputs), score(judge, dataclasses.replace(inputs, heatmap=3 * right.flip(1, 2)))
     for number, (arrow, _) in judge.numbers.items():
         if number in good:
             assert good[number] > bad[number] if arrow == "↑" else good[number] < bad[number], number
-
-
-def judge_of(judge: Judge, inputs: Inputs) -> dict[str, Tensor]:
-    found = Score(judge)
-    found.update(*arguments(judge, inputs, Corner()))
-    return found.compute()
 
 
 @pytest.mark.parametrize("name", JUDGES)
@@ -176,7 +164,7 @@ class TestEveryMetric:
 
     def test_a_call_gives_the_promised_values_per_image(self, name: str) -> None:
         judge = JUDGES[name]
-        values = judge(*arguments(judge, data(), model()))
+        values = judge.of(data())
         values.pop("counted", None)
         assert {key: tuple(value.shape) for key, value in values.items()} == {
             key: (BATCH, *shape) for key, shape in judge.shapes.items()
@@ -185,46 +173,49 @@ class TestEveryMetric:
     def test_pickle_and_reset(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
         found = Score(judge)
-        found.update(*arguments(judge, some(inputs, [0, 1]), model()))
+        found.update(some(inputs, [0, 1]))
         copy = pickle.loads(pickle.dumps(found))
-        copy.update(*arguments(judge, some(inputs, [2, 3]), model()))
+        copy.update(some(inputs, [2, 3]))
         whole = score(judge, inputs)
         same(copy.compute(), whole)
         copy.reset()
-        copy.update(*arguments(judge, inputs, model()))
+        copy.update(inputs)
         same(copy.compute(), whole)
 
     def test_the_model_is_as_it_was(self, name: str) -> None:
-        judge, inputs, subject = JUDGES[name], data(), model().train()
-        before, images = fingerprint(subject), inputs["images"].clone()
-        judge(*arguments(judge, inputs, subject))
+        subject = model().train()
+        inputs = dataclasses.replace(data(), model=subject)
+        before, images = fingerprint(subject), inputs.images.clone()
+        JUDGES[name].of(inputs)
         assert fingerprint(subject) == before
-        assert torch.equal(inputs["images"], images)
+        assert torch.equal(inputs.images, images)
 
     def test_the_scale_of_the_map_changes_nothing(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
-        if judge.reads == "method" or name in SCALED:
+        if "heatmap" not in judge.reads() or name in SCALED:
             return
-        same(score(judge, inputs | {"heatmap": 8 * inputs["heatmap"]}), score(judge, inputs))
+        same(score(judge, dataclasses.replace(inputs, heatmap=8 * inputs.heatmap)), score(judge, inputs))
 
     def test_a_constant_map_is_refused(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
-        if judge.reads == "method" or name in ("completeness", "infidelity"):
+        if "heatmap" not in judge.reads() or name in ("completeness", "infidelity"):
             return
-        inputs["heatmap"][2] = 0.5
+        inputs.heatmap[2] = 0.5
         with pytest.raises(DegenerateMap, match="for image 2"):
-            judge(*arguments(judge, inputs, model()))
+            judge.of(inputs)
 
     def test_what_does_not_belong_together_is_refused(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
-        if judge.reads in ("mask", "boxes"):
-            inputs |= {"heatmap": inputs["heatmap"][:3], "correct": inputs["correct"][:3]}
+        if not {"truth", "boxes"}.isdisjoint(judge.reads()):
+            values = {name: getattr(inputs, name) for name in judge.reads()} | {"heatmap": inputs.heatmap[:3]}
+            if "correct" in values:
+                values["correct"] = torch.tensor(inputs.correct[:3])
             with pytest.raises(ShapeError, match="3 heat maps got"):
-                judge(*arguments(judge, inputs, model()))
-        elif judge.reads == "model":
-            inputs["target"][1] = 7
+                judge(**values)
+        elif "target" in judge.reads():
+            inputs.target[1] = 7
             with pytest.raises(ShapeError, match="one of 7 classes"):
-                judge(*arguments(judge, inputs, model()))
+                judge.of(inputs)
 
 
 def test_two_processes_are_one(tmp_path: Path) -> None:
@@ -250,10 +241,10 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         lambda: score(METRICS["infidelity"](sides=0), data()),
         lambda: score(METRICS["road"](), data()),
         lambda: score(PRESETS["chefer"], data()),
-        lambda: METRICS["box_overlap"]()(data()["heatmap"], data()["boxes"], SIZE),
-        lambda: METRICS["cor_loc"]()(data()["heatmap"], [each[:0] for each in data()["boxes"]], SIZE),
-        lambda: METRICS["pointing"]()(data()["heatmap"], torch.zeros(BATCH, *SIZE, dtype=torch.bool)),
-        lambda: score(JUDGES["boxes_skipping"], data() | {"correct": torch.zeros(BATCH, dtype=torch.bool)}),
+        lambda: METRICS["box_overlap"]()(data().heatmap, data().boxes, SIZE),
+        lambda: METRICS["cor_loc"]()(data().heatmap, [each[:0] for each in data().boxes], SIZE),
+        lambda: METRICS["pointing"]()(data().heatmap, torch.zeros(BATCH, *SIZE, dtype=torch.bool)),
+        lambda: score(JUDGES["boxes_skipping"], dataclasses.replace(data(), correct=[False] * BATCH)),
     ],
 )
 def test_bad_settings_and_inputs_are_refused(make: Callable[[], object]) -> None:
@@ -268,9 +259,9 @@ def test_an_unknown_fill_is_refused() -> None:
 
 def test_maps_without_numbers_are_refused() -> None:
     inputs = data()
-    inputs["heatmap"][1, 0, 0] = torch.nan
+    inputs.heatmap[1, 0, 0] = torch.nan
     for name, judge in JUDGES.items():
-        if judge.reads != "method":
+        if "heatmap" in judge.reads():
             error = ShapeError if name in ("completeness", "infidelity") else DegenerateMap
             with pytest.raises(error, match=r"infini|finite"):
                 score(judge, inputs)

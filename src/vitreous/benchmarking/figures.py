@@ -57,7 +57,7 @@ def _curves(table: Table) -> Iterator[tuple[str, str]]:
 def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, str]]:
     """Where maps point against how faithful they are, per model."""
     for model, run in runs.items():
-        kinds = {metric: judge.reads in ("boxes", "mask") for metric, judge in run.judges.items()}
+        kinds = {metric: not {"boxes", "truth"}.isdisjoint(judge.reads()) for metric, judge in run.judges.items()}
         places, faiths = ([metric for metric, place in kinds.items() if place is wanted] for wanted in (True, False))
         for place, faith in product(places, faiths):
             across, up = (_by_row(table, model, metric) for metric in (place, faith))

@@ -120,7 +120,7 @@ def _tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, li
                 for name, curve in mean_curves(judge, values).items():
                     curves.setdefault((spec, metric, name), {})[row] = curve
             notes += _failures(spec, metric, its, drawn)
-            if judge.reads == "mask" and found and not any(entry.mask for entry in run.samples.entries):
+            if "truth" in judge.reads() and found and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]

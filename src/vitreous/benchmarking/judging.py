@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
 
@@ -18,8 +17,7 @@ from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleE
 from vitreous.explaining.explain import explain
 from vitreous.explaining.fitting import settings_of
 from vitreous.methods.method import BlockMethod, Method
-from vitreous.metrics.judge import Judge
-from vitreous.metrics.stability import Explain
+from vitreous.metrics.judge import Inputs, Judge
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.statistics.store import Key, Record
@@ -124,26 +122,12 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
     seen = batch.part(good)
     for metric, pictures in missing.items():
         rows = [at for at, each in enumerate(seen.fitted) if each.id in pictures]
-        judge = row.judges[metric]
-        lacking = {at: lack for at in rows if (lack := _lack(judge, seen, at))}
+        inputs = _inputs(row, seen, heatmap)
+        lacking = {at: lack for at in rows if (lack := row.judges[metric].lack(inputs, at))}
         records += [Record(row.model, row.name, metric, seen.fitted[at].id, error=lack) for at, lack in lacking.items()]
         if rows := [at for at in rows if at not in lacking]:
             records += _judge(row, metric, seen.part(rows), heatmap[rows])
     return records
-
-
-def _lack(judge: Judge, batch: Batch, at: int) -> str:
-    """What a picture has not that the metric reads."""
-    fitted = batch.fitted[at]
-    if judge.reads == "model" and batch.follow[at] < 0:
-        return "there is no label whose score to follow. Match labels by position, or follow the predicted class"
-    if judge.reads == "boxes" and fitted.boxes is None:
-        return "there is no box"
-    if judge.reads == "mask" and fitted.mask is None:
-        return "there is no mask"
-    if judge.reads in ("boxes", "mask") and not getattr(judge, "misclassified", True) and fitted.label is None:
-        return "there is no label, and misclassified pictures do not count"
-    return ""
 
 
 def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[Record]:
@@ -152,7 +136,8 @@ def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[R
     place = {each.id: at for at, each in enumerate(batch.fitted)}
 
     def say(some: Batch) -> list[list[Record]]:
-        values = _call(row, row.judges[metric], some, heatmap[[place[each.id] for each in some.fitted]])
+        maps = heatmap[[place[each.id] for each in some.fitted]]
+        values = row.judges[metric].of(_inputs(row, some, maps))
         counted = values.pop("counted", torch.ones(len(some.fitted), dtype=torch.bool)).tolist()
         numbers = {
             name: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]
@@ -175,23 +160,19 @@ def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[R
     return records
 
 
-def _call(row: TableRow, judge: Judge, batch: Batch, heatmap: Heatmap) -> dict[str, Tensor]:
-    size = (batch.images.shape[2], batch.images.shape[3])
-    if isinstance(row.method, BlockMethod) and not judge.on_grid:
-        heatmap = F.interpolate(heatmap[:, None], size, mode="nearest-exact")[:, 0]
-    correct = {"correct": batch.correct} if hasattr(judge, "misclassified") else {}
-    match judge.reads:
-        case "boxes":
-            return judge(heatmap, [each.boxes for each in batch.fitted], size, **correct)
-        case "mask":
-            masks = [each.mask for each in batch.fitted if each.mask is not None]
-            return judge(heatmap, torch.stack(masks).to(heatmap.device), **correct)
-        case "model":
-            return judge(row.subject.model, batch.images, heatmap, batch.follow)
-        case "method":
-            target = Classes(tuple(batch.target.tolist()))
-            heat: Explain = lambda model, images: row.method(model, images, target).heatmap  # noqa: E731
-            return judge(heat, row.subject.model, batch.images)
+def _inputs(row: TableRow, batch: Batch, heatmap: Heatmap) -> Inputs:
+    target = Classes(tuple(batch.target.tolist()))
+    return Inputs(
+        heatmap,
+        batch.images,
+        row.subject.model,
+        lambda model, images: row.method(model, images, target).heatmap,
+        batch.follow,
+        [None if each.label is None else hit for each, hit in zip(batch.fitted, batch.correct.tolist(), strict=True)],
+        [each.boxes for each in batch.fitted],
+        [each.mask for each in batch.fitted],
+        isinstance(row.method, BlockMethod),
+    )
 
 
 def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:

@@ -20,10 +20,10 @@ _SPECS = {
 
 
 _READS = {
-    "mask": "the object's mask",
+    "truth": "the object's mask",
     "boxes": "the object's boxes",
-    "model": "the model's class scores",
-    "method": "the method itself, run again",
+    "target": "the model's class scores",
+    "explain": "the method itself, run again",
 }
 
 
@@ -46,7 +46,7 @@ def metrics() -> None:
     def about(name: str, maker: Any) -> list[str]:
         presets = [f"{name}:{preset}" for preset, judge in PRESETS.items() if type(judge) is maker]
         return [
-            f"reads {_READS[maker.reads]}",
+            f"reads {', '.join(_READS[each] for each in maker.reads() if each in _READS)}",
             *(f"{name} {number.better} {number.meaning}" for name, number in maker.numbers.items()),
             *([f"as published: {', '.join(presets)}"] if presets else []),
             maker.source,

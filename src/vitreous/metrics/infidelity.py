@@ -37,7 +37,6 @@ class Infidelity(Judge):
     """
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
-    reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
         "infidelity": Number("↓", "mean squared error of the score's change"),
     }
@@ -107,7 +106,6 @@ class Completeness(Judge):
     """
 
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017 (completeness)"
-    reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
         "completeness_error": Number("↓", "how far the map's sum is off, over the change of the score"),
     }

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from vitreous.errors import DegenerateMap, ShapeError
-from vitreous.shapes import Heatmap
+from vitreous.errors import DegenerateMap, ShapeError, UnknownName
+from vitreous.metrics.boxes import Boxes
+from vitreous.shapes import Heatmap, Images, TargetClass
 
-__all__ = ["Judge", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
+__all__ = ["Explain", "Inputs", "Judge", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
+
+Explain = Callable[[nn.Module, Images], Heatmap]
+"""A method with its target fixed: the same classes must be explained in every call."""
 
 PictureMap = Float[Tensor, "batch height width"]
 """One number per pixel."""
@@ -31,17 +36,71 @@ class Number(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What is known of a batch. A metric is given those of these that its call has parameters for.
+
+    Attributes:
+        heatmap: the maps, on the patch grid.
+        images: the model's input.
+        model: that was explained.
+        explain: the method, for these images' classes.
+        target: the classes whose score is followed; −1 where that is unknown.
+        correct: whether the model classifies the image as its label says; None where there is no label.
+        boxes: of the objects, in pixels of the input; None where there is none.
+        masks: of the objects, on the pixels of the input; None where there is none.
+        of_blocks: the maps are of whole blocks, which keep their edges at the size of the picture.
+    """
+
+    heatmap: Heatmap
+    images: Images
+    model: nn.Module
+    explain: Explain
+    target: TargetClass
+    correct: Sequence[bool | None]
+    boxes: Sequence[Boxes | None]
+    masks: Sequence[Bool[Tensor, "height width"] | None]
+    of_blocks: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures."""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def truth(self) -> PictureMask:
+        """The masks, of images that all have one."""
+        return torch.stack([mask for mask in self.masks if mask is not None]).to(self.heatmap.device)
+
+    @property
+    def blocks(self) -> PictureMap:
+        """The maps at the size of the picture, each number on the whole of its block."""
+        return F.interpolate(self.heatmap[:, None], self.size, mode="nearest-exact")[:, 0]
+
+    def lack(self, name: str, at: int) -> str:
+        """Why an image has no such input; empty where it has."""
+        if name == "boxes" and self.boxes[at] is None:
+            return "there is no box"
+        if name == "truth" and self.masks[at] is None:
+            return "there is no mask"
+        if name == "target" and self.target[at] < 0:
+            return "there is no label whose score to follow. Match labels by position, or follow the predicted class"
+        if name == "correct" and self.correct[at] is None:
+            return "there is no label, and misclassified pictures do not count"
+        return ""
+
+
+@dataclass(frozen=True)
 class Judge(ABC):
     """A metric: a frozen dataclass whose fields are its settings, called on a batch.
 
-    A call gives named values per image, (batch, …), whose means over all images are what is reported, after
-    `summary`. `Score` collects them. `counted`, (batch,), may be among the values: False leaves an image out.
+    The parameters of a call are named after what they are of `Inputs`: that says all about what a metric needs, and
+    whoever has a batch calls `of`. A call gives named values per image, (batch, …), whose means over all images are
+    what is reported, after `summary`. `Score` collects them. `counted`, (batch,), may be among the values: False leaves
+    an image out.
     """
 
     source: ClassVar[str]
     """Where it was published."""
-    reads: ClassVar[Literal["mask", "boxes", "model", "method"]]
-    """What a call needs beside the heat maps: an object's mask, its boxes, the model, or the method itself."""
     numbers: ClassVar[Mapping[str, Number]]
     """What is reported."""
     on_grid: ClassVar[bool] = False
@@ -51,6 +110,40 @@ class Judge(ABC):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of each value of one image."""
         return dict.fromkeys(self.numbers, ())
+
+    @classmethod
+    def reads(cls) -> tuple[str, ...]:
+        """Names of the inputs that it is called with.
+
+        Raises:
+            UnknownName: a parameter of the call is none of `Inputs`.
+
+        >>> from vitreous.metrics.localization import Pointing
+        >>> Pointing.reads()
+        ('heatmap', 'truth')
+        """
+        names = tuple(inspect.signature(cls.__call__).parameters)[1:]
+        known = (*Inputs.__dataclass_fields__, "size", "truth")
+        for name in names:
+            if name not in known:
+                raise UnknownName(f"input of a metric, which a parameter of `{cls.__name__}.__call__` is", name, known)
+        return names
+
+    def lack(self, inputs: Inputs, at: int) -> str:
+        """What an image has not that this metric needs; empty where it has all."""
+        return next(filter(None, (inputs.lack(name, at) for name in self._needs())), "")
+
+    def of(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Values per image, of images that lack nothing."""
+        whole = inputs.of_blocks and not self.on_grid
+        values = {name: getattr(inputs, "blocks" if whole and name == "heatmap" else name) for name in self._needs()}
+        if "correct" in values:
+            values["correct"] = torch.tensor(values["correct"], device=inputs.heatmap.device)
+        return self(**values)
+
+    def _needs(self) -> list[str]:
+        """Which images are classified right matters only where others do not count."""
+        return [name for name in self.reads() if name != "correct" or not getattr(self, "misclassified", True)]
 
     @abstractmethod
     def __call__(self, *inputs: Any, **named: Any) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -57,7 +57,6 @@ class BoxOverlap(Judge):
     """
 
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024 (localization.py)"
-    reads: ClassVar[Literal["boxes"]] = "boxes"
     numbers: ClassVar[Mapping[str, Number]] = _OVERLAP
     threshold: float = 0.5
     inclusive: bool = True
@@ -89,7 +88,6 @@ class MaskOverlap(Judge):
     """
 
     source: ClassVar[str] = "the pixel-wise form of Leem & Seo, Attention Guided CAM, AAAI 2024"
-    reads: ClassVar[Literal["mask"]] = "mask"
     numbers: ClassVar[Mapping[str, Number]] = _OVERLAP
     threshold: float = 0.5
     epsilon: float = 1e-5
@@ -112,7 +110,6 @@ class CorLoc(Judge):
     """
 
     source: ClassVar[str] = "Deselaers et al., IJCV 2012; threshold of Zhou et al., CVPR 2016"
-    reads: ClassVar[Literal["boxes"]] = "boxes"
     numbers: ClassVar[Mapping[str, Number]] = {
         "cor_loc": Number("↑", "share of pictures"),
     }
@@ -139,7 +136,6 @@ class MaxBoxAccuracy(Judge):
     """
 
     source: ClassVar[str] = "Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020"
-    reads: ClassVar[Literal["boxes"]] = "boxes"
     numbers: ClassVar[Mapping[str, Number]] = {
         "max_box_accuracy": Number("↑", "share of pictures, largest component, IoU ≥ 0.5"),
         "max_box_accuracy_v2": Number("↑", "share of pictures, best component, mean over IoUs"),
@@ -177,7 +173,6 @@ class Pointing(Judge):
     """The pointing game: the share of images whose highest pixel lies less than `tolerance` pixels from the object."""
 
     source: ClassVar[str] = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
-    reads: ClassVar[Literal["mask"]] = "mask"
     numbers: ClassVar[Mapping[str, Number]] = {
         "pointing": Number("↑", "share of pictures"),
     }
@@ -203,7 +198,6 @@ class EnergyPointing(Judge):
     """
 
     source: ClassVar[str] = "Wang et al., Score-CAM, CVPR Workshops 2020"
-    reads: ClassVar[Literal["mask"]] = "mask"
     numbers: ClassVar[Mapping[str, Number]] = {
         "energy": Number("↑", "share of the map's sum"),
     }

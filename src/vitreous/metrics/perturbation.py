@@ -55,7 +55,6 @@ class Perturbation(Judge):
     """
 
     source: ClassVar[str] = "Leem & Seo, AAAI 2024; Chefer et al., CVPR 2021; Petsiuk et al., RISE, BMVC 2018"
-    reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
         "morf": Number("↓", "area under the score, most relevant pixels taken away first"),
         "lerf": Number("↑", "area under the score, least relevant pixels taken away first"),

@@ -44,7 +44,6 @@ class Road(Judge):
     source: ClassVar[str] = (
         "Rong et al., A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML 2022"
     )
-    reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
         "morf": Number("↓", "mean score, most relevant pixels removed first"),
         "lerf": Number("↑", "mean score, least relevant pixels removed first"),

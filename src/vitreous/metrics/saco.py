@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,6 @@ class SaCo(Judge):
     """
 
     source: ClassVar[str] = "Wu et al., On the Faithfulness of Vision Transformer Explanations, CVPR 2024"
-    reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
         "saco": Number("↑", "coefficient from −1 to 1"),
     }
@@ -88,7 +87,6 @@ class AverageDrop(Judge):
     """
 
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"
-    reads: ClassVar[Literal["model"]] = "model"
     numbers: ClassVar[Mapping[str, Number]] = {
         "average_drop": Number("↓", "share of the class's probability that is lost"),
         "average_increase": Number("↑", "share of pictures whose probability rises"),

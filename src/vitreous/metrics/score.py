@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vitreous.errors import MissingExtra, ShapeError
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.judge import Inputs, Judge
 from vitreous.settings.typed import check_settings
 
 try:
@@ -42,8 +42,9 @@ class Score(Metric):
         self.add_state("images", torch.zeros((), dtype=torch.float64), "sum")
 
     def update(self, *inputs: Any, **named: Any) -> None:
-        """Judge a batch; the inputs are those of the judge."""
-        values = self.judge(*inputs, **named)
+        """Judge a batch; the inputs are those of the judge, or all that is known of a batch as one `Inputs`."""
+        whole = isinstance(inputs[0], Inputs) if inputs else False
+        values = self.judge.of(inputs[0]) if whole else self.judge(*inputs, **named)
         counted = values.pop("counted", None)
         for name, value in values.items():
             kept = value if counted is None else value[counted]

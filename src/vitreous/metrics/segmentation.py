@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -112,7 +112,6 @@ class Segmentation(Judge):
     """
 
     source: ClassVar[str] = "Chefer et al., Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
-    reads: ClassVar[Literal["mask"]] = "mask"
     numbers: ClassVar[Mapping[str, Number]] = {
         "pixel_accuracy": Number("↑", "share of pixels on the right side"),
         "mean_iou": Number("↑", "intersection over union, mean of object and background"),

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Judge, Number
+from vitreous.metrics.judge import Explain, Judge, Number
 from vitreous.settings.typed import Seed
-from vitreous.shapes import Heatmap, Images
+from vitreous.shapes import Images
 from vitreous.trace.edit import find_layers
 
-__all__ = ["Explain", "ModelRandomization", "SensitivityMax", "rank_correlation"]
-
-Explain = Callable[[nn.Module, Images], Heatmap]
-"""A method with its target fixed: the same classes must be explained in every call."""
+__all__ = ["ModelRandomization", "SensitivityMax", "rank_correlation"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,6 @@ class SensitivityMax(Judge):
     """
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
-    reads: ClassVar[Literal["method"]] = "method"
     numbers: ClassVar[Mapping[str, Number]] = {
         "sensitivity_max": Number("↓", "largest change of the map over its size"),
     }
@@ -80,7 +76,6 @@ class ModelRandomization(Judge):
     """
 
     source: ClassVar[str] = "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018"
-    reads: ClassVar[Literal["method"]] = "method"
     numbers: ClassVar[Mapping[str, Number]] = {
         "correlation": Number("↓", "rank correlation, mean over layers"),
         "last_correlation": Number("↓", "rank correlation when every layer is random"),
