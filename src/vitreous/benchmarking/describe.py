@@ -1,0 +1,96 @@
+"""What the manifest of a benchmark says, and whether a folder's results go on with these."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitreous.benchmarking.plan import Plan
+from vitreous.benchmarking.run import ModelRun
+from vitreous.errors import DataError
+from vitreous.explaining.fitting import settings_to_json
+from vitreous.files.manifest import now, versions
+from vitreous.metrics.judge import Judge
+
+__all__ = ["describe", "join", "plain_settings", "tell_failures"]
+
+
+def describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """What the numbers depend on, in plain values."""
+    cuda = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "started": now(),
+        "versions": {**versions(), "pyarrow": version("pyarrow")},
+        "hardware": {
+            "machine": platform.machine(),
+            "processor": platform.processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": str(device),
+            "gpu": cuda,
+        },
+        "plan": asdict(plan),
+        "dtype": str(dtype).removeprefix("torch."),
+        "dataset": {"fingerprint": run.samples.fingerprint, "pictures": len(run.samples)},
+        "models": {
+            spec: {
+                "weights_sha256": run.subject.weights_sha256,
+                "preprocess": run.preprocess.to_json(),
+                "labels": run.matched,
+            }
+        },
+        "methods": {
+            row: {"source": method.source, "settings": settings_to_json(method)} for row, method in run.methods.items()
+        },
+        "metrics": {
+            row: {"source": judge.source, "settings": plain_settings(judge)} for row, judge in run.judges.items()
+        },
+    }
+
+
+def plain_settings(judge: Judge) -> dict[str, Any]:
+    """A metric's settings in plain values."""
+    values = {item.name: getattr(judge, item.name) for item in fields(judge)}
+    return {name: str(value) if isinstance(value, torch.dtype) else value for name, value in values.items()}
+
+
+def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The new manifest, with the models, methods and metrics of earlier runs.
+
+    Raises:
+        DataError: the folder holds results that are not comparable.
+    """
+    new = json.loads(json.dumps(new))
+    if not old:
+        return new
+    if "plan" not in old:
+        raise DataError(f"`{folder}` holds another job's results. Choose another output folder.")
+    same = {name: (old["plan"][name], new["plan"][name]) for name in ("target", "follow", "labels", "whole")}
+    same |= {name: (old[name], new[name]) for name in ("dtype", "dataset")}
+    for kind in ("models", "methods", "metrics"):
+        for row in old[kind].keys() & new[kind].keys():
+            before = {name: value for name, value in old[kind][row].items() if name not in ("refused", "unread")}
+            same[f"{kind}.{row}"] = (before, new[kind][row])
+    for name, (before, after) in same.items():
+        if before != after:
+            raise DataError(
+                f"`{folder}` holds results of another plan: `{name}` was {before}, and is {after}. Choose another "
+                "output folder."
+            )
+    return {**new, **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")}}
+
+
+def tell_failures(manifest: dict[str, Any], spec: str, run: ModelRun) -> dict[str, Any]:
+    """The manifest with what did not work; of rows and pictures that this run did not try, what others found stays."""
+    about = manifest["models"][spec]
+    drawn = {entry.id for entry in run.drawn}
+    for name, tried, found in (("refused", run.methods, run.refused), ("unread", drawn, run.unread)):
+        about[name] = {each: reason for each, reason in about.get(name, {}).items() if each not in tried} | found
+    return manifest

@@ -1,0 +1,93 @@
+"""The tables of a benchmark, and the notes below them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from vitreous.benchmarking.describe import plain_settings
+from vitreous.benchmarking.plan import Plan
+from vitreous.benchmarking.run import ModelRun
+from vitreous.files.manifest import MANIFEST, versions
+from vitreous.metrics.judge import Judge
+from vitreous.statistics.store import Key, Record
+from vitreous.statistics.summary import Array, Cell, Values, mean_curves, median_cost, summarize
+from vitreous.statistics.tables import Table
+
+__all__ = ["tabulate"]
+
+
+def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, list[Record]]) -> Table:
+    """All numbers of the plan, from the records of every model's run."""
+    reference = plan.reference or next(iter(plan.rows))
+    cells: list[Cell] = []
+    notes: list[str] = []
+    curves: dict[tuple[str, str, str], dict[str, Array]] = {}
+    for spec, run in runs.items():
+        drawn = {entry.id for entry in run.drawn}
+        pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
+        known = [record for record in records.get(Key(spec, "", ""), ()) if record.counted and record.picture in drawn]
+        if known:
+            right = sum(each.values[0] for each in known) / len(known)
+            notes.append(f"{spec} classifies {right:.1%} of {len(known)} pictures as their label says.")
+        if run.matched == "position" and run.labels and run.subject.class_names:
+            label, index = next(iter(run.labels.items()))
+            names = run.samples.class_names[label], run.subject.class_names[index]
+            notes.append(
+                f"Labels are classes of {spec} by their position: `{names[0]}` is its `{names[1]}`, and so on."
+            )
+        for metric in plan.metrics:
+            its = {row: records.get(Key(spec, row, metric), []) for row in plan.rows}
+            found = {row: values for row, each in its.items() if (values := Values.of(each, pictures)) is not None}
+            judge = run.judges[metric]
+            cells += summarize(
+                spec, metric, judge, found, reference=reference, resamples=plan.resamples, seed=plan.seed
+            )
+            for row, values in found.items():
+                for name, curve in mean_curves(judge, values).items():
+                    curves.setdefault((spec, metric, name), {})[row] = curve
+            notes += _failures(spec, metric, its, drawn)
+            if "truth" in judge.reads() and found and not any(entry.mask for entry in run.samples.entries):
+                notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
+        notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
+        notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
+        parameter = next(run.subject.model.parameters())
+        where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
+        notes.append(
+            f"{len(drawn)} of {len(run.samples)} pictures of {plan.dataset}, seed {plan.seed}, "
+            f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
+        )
+    costs = {
+        name: {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
+        for name in ("seconds", "forwards")
+    }
+    used = ", ".join(f"{name} {number}" for name, number in versions().items())
+    notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
+    title, judges = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).judges
+    settings = {
+        (spec, metric): _settings(plan, judge) for spec, run in runs.items() for metric, judge in run.judges.items()
+    }
+    said = list(dict.fromkeys(notes))
+    return Table(title, cells, curves, costs, list(plan.rows), reference, said, judges, settings)
+
+
+def _settings(plan: Plan, judge: Judge) -> str:
+    """Everything that a number of this metric depends on, in the words of a plan."""
+    values = {"target": plan.target, "follow": plan.follow or plan.target, "whole": plan.whole, **plain_settings(judge)}
+    told = {name: value for name, value in values.items() if name != "batch_size" and value is not None}
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in told.items())
+
+
+def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
+    """Why pictures have no value, and how many; methods with the same to say of them share a line."""
+    rows: dict[tuple[str, int], list[str]] = {}
+    for row, its in records.items():
+        last = {record.picture: record for record in its}  # one that was tried again may have a value now
+        reasons = Counter(record.error for record in last.values() if record.error and record.picture in drawn)
+        for cause in reasons.items():
+            rows.setdefault(cause, []).append(row)
+    for (reason, count), names in rows.items():
+        methods = "any method" if len(names) == len(records) else ", ".join(names)
+        pictures = "1 picture" if count == 1 else f"{count} pictures"
+        yield f"{metric} says nothing of {methods} on {pictures} ({spec}): {reason.rstrip('.')}."
