@@ -65,7 +65,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: str, spec: str) -> 
     assert_same(resumed, benchmark(plan(dataset, spec), tmp_path / "fresh", device=CPU))
 
 
-@pytest.mark.parametrize("fails", ["explain", "_call"])
+@pytest.mark.parametrize("fails", ["vitreous.benchmarking.judging.explain", "vitreous.metrics.judge.Judge.of"])
 def test_what_memory_was_lacking_for_is_tried_again(
     tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
@@ -83,7 +83,7 @@ def test_what_memory_was_lacking_for_is_tried_again(
     wanted = plan(dataset, spec, limit=1, methods={"rollout": {}}, metrics={"cor_loc": {}})
     for error in (starved, starved, degenerate):
         with monkeypatch.context() as patch:
-            patch.setattr(f"vitreous.benchmarking.judging.{fails}", error)
+            patch.setattr(fails, error)
             outcome = benchmark(wanted, tmp_path / "out", device=CPU)
         (said,) = [note for note in outcome.table.notes if "cor_loc says nothing" in note]
         assert "of any method on 1 picture " in said
@@ -91,7 +91,7 @@ def test_what_memory_was_lacking_for_is_tried_again(
     assert len(asked) == 3 * 4, "three runs of one method and three baselines"
     assert not benchmark(wanted, tmp_path / "out", device=CPU).table.cells, "the last failure stays"
     with monkeypatch.context() as patch:
-        patch.setattr(f"vitreous.benchmarking.judging.{fails}", starved)
+        patch.setattr(fails, starved)
         benchmark(wanted, tmp_path / "other", device=CPU)
     resumed = benchmark(wanted, tmp_path / "other", device=CPU)
     assert {cell.method for cell in resumed.table.cells} == {"rollout", *BASELINES}
