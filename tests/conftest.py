@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
+
+from tests.shape_checks import check_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-install_import_hook("vitreous", "beartype.beartype")
+check_shapes("vitreous")
 torch.set_num_threads(1)
 settings.register_profile("vitreous", deadline=None, max_examples=30)
 settings.load_profile("vitreous")
