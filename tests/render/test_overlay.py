@@ -48,6 +48,13 @@ def test_nothing_to_color(value: float) -> None:
         normalize(heatmap)
 
 
+def test_a_constant_map_is_constant_at_any_size() -> None:
+    wide = upsample(torch.full((4, 4), 0.1), (30, 30))
+    assert wide.min() < wide.max(), "resizing gives it some grain"
+    with pytest.raises(ShapeError, match="nothing to color"):
+        normalize(wide)
+
+
 def test_tiny_double_values_are_not_lost() -> None:
     heatmap = torch.tensor([[0.0, 1e-60]], dtype=torch.float64)
     overlay(Image.new("RGB", (8, 8)), heatmap)

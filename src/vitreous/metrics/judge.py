@@ -168,7 +168,8 @@ def scaled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
     wide = heatmap.detach().to(torch.promote_types(heatmap.dtype, torch.float32))
     wide = F.interpolate(wide[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     low, high = wide.amin((1, 2), keepdim=True), wide.amax((1, 2), keepdim=True)
-    bad = (~wide.isfinite().all(2).all(1) | (low == high)[:, 0, 0]).nonzero()
+    rounding = 4 * torch.finfo(wide.dtype).eps * wide.abs().amax((1, 2))  # what enlarging alone tells apart
+    bad = (~wide.isfinite().all(2).all(1) | ((high - low)[:, 0, 0] <= rounding)).nonzero()
     if len(bad):
         raise DegenerateMap("the heat map is constant or not finite", int(bad[0, 0]), "Leave out or repair such maps.")
     return (wide - low) / (high - low)

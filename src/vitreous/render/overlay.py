@@ -42,7 +42,8 @@ def normalize(heatmap: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
         ShapeError: constant or not finite.
     """
     low, high = heatmap.min(), heatmap.max()
-    if not (high - low).isfinite() or low == high:
+    rounding = 4 * torch.finfo(heatmap.dtype).eps * heatmap.abs().max()  # what resizing alone tells apart
+    if not (high - low).isfinite() or high - low <= rounding:
         raise ShapeError(
             f"`heatmap` runs from {low.item():g} to {high.item():g}, so there is nothing to color. "
             "Give a map that is finite and not constant."
