@@ -1,31 +1,54 @@
-# make demo    explain the sample picture with the model that comes with vitreous
-# make test    everything that must pass: format, lint, types, tests
-# Another interpreter: make test PYTHON=python3.12
+# make demo         explain the sample picture with the model that comes with vitreous
+# make test-fast    while you work: lint, and a part of the tests that shows most mistakes; 90 seconds
+# make test         everything that must pass: format, lint, types, tests; 8 minutes
+# make test-all     after it, what takes longer, with all that it needs
+# make test-oldest  make test with the oldest versions that pyproject.toml allows
+# Another interpreter, in a .venv of its own: make test PYTHON=python3.12
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv$(patsubst python%,-%,$(filter-out python3 python,$(notdir $(PYTHON))))
+BIN := $(VENV)/bin
+OLDEST := .venv-oldest
+SOURCES := src tests benchmarks
 
-.PHONY: demo test clean
+.PHONY: demo test-fast test test-all test-oldest clean
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/vitreous explain
 	@echo "Look at $(CURDIR)/explained/chelsea.png"
 
-test: .venv/installed-dev
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+test-fast: $(VENV)/installed-dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/pytest -n 2 -m "not slow and not thorough"
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/installed-dev
+	$(BIN)/pytest -n 2 -m "slow or needs" --all
+
+test-oldest: $(OLDEST)/installed-dev
+	$(OLDEST)/bin/pytest -n 2 -m "not slow"
 
 clean:
-	rm -rf .venv explained
+	rm -rf .venv .venv-* explained
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --editable .
 	touch $@
 
-.venv/installed-dev: pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --editable ".[dev]"
+	touch $@
+
+$(OLDEST)/installed-dev: pyproject.toml tests/oldest.py
+	$(PYTHON) -m venv $(OLDEST)
+	$(PYTHON) tests/oldest.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --constraint $(OLDEST)/constraints.txt --editable ".[dev]"
 	touch $@

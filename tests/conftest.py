@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.programs import check_programs
 from tests.shape_checks import check_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -17,6 +18,14 @@ settings.load_profile("vitreous")
 
 from tests.tiny import save_model, save_pictures  # noqa: E402 - after the import hook
 from vitreous.models.zoo import LoadedModel, load  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="a test whose program is not installed fails: see `needs`")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    check_programs(item)
 
 
 @pytest.fixture(autouse=True)

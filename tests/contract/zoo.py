@@ -262,12 +262,13 @@ CASES: dict[str, Case] = {
     "open_clip": Case(_open_clip),
     "torch_encoder": Case(_Encoder),
     "timm_resnet": Case(
-        lambda: timm.create_model("resnet18", num_classes=CLASSES, channels=(16, 32, 64, 128)),
+        lambda: timm.create_model(
+            "resnet18", num_classes=CLASSES, channels=(8, 16, 24, 32), layers=(1, 1, 1, 1), output_stride=16
+        ),
         "NothingObserved",
         "NothingObserved",
         pooling=None,
         chefer="RuleError",
-        size=(3, 64, 64),
     ),
     "timm_mobilenet": Case(
         lambda: timm.create_model("mobilenetv3_small_050", num_classes=CLASSES),

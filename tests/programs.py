@@ -1,0 +1,19 @@
+"""Programs that some tests drive, such as a browser: without one a test is skipped, or fails where all must run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+__all__ = ["check_programs"]
+
+
+def check_programs(item: pytest.Item) -> None:
+    """Of a test marked `needs(name, other name, …)`, one must be there: skipped if not, failed under `--all`."""
+    for mark in item.iter_markers("needs"):
+        if not any(map(shutil.which, mark.args)):
+            missing = f"there is no {' or '.join(mark.args)}"
+            if item.config.getoption("--all"):
+                pytest.fail(f"{missing}, and all tests must run", pytrace=False)
+            pytest.skip(missing)
