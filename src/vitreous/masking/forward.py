@@ -13,7 +13,7 @@ from vitreous.errors import ShapeError
 from vitreous.masking.fill import Fill
 from vitreous.masking.mixing import EmbedOnce, Mixture
 from vitreous.shapes import Images
-from vitreous.trace.edit import evaluation
+from vitreous.trace.changes import changes
 from vitreous.trace.target import logits_of
 
 __all__ = ["Masks", "Progress", "masked_logits"]
@@ -35,7 +35,6 @@ class Masks(Protocol):
         ...
 
 
-@torch.no_grad()
 def masked_logits(
     model: nn.Module,
     images: Images,
@@ -68,9 +67,11 @@ def masked_logits(
         )
     count = len(each[0])
     total = count * len(images)
-    filling = fill(images)
     parts: list[Tensor] = []
-    with evaluation(model):
+    with changes() as change:
+        change.evaluate(model)
+        change.gradients(False)
+        filling = fill(images)
         for start in range(0, total, batch_size):
             end = min(start + batch_size, total)
             # one pass may hold the last masks of an image and the first of the next
@@ -79,7 +80,8 @@ def masked_logits(
                 for at in range(start // count, (end - 1) // count + 1)
             ]
             masked = torch.cat([mixture.mixed() for mixture in mixtures])
-            with EmbedOnce(masked, mixtures):
+            with changes() as embedding:
+                embedding.enter(EmbedOnce(masked, mixtures))
                 parts.append(logits_of(model(masked), type(model).__name__))
             if progress:
                 progress(end, total)

@@ -13,10 +13,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from threading import RLock, get_ident
+from traceback import clear_frames
 from typing import Any
 
 import torch
-from torch import nn
+from torch import nn, overrides
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["Changes", "Place", "changes"]
@@ -136,7 +137,7 @@ class Changes:
 
     def enter(self, mode: TorchFunctionMode) -> None:
         """Let a mode of torch see every call."""
-        self._undo.append(partial(_leave_modes, torch._C._len_torch_function_stack()))  # pyright: ignore[reportPrivateUsage]
+        self._undo.append(partial(_set_modes, overrides._get_current_function_mode_stack()))  # pyright: ignore[reportPrivateUsage]
         mode.__enter__()
 
     def start_pass(self) -> None:
@@ -177,6 +178,9 @@ def changes() -> Generator[Changes]:
     try:
         try:
             yield made
+        except KeyboardInterrupt as interrupt:
+            clear_frames(interrupt.__traceback__)  # blocks of torch's that it broke off end before ours, not after
+            raise
         finally:
             made.undo()
     finally:
@@ -187,7 +191,9 @@ def _set_training(module: nn.Module, training: bool) -> None:
     module.training = training
 
 
-def _leave_modes(height: int) -> None:
-    """Take modes off torch's stack down to what it was: also one whose own exit was interrupted."""
-    while torch._C._len_torch_function_stack() > height:  # pyright: ignore[reportPrivateUsage]
-        torch._C._pop_torch_function_stack()  # pyright: ignore[reportPrivateUsage]
+def _set_modes(modes: list[TorchFunctionMode]) -> None:
+    """Make torch's stack of modes what it was: an interrupt inside torch leaves one too many on it, or one too few."""
+    while (now := overrides._get_current_function_mode_stack()) != modes[: len(now)]:  # pyright: ignore[reportPrivateUsage]
+        overrides._pop_mode()  # pyright: ignore[reportPrivateUsage]
+    for mode in modes[len(now) :]:
+        overrides._push_mode(mode)  # pyright: ignore[reportPrivateUsage]

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from vitreous.errors import ObservationError
 from vitreous.trace.attend import AttentionCall, WrittenAttention
-from vitreous.trace.changes import Place
+from vitreous.trace.changes import Place, changes
 from vitreous.trace.gradient import on_graph
 from vitreous.trace.record import mutual_tokens
 from vitreous.trace.seen import AttentionSeen
@@ -235,7 +235,8 @@ class Interceptor(TorchFunctionMode):
 
         self._attend = watch
         try:
-            with self:
+            with changes() as change:
+                change.enter(self)
                 output, _ = _multi_head_attention(*args, need_weights=False, **kwargs)
         finally:
             self._attend = attend
