@@ -54,9 +54,7 @@ def test_recipes_go_by_name_or_path(tmp_path: Path) -> None:
     assert find_recipe("salg_t").name == "salg_t.toml"
     assert find_recipe(str(tmp_path / "mine.toml")) == tmp_path / "mine.toml"
     assert find_recipe(str(tmp_path)) == tmp_path
-    with pytest.raises(
-        UnknownName, match=r'no recipe named "salg"\. Did you mean "salg_.*Known: deit, finetune'
-    ):
+    with pytest.raises(UnknownName, match=r'no recipe named "salg"\. Did you mean "salg_.*Known: deit, finetune'):
         find_recipe("salg")
 
 

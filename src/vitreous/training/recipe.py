@@ -68,8 +68,8 @@ class Optimizer:
         min_lr: the lowest, at the end.
         warmup_lr: the first.
         warmup_epochs: epochs from `warmup_lr` up to `lr`; fewer than there are in all.
-        layer_decay: by how much the learning rate falls from one layer to the one before it, the head's being `lr`: 1
-            for the same everywhere, about 0.7 to keep most of what trained weights know, 0 to train the head alone.
+        layer_decay: what `lr`, which is the head's, is multiplied by from one layer to the one before it: 1 for the
+            same everywhere, about 0.7 to keep most of what trained weights know, 0 to train the head alone.
         weight_decay: not applied to biases, norms, nor what the model excepts (positions and class token, mostly).
         clip: largest norm of the gradient; 0 for no limit.
         ema: decay of the moving average of the weights, which is what is kept; 0 keeps the weights as they are.
