@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitreous.errors import ShapeError
+from vitreous.errors import DataError, ShapeError
 from vitreous.metrics.classification import calibration_error, confusion, fit_temperature, judge_classifier
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -77,3 +77,10 @@ def test_a_temperature_undoes_what_made_scores_too_sure_or_not_sure_enough(tempe
     of_chance = calibration_error(true, labels)  # what so many draws from the true probabilities give
     assert calibration_error(true * temperature / found, labels) == pytest.approx(of_chance, abs=3e-3)
     assert temperature == 1 or calibration_error(true * temperature, labels) > 5 * of_chance
+
+
+def test_scores_that_are_always_right_have_no_temperature() -> None:
+    with pytest.raises(DataError, match="fits 2 pictures, of which 2 are right"):
+        fit_temperature(torch.eye(2), torch.arange(2))
+    with pytest.raises(DataError, match="fits 2 pictures, of which 0 are right"):
+        fit_temperature(torch.eye(2), torch.tensor([1, 0]))

@@ -37,7 +37,7 @@ def calibrate(model: LoadedModel, data: Path | str, split: str, *, workers: int 
 
     Raises:
         ModelError: the model comes from no such folder, or has no linear head.
-        UnknownName, DataError: as `evaluate`.
+        UnknownName, DataError: as `evaluate`; or no temperature fits, as where all pictures are right.
     """
     folder = model.weights_file.parent if model.weights_file else None
     if folder is None or folder in PACKAGED.values() or not (folder / CARD).is_file():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from vitreous.errors import MissingExtra, ShapeError
+from vitreous.errors import DataError, MissingExtra, ShapeError
 from vitreous.shapes import Logits
 
 __all__ = ["Measured", "calibration_error", "confusion", "fit_temperature", "judge_classifier"]
@@ -53,10 +53,13 @@ def calibration_error(logits: Logits, labels: Int[Tensor, " batch"], *, bins: in
 def fit_temperature(logits: Logits, labels: Int[Tensor, " batch"]) -> float:
     """The number by which class scores are to be divided so that their probabilities fit the labels best.
 
-    Between 1/20 and 20; the negative log-likelihood has one minimum there, which is found by golden section.
+    The negative log-likelihood has one minimum, which is found by golden section between 1/20 and 20.
+
+    Raises:
+        DataError: it lies beyond, as where all pictures are right: the surer, the better, without end.
     """
-    scores, share = logits.double(), (5**0.5 - 1) / 2
-    low, high = -math.log(20), math.log(20)
+    scores, share, end = logits.double(), (5**0.5 - 1) / 2, math.log(20)
+    low, high = -end, end
 
     def loss(at: float) -> float:
         return F.cross_entropy(scores / math.exp(at), labels).item()
@@ -64,6 +67,12 @@ def fit_temperature(logits: Logits, labels: Int[Tensor, " batch"]) -> float:
     for _ in range(40):
         left, right = high - share * (high - low), low + share * (high - low)
         low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    if abs(low + high) / 2 > 0.999 * end:
+        right = int((logits.argmax(1) == labels).sum())
+        raise DataError(
+            f"no temperature between 1/20 and 20 fits {len(labels)} pictures, of which {right} are right. Give more "
+            "of them, or harder ones."
+        )
     return math.exp((low + high) / 2)
 
 
