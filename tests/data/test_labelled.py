@@ -114,6 +114,16 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     assert load_labelled(root)[2] != fingerprint
 
 
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_the_folder_to_validate_with_has_several_names(tmp_path: Path, name: str) -> None:
+    root = write_folder(tmp_path, "train/owl/a.png", "train/cat/b.png", f"{name}/owl/c.png")
+    train, val, _ = load_labelled(root)
+    assert (len(train), val.labels) == (2, [1])
+    write_folder(root, "val/cat/d.png")
+    with pytest.raises(DataError, match=f"has `val` and `{name}`, and either could be the one"):
+        load_labelled(root)
+
+
 def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no folder `train`"):
         load_labelled(tmp_path)
@@ -171,3 +181,17 @@ def test_test_pictures_that_came_later_do_not_make_a_folder_another(tmp_path: Pa
     Image.new("RGB", (2, 2), "white").save(tmp_path / "test" / "hen" / "b.png")
     assert load_labelled(tmp_path)[2] == before
     assert contents(load_split(tmp_path, "test")[0]) == [((255, 255, 255), 0)]
+
+
+def test_labels_are_known_without_decoding(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "folder", "train/owl/a.png", "train/cat/b.png", "val/owl/c.png")
+    rng = np.random.default_rng(0)
+    pixels = {f"{split}_images": rng.integers(0, 255, (4, 8, 8), dtype=np.uint8) for split in ("train", "val", "test")}
+    np.savez(
+        tmp_path / "medmnist.npz",
+        **pixels,
+        **{name.replace("images", "labels"): [[0], [1], [1], [0]] for name in pixels},
+    )
+    for place in (root, archive(tmp_path / "a.npz"), tmp_path / "medmnist.npz"):
+        train = load_labelled(place)[0]
+        assert list(train.labels) == [train[at][1] for at in range(len(train))]

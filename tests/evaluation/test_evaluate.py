@@ -47,11 +47,13 @@ def test_an_evaluation_is_written_with_what_it_depends_on(model: LoadedModel, tm
     arrays = {f"{split}_images": PIXELS for split in ("train", "val", "test")}
     arrays |= {f"{split}_labels": LABELS for split in ("train", "val", "test")}
     np.savez(tmp_path / "set.npz", **arrays)
-    scores = evaluate(model, tmp_path / "set.npz", "test", tmp_path / "scores.json")
+    found = evaluate(model, tmp_path / "set.npz", "test", tmp_path / "scores.json")
     written = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
-    assert written["scores"]["top1"]["value"] == scores["top1"].value
+    assert written["scores"]["top1"]["value"] == found.scores["top1"].value
     counts = torch.tensor(written["confusion"])
     assert counts.sum(1).tolist() == [2, 2, 2, 1]
-    assert scores["top1"].value == pytest.approx(counts.trace().item() / 7)
+    assert found.scores["top1"].value == pytest.approx(counts.trace().item() / 7)
+    assert torch.equal(counts, found.confusion)
+    assert written["calibration_error"] == found.calibration_error
     assert written["weights_sha256"] == model.weights_sha256
     assert written["class_names"] == list(CLASSES)

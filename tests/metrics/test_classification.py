@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitreous.errors import ShapeError
-from vitreous.metrics.classification import confusion, judge_classifier
+from vitreous.errors import DataError, ShapeError
+from vitreous.metrics.classification import calibration_error, confusion, fit_temperature, judge_classifier
 
 GENERATOR = torch.Generator().manual_seed(0)
 LABELS = torch.randint(2, (60,), generator=GENERATOR)
@@ -57,3 +57,30 @@ def test_confusions_are_counted_by_true_class_then_predicted() -> None:
 def test_as_many_labels_as_logits() -> None:
     with pytest.raises(ShapeError, match="60 rows of logits have 59 labels"):
         judge_classifier(LOGITS, LABELS[1:])
+
+
+def test_a_calibration_error_is_the_gap_in_each_bin() -> None:
+    sure = torch.tensor([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
+    logits = torch.stack([sure, 1 - sure], 1).log()
+    labels = torch.tensor([0, 0, 0, 1, 0, 1])  # 3 of 4 right at 95 %, 1 of 2 at 55 %
+    assert calibration_error(logits, labels, bins=10) == pytest.approx((4 * 0.2 + 2 * 0.05) / 6, abs=1e-6)
+    assert calibration_error(torch.tensor([[99.0, 0.0]]), torch.tensor([0])) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_a_temperature_undoes_what_made_scores_too_sure_or_not_sure_enough(temperature: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    true = 2 * torch.randn(20_000, 5, generator=generator)
+    labels = torch.multinomial(true.softmax(1), 1, generator=generator)[:, 0]
+    found = fit_temperature(true * temperature, labels)
+    assert found == pytest.approx(temperature, rel=0.05)
+    of_chance = calibration_error(true, labels)  # what so many draws from the true probabilities give
+    assert calibration_error(true * temperature / found, labels) == pytest.approx(of_chance, abs=3e-3)
+    assert temperature == 1 or calibration_error(true * temperature, labels) > 5 * of_chance
+
+
+def test_scores_that_are_always_right_have_no_temperature() -> None:
+    with pytest.raises(DataError, match="fits 2 pictures, of which 2 are right"):
+        fit_temperature(torch.eye(2), torch.arange(2))
+    with pytest.raises(DataError, match="fits 2 pictures, of which 0 are right"):
+        fit_temperature(torch.eye(2), torch.tensor([1, 0]))

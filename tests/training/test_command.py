@@ -15,6 +15,7 @@ from vitreous.cli.main import app
 from vitreous.cli.progress import training_shown
 from vitreous.cli.train import train
 from vitreous.errors import DataError
+from vitreous.training.log import StepDone
 from vitreous.training.recipe import read_recipe
 
 APP = typer.Typer()
@@ -78,6 +79,17 @@ def test_a_damaged_picture_is_named_by_a_worker_too(arguments: list[str], tmp_pa
         done.stderr
         == "Error: picture 0 of the archive is not a picture of a known format. Convert it to PNG or JPEG.\n"
     )
+
+
+def test_where_there_is_no_terminal_a_line_now_and_then_says_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for every, lines in ((0.0, 3), (1000.0, 0)):
+        with training_shown(tmp_path, 2, every=every) as show:
+            for step in range(3):
+                show(StepDone(1, step + 1, 3, 0.5))
+        said = capsys.readouterr().out.splitlines()
+        assert sum(line.startswith("epoch 1 of 2, loss 0.500, ") for line in said) == lines
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ MILLIONS = {
 }
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "finetune"])
 def test_shipped_recipes_build_the_models_that_they_say(name: str) -> None:
     recipe = read_recipe(find_recipe(name))
     names = tuple(f"class {at}" for at in range(26 if name == "taught" else 1000))
@@ -54,7 +54,7 @@ def test_recipes_go_by_name_or_path(tmp_path: Path) -> None:
     assert find_recipe("salg_t").name == "salg_t.toml"
     assert find_recipe(str(tmp_path / "mine.toml")) == tmp_path / "mine.toml"
     assert find_recipe(str(tmp_path)) == tmp_path
-    with pytest.raises(UnknownName, match=r'no recipe named "salg"\. Did you mean "salg_.*Known: deit, salg_s'):
+    with pytest.raises(UnknownName, match=r'no recipe named "salg"\. Did you mean "salg_.*Known: deit, finetune'):
         find_recipe("salg")
 
 
@@ -74,10 +74,11 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_recipe(write(tmp_path / "a.toml", "epochs == 3"))
     with pytest.raises(DataError, match="does not set `image_size` of the recipe"):
         read_recipe(write(tmp_path / "b.toml", 'architecture = "vit_tiny_patch16_224"'))
-    with pytest.raises(UnknownName, match=r'no recipe setting in c.toml named "epoch". Did you mean "epochs"\?'):
+    with pytest.raises(UnknownName, match=r'no recipe setting in c.toml named "epoch"\. Did you mean "epochs"'):
         read_recipe(write(tmp_path / "c.toml", "epoch = 3"))
-    with pytest.raises(UnknownName, match='named "learning_rate"'):
-        read_recipe(write(tmp_path / "d.toml", "[optimizer]\nlearning_rate = 1"))
+    for text in ("[optimizer]\nlearning_rate = 1", "learning_rate = 1"):
+        with pytest.raises(UnknownName, match=r'named "learning_rate"\. Did you mean "\[optimizer\] lr"\?'):
+            read_recipe(write(tmp_path / "d.toml", text))
     with pytest.raises(DataError, match=r"`epochs` of .* is 'ten'\. Give a whole number"):
         read_recipe(write(tmp_path / "e.toml", 'epochs = "ten"'))
     with pytest.raises(DataError, match=r"`scale` of .* is \[0.4\]\. Give two finite numbers"):

@@ -21,7 +21,7 @@ from vitreous.models.winft.block import resize_fields
 from vitreous.models.zoo import load
 from vitreous.training.classify import train
 from vitreous.training.recipe import Augment, Optimizer
-from vitreous.training.start import start_from
+from vitreous.training.start import read_start, start_from
 
 STILL = replace(BASE, epochs=1, augment=Augment(), optimizer=Optimizer(lr=0.0, min_lr=0.0, warmup_lr=0.0, ema=0.0))
 
@@ -58,7 +58,7 @@ def test_a_resumed_run_says_where_it_started(data: Data, trained: Path, tmp_path
 def test_another_grid_and_other_classes(trained: Path) -> None:
     larger: WinfT = registry().create_model("winft_tiny", **{**ARGUMENTS, "img_size": 24}, num_classes=5)
     head = larger.head.weight.clone()  # type: ignore[union-attr]
-    start_from(larger, trained)
+    start_from(larger, read_start(trained))
     model = load(trained).model
     assert torch.equal(larger.head.weight, head)  # type: ignore[union-attr,arg-type]
     assert torch.equal(larger.blocks[0].mlp.fc1.weight, model.blocks[0].mlp.fc1.weight)  # type: ignore[index,union-attr]
@@ -70,7 +70,7 @@ def test_weights_of_a_plain_vit(tmp_path: Path) -> None:
     vit = timm.create_model("vit_tiny_patch16_224", **{**ARGUMENTS, "img_size": 32})
     save_file(vit.state_dict(), tmp_path / "vit.safetensors")
     model: WinfT = registry().create_model("winft_tiny", **ARGUMENTS)
-    start_from(model, tmp_path / "vit.safetensors")
+    start_from(model, read_start(tmp_path / "vit.safetensors"))
     assert torch.equal(model.blocks[1].attn.qkv.weight, vit.blocks[1].attn.qkv.weight)
     assert model.pos_embed.shape == (1, 17, 16)
 
@@ -79,7 +79,7 @@ def test_weights_of_a_plain_vit(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit(trained: Path, changes: dict[str, int]) -> None:
     model = registry().create_model("winft_tiny", **{**ARGUMENTS, **changes}, num_classes=2)
     with pytest.raises(ModelError, match=r"does not fit: .*Start from weights of the recipe's architecture"):
-        start_from(model, trained)
+        start_from(model, read_start(trained))
 
 
 def test_sgd_has_momentum_and_nothing_else(data: Data, tmp_path: Path) -> None:

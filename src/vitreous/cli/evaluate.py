@@ -21,17 +21,28 @@ def evaluate(
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the scores and the confusions are written, as JSON.")
     ] = Path("evaluation.json"),
+    calibrated: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Afterwards, let probabilities mean what they say: divide the class scores, in the model's folder, by "
+            "the temperature that fits these pictures best.",
+        ),
+    ] = False,
     device: Device = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")] = 0,
 ) -> None:
     """Count how often a classifier is right, with 95 % intervals; of two classes also AUC, precision and recall.
 
-    Of two classes, the second one counts as positive.
+    Of two classes, the second one counts as positive. Then the calibration error, which is how far probabilities are
+    from how often they are right; each class's recall, and what its pictures were taken for.
     """
     from rich.console import Console
     from rich.table import Table
 
+    from vitreous.cli.confusions import confusion_lines
     from vitreous.cli.progress import counted
+    from vitreous.evaluation.calibrate import calibrate
     from vitreous.evaluation.evaluate import evaluate as run
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
@@ -39,11 +50,17 @@ def evaluate(
     console = Console(highlight=False)
     loaded = load(model, checkpoint=checkpoint, device=find_device(device))
     with counted(console, "pictures") as tell:
-        scores = run(loaded, data, split, output, workers=workers, progress=tell)
+        found = run(loaded, data, split, output, workers=workers, progress=tell)
     table = Table(box=None)
     for column in ("score", "value", "95 % interval"):
         table.add_column(column)
-    for name, score in scores.items():
+    for name, score in found.scores.items():
         table.add_row(name, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}")
     console.print(table)
+    typer.echo(f"calibration error {found.calibration_error:.4f}")
+    for line in confusion_lines(found.confusion, found.class_names):
+        typer.echo(line)
     console.print(f"Written to {output}", soft_wrap=True, markup=False)
+    if calibrated:
+        temperature = calibrate(loaded, data, split, workers=workers)
+        typer.echo(f"Class scores are now divided by {temperature:.4f}, in {model}.")

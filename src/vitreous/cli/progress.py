@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["bars", "counted", "list_recipes", "training_shown"]
+__all__ = ["bars", "counted", "list_recipes", "list_settings", "training_shown"]
 
 
 def list_recipes(folder: Path | None = None) -> None:
@@ -24,6 +24,16 @@ def list_recipes(folder: Path | None = None) -> None:
     for name, path in recipes.items():
         about = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         typer.echo(f"{name:<{max(map(len, recipes))}}  {about}")
+    raise typer.Exit
+
+
+def list_settings() -> None:
+    """Print every setting of a recipe, with its default and what it does."""
+    from vitreous.training.listing import settings
+    from vitreous.training.recipe import Recipe
+
+    for each in settings(Recipe):
+        typer.echo(f"{each!s:<24} {each.default or '–':<24} {each.about}")
     raise typer.Exit
 
 
@@ -44,25 +54,37 @@ def counted(console: Console, what: str) -> Generator[Callable[[int, int], None]
 
 
 @contextmanager
-def training_shown(output: Path, epochs: int) -> Generator[Callable[[Any], None]]:
-    """A progress bar inside the block, and a line per epoch: call it with each event of a run."""
+def training_shown(output: Path, epochs: int, *, every: float = 60.0) -> Generator[Callable[[Any], None]]:
+    """A progress bar inside the block, and a line per epoch: call it with each event of a run.
+
+    Where the output is no terminal, a line every so many seconds stands for the bar.
+    """
     from dataclasses import asdict
+    from time import monotonic
 
     from rich.console import Console
 
-    from vitreous.training.log import Judged, StepDone
+    from vitreous.training.log import Judged, Note, StepDone
     from vitreous.training.processes import is_first
 
     console = Console(quiet=not is_first())
     with bars(console) as progress:
-        bar = progress.add_task("starting", total=None)
+        bar, said = progress.add_task("starting", total=None), monotonic()
+
+        def step(text: str, done: int, of: int) -> None:
+            nonlocal said
+            progress.update(bar, description=text, completed=done, total=of)
+            if not console.is_terminal and monotonic() - said >= every:
+                console.print(f"{text}, {done} of {of}")
+                said = monotonic()
 
         def show(event: Any) -> None:
             if isinstance(event, StepDone):
-                text = f"epoch {event.epoch} of {epochs}, loss {event.loss:.3f}"
-                progress.update(bar, description=text, completed=event.step, total=event.steps)
+                step(f"epoch {event.epoch} of {epochs}, loss {event.loss:.3f}", event.step, event.steps)
             elif isinstance(event, Judged):
-                progress.update(bar, description="validating", completed=event.done, total=event.pictures)
+                step("validating", event.done, event.pictures)
+            elif isinstance(event, Note):
+                console.print(event.text, soft_wrap=True, markup=False)
             else:
                 scores = "  ".join(
                     f"{title} {value:.1%}" for title, name in _SCORES if (value := asdict(event).get(name)) is not None

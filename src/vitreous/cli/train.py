@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vitreous.cli.progress import list_recipes, training_shown
+from vitreous.cli.progress import list_recipes, list_settings, training_shown
 
 __all__ = ["train"]
 
@@ -15,6 +15,12 @@ __all__ = ["train"]
 def _list(wanted: bool) -> bool:
     if wanted:
         list_recipes()
+    return wanted
+
+
+def _list_settings(wanted: bool) -> bool:
+    if wanted:
+        list_settings()
     return wanted
 
 
@@ -31,7 +37,7 @@ def train(
         str,
         typer.Option(
             help="An npz archive (jpeg, offset, label, split; or MedMNIST's), a folder with `train/CLASS/*.jpg` and "
-            "`val/CLASS/*.jpg`, or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
+            "`val/CLASS/*.jpg` (or `valid`), or torchvision:NAME:FOLDER for one of torchvision's data sets, such as "
             "torchvision:CIFAR10:data."
         ),
     ],
@@ -44,8 +50,11 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        Path | None,
-        typer.Option(help="Trained weights to start from: a folder that an earlier run wrote, or a checkpoint."),
+        str | None,
+        typer.Option(
+            help="Trained weights to start from: timm:NAME, timm:NAME@FILE, a folder that an earlier run wrote, or a "
+            "checkpoint."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")] = "auto",
@@ -61,6 +70,12 @@ def train(
     listed: Annotated[
         bool, typer.Option("--list", callback=_list, is_eager=True, help="List the recipes that come with vitreous.")
     ] = False,
+    explained: Annotated[
+        bool,
+        typer.Option(
+            "--settings", callback=_list_settings, is_eager=True, help="List all settings of a recipe and defaults."
+        ),
+    ] = False,
 ) -> None:
     """Train a classifier from a recipe, from scratch or trained weights; it can be stopped and resumed at any epoch.
 
@@ -69,6 +84,8 @@ def train(
 
     At the end it receives report.html: curves, confusions, and the worst mistakes with their heat maps. With
     --resume, a finished run gets a new one.
+
+    Fine-tuning on your own pictures: vitreous train finetune --start timm:vit_small_patch16_224 --data FOLDER
 
     Several GPUs share the work under: torchrun --nproc-per-node COUNT -m vitreous train …
     """

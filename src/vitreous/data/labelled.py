@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from vitreous.data.archives import SPLITS, read_archive
+from vitreous.data.archives import read_archive
 from vitreous.data.pictures import find_pictures, open_picture
 from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError, UnknownName
@@ -25,6 +25,8 @@ __all__ = [
 
 MASKS = "masks"
 """The folder beside the class folders that holds their masks, as `read_folder` takes them."""
+_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+"""What the folders of each are called."""
 
 
 @runtime_checkable
@@ -77,8 +79,8 @@ def load_labelled(place: Path | str) -> tuple[LabelledPictures, LabelledPictures
     Args:
         place: an npz archive (`jpeg`, `offset`, `label`, `split` 0 for training, 1 for validation and 2 for testing;
             class names in `classes` or in the column `words` of a classes.csv beside it), an npz archive of MedMNIST
-            (class names likewise), a folder with `train` and `val` and perhaps `test`, each with one folder per class,
-            or "torchvision:NAME:FOLDER" for a set of torchvision's.
+            (class names likewise), a folder with `train` and `val` (or `valid`, `validation`) and perhaps `test`, each
+            with one folder per class, or "torchvision:NAME:FOLDER" for a set of torchvision's.
 
     Returns:
         training pictures, validation pictures, SHA-256 of the archive or of the folder's file names and sizes.
@@ -120,25 +122,28 @@ def _load(place: Path | str) -> tuple[Mapping[str, LabelledPictures], str]:
 
 
 def _folder(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
-    for part in ("train", "val"):
-        if not (path / part).is_dir():
-            raise DataError(f"{path} has no folder `{part}`. Lay it out as train/CLASS/*.jpg and val/CLASS/*.jpg.")
-    names = tuple(sorted(_class_folders(path / "train")))
+    folders = {split: [path / name for name in names if (path / name).is_dir()] for split, names in _FOLDERS.items()}
+    for split in ("train", "val"):
+        if not folders[split]:
+            raise DataError(f"{path} has no folder `{split}`. Lay it out as train/CLASS/*.jpg and val/CLASS/*.jpg.")
+    for found in folders.values():
+        if len(found) > 1:
+            both = " and ".join(f"`{folder.name}`" for folder in found)
+            raise DataError(f"{path} has {both}, and either could be the one to validate with. Move one elsewhere.")
+    names = tuple(sorted(_class_folders(folders["train"][0])))
     digest = hashlib.sha256()
     splits: dict[str, LabelledPictures] = {}
-    for part in SPLITS:
-        if not (path / part).is_dir():
-            continue
-        found = _class_folders(path / part)
+    for split, (folder, *_) in ((split, found) for split, found in folders.items() if found):
+        found = _class_folders(folder)
         if extra := sorted(found - set(names)):
-            raise DataError(f"{path / part} has a class that `train` lacks: {extra[0]}. Use the same class folders.")
-        files = [(file, names.index(name)) for name in sorted(found) for file in find_pictures([path / part / name])]
+            raise DataError(f"{folder} has a class that `train` lacks: {extra[0]}. Use the same class folders.")
+        files = [(file, names.index(name)) for name in sorted(found) for file in find_pictures([folder / name])]
         if not files:
-            raise DataError(f"{path / part} has no class folders. Lay it out as {part}/CLASS/*.jpg.")
-        if part != "test":  # a run may be resumed after the test pictures came
+            raise DataError(f"{folder} has no class folders. Lay it out as {folder.name}/CLASS/*.jpg.")
+        if split != "test":  # a run may be resumed after the test pictures came
             for file, _ in files:
                 digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
-        splits[part] = FolderSplit(files, names)
+        splits[split] = FolderSplit(files, names)
     return splits, digest.hexdigest()
 
 

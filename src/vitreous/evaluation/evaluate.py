@@ -16,12 +16,12 @@ from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
 from vitreous.files.manifest import versions
 from vitreous.files.writing import check_writable, whole_file
-from vitreous.metrics.classification import Measured, confusion, judge_classifier
+from vitreous.metrics.classification import Measured, calibration_error, confusion, judge_classifier
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.preprocess import Preprocess
 from vitreous.shapes import Logits
 
-__all__ = ["Answers", "answers", "evaluate"]
+__all__ = ["Answers", "Evaluation", "answers", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,23 @@ class Answers:
 
     logits: Logits
     labels: Int[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How often a model is right.
+
+    Attributes:
+        scores: what `judge_classifier` gives.
+        calibration_error: how far its probabilities are from that.
+        confusion: how many pictures of each class (row) got each class (column).
+        class_names: in that order.
+    """
+
+    scores: dict[str, Measured]
+    calibration_error: float
+    confusion: Int[Tensor, "classes classes"]
+    class_names: tuple[str, ...]
 
 
 @torch.no_grad()
@@ -82,19 +99,17 @@ def evaluate(
     *,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Measured]:
+) -> Evaluation:
     """How often the model is right about one split of a data set, also written to `output` as JSON.
 
     Args:
         model: from `vitreous.load`.
         data: what `vitreous train` reads.
         split: "train", "val" or "test".
-        output: the file: scores with intervals, confusions (rows are the true classes), and what they depend on.
+        output: the file: scores with intervals, calibration error, confusions (rows are the true classes), and what
+            they depend on.
         workers: processes that prepare pictures.
         progress: told how many pictures are done, and how many there are.
-
-    Returns:
-        what `judge_classifier` gives.
 
     Raises:
         UnknownName: there is no such split.
@@ -104,11 +119,17 @@ def evaluate(
     check_writable(output.parent)
     pictures, fingerprint = load_split(data, split)
     given = answers(model, pictures, workers=workers, progress=progress)
-    scores = judge_classifier(given.logits, given.labels)
+    found = Evaluation(
+        judge_classifier(given.logits, given.labels),
+        calibration_error(given.logits, given.labels),
+        confusion(given.logits, given.labels),
+        model.class_names,
+    )
     values = {
-        "scores": {name: asdict(score) for name, score in scores.items()},
-        "class_names": model.class_names,
-        "confusion": confusion(given.logits, given.labels).tolist(),
+        "scores": {name: asdict(score) for name, score in found.scores.items()},
+        "calibration_error": found.calibration_error,
+        "class_names": found.class_names,
+        "confusion": found.confusion.tolist(),
         "pictures": len(pictures),
         "split": split,
         "data_sha256": fingerprint,
@@ -118,7 +139,7 @@ def evaluate(
     }
     with whole_file(output) as part:
         part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return scores
+    return found
 
 
 @dataclass(frozen=True)

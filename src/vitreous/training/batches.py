@@ -53,7 +53,7 @@ class Batch:
 def preprocess_of(recipe: Recipe) -> Preprocess:
     """How the trained model's pictures are prepared: the shorter side resized, then the centre."""
     side, resized = recipe.image_size, round(recipe.image_size / recipe.crop_pct)
-    return Preprocess((side, side), (resized, resized))
+    return Preprocess((side, side), (resized, resized), mean=recipe.mean, std=recipe.std)
 
 
 def training_batches(

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.optim._param_groups import param_groups_weight_decay
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
@@ -23,12 +22,13 @@ from vitreous.models.loaded import first_sentence
 from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
 from vitreous.training.guide import Guide
 from vitreous.training.lessons import Lessons
-from vitreous.training.log import EpochDone, Event, StepDone, versions
+from vitreous.training.log import EpochDone, Event, Note, StepDone, versions
+from vitreous.training.parameters import parameter_groups
 from vitreous.training.processes import Processes
 from vitreous.training.randomness import seeded
-from vitreous.training.recipe import Recipe
+from vitreous.training.recipe import Recipe, read_recipe
 from vitreous.training.run import run
-from vitreous.training.start import start_from
+from vitreous.training.start import Start, fitted, read_start, start_from
 
 __all__ = ["EpochDone", "StepDone", "train"]
 
@@ -39,7 +39,7 @@ def train(
     output: Path,
     *,
     teacher: Path | None = None,
-    start: Path | None = None,
+    start: str | Path | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     resume: bool = False,
@@ -58,7 +58,7 @@ def train(
         data: training pictures, validation pictures, fingerprint: from `load_labelled`.
         output: the folder. as `vitreous.training.run.run` leaves it.
         teacher: the checkpoint to distill from, or the model that guides fields, where the recipe asks for one.
-        start: weights to start from, as `start_from` takes them; random ones without. A resumed run has its own.
+        start: weights to start from, as `read_start` takes them; random ones without. A resumed run has its own.
         device: where to train.
         workers: processes that prepare pictures; 0 prepares them in this one.
         resume: go on from the folder's checkpoint; without it, a folder that has one is refused.
@@ -82,14 +82,17 @@ def train(
     if len(classes) < 2:
         raise DataError(f"the data has {len(classes)} class ({', '.join(classes)}). Give two to tell apart.")
 
+    begin_with = read_start(start) if start and not resume else None
+    recipe = fitted(read_recipe(output / "recipe.toml") if resume and not recipe.architecture else recipe, begin_with)
+
     def begin(processes: Processes) -> _State:
         begun = ModelCard.read(output).notes.get("start") if resume else start
         given = {name: str(path) for name, path in (("teacher", teacher), ("start", begun)) if path}
         notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
         card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
         state = _State(recipe, card, (pictures, held_out), teacher, processes, workers=workers)
-        if start and not resume:
-            state.start(start)
+        if begin_with:
+            state.start(begin_with)
         if state.lessons:
             state.lessons.keep(output, len(pictures), fingerprint, processes.rank)
         return state
@@ -116,7 +119,7 @@ class _State:
         *,
         workers: int,
     ) -> None:
-        self.recipe, self.card, self.processes, self.best = recipe, card, processes, -1.0
+        self.recipe, self.card, self.processes, self.best, self.told = recipe, card, processes, -1.0, ""
         self.pictures, self.held_out = pictures
         self._share = {"workers": workers, "rank": processes.rank, "count": processes.count}
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -130,12 +133,7 @@ class _State:
         self._try()
         settings = recipe.optimizer
         self.ema = ModelEmaV3(self.model, decay=settings.ema, use_warmup=True)
-        spared = getattr(self.model, "no_weight_decay", set[str])()
-        groups = param_groups_weight_decay(
-            nn.ModuleDict({"model": self.model, "lessons": self.lessons or nn.Identity()}),
-            settings.weight_decay,
-            no_weight_decay_list=[f"model.{name}" for name in spared],
-        )
+        groups = parameter_groups(self.model, settings, self.lessons)
         if settings.name == "sgd":
             self.optimizer = torch.optim.SGD(groups, settings.lr, settings.momentum)
         else:
@@ -153,10 +151,13 @@ class _State:
 
     @property
     def lr(self) -> float:
-        return self.optimizer.param_groups[0]["lr"]
+        return max(group["lr"] for group in self.optimizer.param_groups)
 
-    def epoch(self, epoch: int) -> Generator[StepDone, None, EpochDone]:
+    def epoch(self, epoch: int) -> Generator[StepDone | Note, None, EpochDone]:
         """Train for one epoch, then validate."""
+        if self.told:
+            yield Note(self.told)
+            self.told = ""
         started, total = time.perf_counter(), 0.0
         if self.recipe.fields and epoch == self.recipe.fields.warm_epochs:
             self.best = -1.0  # what saw everything does not compete
@@ -265,9 +266,9 @@ class _State:
             "best": self.best,
         }
 
-    def start(self, weights: Path) -> None:
+    def start(self, start: Start) -> None:
         """Take trained weights in place of random ones."""
-        start_from(self.model, weights)
+        self.told = start_from(self.model, start)
         self.ema.set(self.model)
 
     def load(self, tensors: dict[str, Any]) -> None:

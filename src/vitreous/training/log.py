@@ -23,6 +23,7 @@ __all__ = [
     "EpochDone",
     "Event",
     "Judged",
+    "Note",
     "StepDone",
     "add_row",
     "open_board",
@@ -47,6 +48,13 @@ class Judged:
 
     done: int
     pictures: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to know about a run, in a sentence."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class DetectionEpoch:
 
 
 Epoch = EpochDone | DetectionEpoch
-Event = StepDone | Judged | Epoch
+Event = StepDone | Judged | Note | Epoch
 _COURSE = ("epoch", "loss", "lr", "seconds", "best")
 """The columns that say how a run goes; the others judge the model."""
 

@@ -68,6 +68,8 @@ class Optimizer:
         min_lr: the lowest, at the end.
         warmup_lr: the first.
         warmup_epochs: epochs from `warmup_lr` up to `lr`; fewer than there are in all.
+        layer_decay: what `lr`, which is the head's, is multiplied by from one layer to the one before it: 1 for the
+            same everywhere, about 0.7 to keep most of what trained weights know, 0 to train the head alone.
         weight_decay: not applied to biases, norms, nor what the model excepts (positions and class token, mostly).
         clip: largest norm of the gradient; 0 for no limit.
         ema: decay of the moving average of the weights, which is what is kept; 0 keeps the weights as they are.
@@ -79,13 +81,14 @@ class Optimizer:
     min_lr: float = 1e-5
     warmup_lr: float = 1e-5
     warmup_epochs: int = 3
+    layer_decay: float = 1.0
     weight_decay: float = 0.05
     clip: float = 1.0
     ema: float = 0.999
 
     def __post_init__(self) -> None:
         check_range(self, 0.0, inf, "lr", "min_lr", "warmup_lr", "warmup_epochs", "weight_decay", "clip")
-        check_range(self, 0.0, 1.0, "momentum", "ema")
+        check_range(self, 0.0, 1.0, "momentum", "layer_decay", "ema")
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ class Recipe:
     """Everything that decides how a classifier is trained, the pictures aside.
 
     Attributes:
-        architecture: a name in timm's registry.
+        architecture: a name in timm's registry; empty for that of the weights that training starts from, whose
+            `image_size` (where it is 0), `crop_pct`, `mean` and `std` are then taken as well.
         image_size: side of the model's square input.
         arguments: keyword arguments for the architecture.
         epochs: times through the pictures.
@@ -156,6 +160,8 @@ class Recipe:
             often; an epoch is as long as ever.
         smoothing: label smoothing.
         drop_path: stochastic depth, the rate of the last block.
+        mean: of each color channel, in [0, 1], subtracted from the pictures.
+        std: of each color channel, by which they are then divided.
         crop_pct: side of the centre crop, by which the model is judged and later used, to the resized shorter side.
         bf16: compute in bfloat16 where torch deems it safe; weights stay float32.
         channels_last: keep feature maps with channels last, which some GPUs convolve faster.
@@ -172,6 +178,8 @@ class Recipe:
     smoothing: float = 0.1
     drop_path: float = 0.0
     crop_pct: float = 1.0
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     bf16: bool = False
     channels_last: bool = False
     compile: bool = False
@@ -183,7 +191,10 @@ class Recipe:
     fields: FieldSource | None = None
 
     def __post_init__(self) -> None:
-        check_range(self, 1.0, inf, "image_size", "epochs", "batch_size")
+        check_range(self, 1.0 if self.architecture else 0.0, inf, "image_size")
+        check_range(self, 1.0, inf, "epochs", "batch_size")
+        check_range(self, 0.0, 1.0, "mean")
+        check_range(self, 1e-3, inf, "std")
         check_range(self, 0.0, 1.0, "balance", "smoothing", "drop_path")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise DataError(

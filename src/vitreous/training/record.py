@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from vitreous.errors import DataError, UnknownName
 from vitreous.settings.typed import typed_fields
+from vitreous.training.listing import near_settings
 
 __all__ = ["check_range", "make_record", "read_record", "write_record"]
 
@@ -45,7 +46,9 @@ def write_record(values: Mapping[str, Any]) -> str:
     return "\n".join(_toml(values)) + "\n"
 
 
-def make_record(kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe") -> Any:
+def make_record(
+    kind: Any, values: Mapping[str, Any], path: Path, section: str = "the recipe", whole: Any = None
+) -> Any:
     """The frozen record of that kind with plain values; what they do not set has its default.
 
     Args:
@@ -53,6 +56,7 @@ def make_record(kind: Any, values: Mapping[str, Any], path: Path, section: str =
         values: by the names of its fields.
         path: where they were read, for messages.
         section: what they are, likewise.
+        whole: the kind of record that it is part of.
 
     Raises:
         DataError: a value is missing or of another type.
@@ -63,10 +67,11 @@ def make_record(kind: Any, values: Mapping[str, Any], path: Path, section: str =
     made: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            raise UnknownName(f"recipe setting in {path.name}", name, known)
+            near = near_settings(whole or kind, name)
+            raise UnknownName(f"recipe setting in {path.name}", name, known, near=near)
         inner = next(filter(is_dataclass, get_args(hints[name])), hints[name])  # of an optional section
         if is_dataclass(inner) and isinstance(value, Mapping):
-            made[name] = make_record(inner, value, path, f"[{name}]")
+            made[name] = make_record(inner, value, path, f"[{name}]", whole or kind)
         else:
             made |= typed_fields(kind, {name: value}, f"{section} in {path}", DataError)
     for item in fields(kind):

@@ -12,7 +12,7 @@ from vitreous.errors import DataError
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.models.card import read_card
 from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
-from vitreous.training.log import Event, Judged, StepDone, add_row, write_summary
+from vitreous.training.log import Event, Judged, Note, StepDone, add_row, write_summary
 from vitreous.training.processes import Processes, join
 
 __all__ = ["State", "run"]
@@ -21,7 +21,7 @@ __all__ = ["State", "run"]
 class State(Protocol):
     """What is trained, and all that changes while it is."""
 
-    def epoch(self, epoch: int) -> Generator[StepDone | Judged, None, Any]:
+    def epoch(self, epoch: int) -> Generator[StepDone | Judged | Note, None, Any]:
         """Train for one epoch, counted from 0, then validate; returns the row of the log."""
         ...
 
