@@ -18,7 +18,8 @@ from vitreous.masking.forward import Progress
 from vitreous.methods import make_method
 from vitreous.methods.method import Explanation, Method, SlowMethod
 from vitreous.models.zoo import LoadedModel, describe
-from vitreous.trace.recorder import check_input, record
+from vitreous.trace.recorder import record
+from vitreous.trace.settled import check_input
 from vitreous.trace.target import Target
 
 if TYPE_CHECKING:

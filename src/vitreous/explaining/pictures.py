@@ -32,7 +32,7 @@ from vitreous.methods.method import Detail, Method
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.sheet import fit
 from vitreous.shapes import Images, TargetClass
-from vitreous.trace.recorder import quiet
+from vitreous.trace.settled import quiet
 from vitreous.trace.target import logits_of
 
 if TYPE_CHECKING:

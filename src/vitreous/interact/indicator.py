@@ -115,7 +115,7 @@ def interactions(model: nn.Module, images: Images) -> Interactions:
     uncertainty: list[Tensor] = []
 
     def each(tokens: TokenGrid, weights: Weights) -> None:
-        patches = between_patches(weights, tokens.prefix)
+        patches = between_patches(weights, tokens)
         strength.append(patches.mean(1))
         uncertainty.append(_deviation(patches, 1))
 
@@ -182,19 +182,24 @@ def effect(model: nn.Module, images: Images, target: Target = Predicted()) -> Pa
     tokens, attentions = trace.tokens, trace.global_attentions
     slopes = trace.gradients(target(trace.logits.detach()), attentions)
     blocks = [
-        (attention.weights.detach() * slope).sum(1)[:, tokens.prefix :, tokens.prefix :]
+        _pairs((attention.weights.detach() * slope).sum(1), tokens)
         for attention, slope in zip(attentions, slopes, strict=True)
     ]
     return torch.stack(blocks, 1)
 
 
 def between_patches(
-    weights: Float[Tensor, "batch heads tokens tokens"], prefix: int
+    weights: Float[Tensor, "batch heads tokens tokens"], tokens: TokenGrid
 ) -> Float[Tensor, "batch heads patches patches"]:
     """N times the attention between patches, rows summing to N: 1 is uniform. Half precision becomes float32."""
-    patches = weights[..., prefix:, prefix:]
+    patches = _pairs(weights, tokens)
     patches = patches.to(torch.promote_types(patches.dtype, torch.float32))
     return patches / patches.sum(-1, keepdim=True) * patches.shape[-1]
+
+
+def _pairs(weights: Tensor, tokens: TokenGrid) -> Tensor:
+    """Of every pair of tokens, those of patches, row by row."""
+    return tokens.of_patches(tokens.of_patches(weights, -2), -1)
 
 
 def received(strength: Pairs) -> PatchScore:

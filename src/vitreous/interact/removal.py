@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from vitreous.errors import ObservationError, ShapeError, UnknownName
-from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, uses
+from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, tokens_read, uses
 from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_attention, change_inputs, evaluation
-from vitreous.trace.record import token_grid
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
@@ -99,13 +98,13 @@ def run_pruned(
         (use,) = uses(model, images, [0])
         with dropping(model, blocks[0], lambda: kept_tokens(use, score, share)):
             return model(images)
-    so_far, kind = UseSoFar(), type(model).__name__
+    so_far = UseSoFar(tokens_read(model, images))
 
     def attend(seen: AttentionSeen) -> Tensor | None:
         if so_far.blocks == after:
             return None
         _, weights = seen.attention.scores_and_weights()
-        so_far.add(token_grid(seen.grid, weights.shape[-1], kind), weights.detach())
+        so_far.add(weights.detach())
         return seen.attention.mix(weights)
 
     with change_attention(attend), dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)):
@@ -154,7 +153,7 @@ def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
             raise _needs_all(type(model).__name__, f"a bias of {tuple(call.attn_mask.shape)} is added to attention")
 
     with change_attention(attend):
-        return find_blocks(model, images)
+        return find_blocks(model, images, changing=True)
 
 
 def _needs_all(kind: str, why: str) -> ObservationError:

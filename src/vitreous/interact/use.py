@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vitreous.errors import NoClassToken
 from vitreous.interact.indicator import Pairs, PatchScore, between_patches, discriminativeness, entropy, received
 from vitreous.shapes import Images, Weights
+from vitreous.trace.observe import observe
 from vitreous.trace.record import TokenGrid
+from vitreous.trace.recorder import tokens_of
 from vitreous.trace.watch import watch
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "kept_patches",
     "kept_tokens",
     "random_score",
+    "tokens_read",
     "uses",
 ]
 
@@ -35,11 +37,13 @@ class PatchUse:
 
     Attributes:
         strength: between patches; see `Interactions`.
-        asked: (batch, prefix, patches), the attention that extra tokens give to patches.
+        asked: (batch, extra, patches), the attention that extra tokens give to patches.
+        tokens: how they lie.
     """
 
     strength: Pairs
-    asked: Float[Tensor, "batch prefix patches"]
+    asked: Float[Tensor, "batch extra patches"]
+    tokens: TokenGrid
 
 
 Score = Callable[[PatchUse], PatchScore]
@@ -47,7 +51,7 @@ Score = Callable[[PatchUse], PatchScore]
 
 
 def class_attention(use: PatchUse) -> PatchScore:
-    """What the class token, the first of the extra tokens, takes from each patch.
+    """What the class token takes from each patch.
 
     Raises:
         NoClassToken: there are no extra tokens.
@@ -56,7 +60,7 @@ def class_attention(use: PatchUse) -> PatchScore:
         raise NoClassToken(
             'patches cannot be removed by "class_attention" in a model without a class token. Use "received".'
         )
-    return use.asked[:, 0]
+    return use.asked[:, use.tokens.extra_places.index(use.tokens.class_token)]
 
 
 def random_score(seeds: Sequence[int]) -> Score:
@@ -85,25 +89,27 @@ class UseSoFar:
     """Sums over the blocks that have run; one batch × patches² array, however many they are.
 
     Attributes:
+        tokens: how they lie.
         blocks: how many have run.
         strength: sum of theirs.
         asked: likewise.
     """
 
+    tokens: TokenGrid
     blocks: int = 0
     strength: Tensor | float = 0.0
     asked: Tensor | float = 0.0
 
-    def add(self, tokens: TokenGrid, weights: Weights) -> None:
+    def add(self, weights: Weights) -> None:
         """Take in the attention of one more block."""
         self.blocks += 1
-        self.strength = self.strength + between_patches(weights, tokens.prefix).mean(1)
-        self.asked = self.asked + weights[:, :, : tokens.prefix, tokens.prefix :].mean(1)
+        self.strength = self.strength + between_patches(weights, self.tokens).mean(1)
+        self.asked = self.asked + self.tokens.of_patches(self.tokens.of_extra(weights, -2), -1).mean(1)
 
     def mean(self) -> PatchUse:
         """The average over these blocks; at least one must have run."""
         strength, asked = torch.as_tensor(self.strength) / self.blocks, torch.as_tensor(self.asked) / self.blocks
-        return PatchUse(strength, asked.to(strength))
+        return PatchUse(strength, asked.to(strength), self.tokens)
 
 
 def uses(model: nn.Module, images: Images, after: Sequence[int]) -> list[PatchUse]:
@@ -114,10 +120,10 @@ def uses(model: nn.Module, images: Images, after: Sequence[int]) -> list[PatchUs
 
     Cost: one forward pass; holds one batch × patches² array for each.
     """
-    so_far, found = UseSoFar(), dict[int, PatchUse]()
+    so_far, found = UseSoFar(tokens_read(model, images)), dict[int, PatchUse]()
 
-    def each(tokens: TokenGrid, weights: Weights) -> None:
-        so_far.add(tokens, weights)
+    def each(_: TokenGrid, weights: Weights) -> None:
+        so_far.add(weights)
         if so_far.blocks in after:
             found[so_far.blocks] = so_far.mean()
 
@@ -126,9 +132,24 @@ def uses(model: nn.Module, images: Images, after: Sequence[int]) -> list[PatchUs
     return [found[blocks] for blocks in after]
 
 
+def tokens_read(model: nn.Module, images: Images) -> TokenGrid:
+    """How the tokens lie, and which of those beside the patches is the class token.
+
+    Raises:
+        as `interactions`.
+
+    Cost: four runs of one image up to the first attention; where several tokens could be the class token, also a
+    forward pass of one image and the backward pass of its last block.
+    """
+    tokens = tokens_of(model, images)
+    if tokens.extra < 2:
+        return tokens
+    return tokens.read_by(tokens.of_extra(observe(model, images[:1]).read_tokens()))
+
+
 def kept_tokens(use: PatchUse, score: Score, share: float) -> Bool[Tensor, "batch tokens"]:
     """All extra tokens, and the patches that stay when this share goes."""
-    return F.pad(kept_patches(score(use), share), (use.asked.shape[1], 0), value=True)
+    return use.tokens.among_tokens(kept_patches(score(use), share), 1, extra=True)
 
 
 def kept_patches(score: PatchScore, share: float) -> Bool[Tensor, "batch patches"]:

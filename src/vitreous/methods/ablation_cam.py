@@ -71,9 +71,9 @@ def _without_each(
         each = torch.arange(start, min(start + batch_size, total), device=images.device)
 
         def ablate(output: Tensor, channel: Tensor = each % channels) -> Tensor:
-            left, image = output.clone(), torch.arange(len(channel), device=channel.device)
-            layer.maps(left)[image, channel] = 0  # a view: it changes `left`
-            return left
+            maps = layer.maps(output).clone()
+            maps[torch.arange(len(channel), device=channel.device), channel] = 0
+            return layer.with_maps(output, maps)
 
         found.append(run_with(model, images[each // channels], layer, ablate))
         if progress:

@@ -11,10 +11,10 @@ from torch import nn
 
 from vitreous.errors import ObservationError
 from vitreous.methods.method import Explanation, check_class_token
-from vitreous.shapes import ClassRow, Heatmap, Images, Logits
+from vitreous.shapes import ClassRow, Heatmap, Images, Logits, Weights
 from vitreous.trace.edit import stop_gradient
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.record import TokenGrid, rows_read
 from vitreous.trace.stream import Stream, follow_stream, replay
 from vitreous.trace.target import Predicted, Target
 
@@ -32,7 +32,7 @@ class AGCAM:
     As in the authors' code, and not stated in the paper, S is scaled by 1/√width inside the sigmoid.
 
     Needs a class token that the classifier reads, and global attention.
-    Cost: on a plain ViT with fused attention, one forward pass and a backward pass of the prefix tokens alone; on any
+    Cost: on a plain ViT with fused attention, one forward pass and a backward pass of the extra tokens alone; on any
     other, two forward passes and a backward pass. The numbers are the same.
     """
 
@@ -44,20 +44,22 @@ class AGCAM:
         check_class_token(stream.tokens, model, "ag_cam")
         direction = target(stream.logits)
         rows = skip_path_rows(model, images, stream, direction)
-        check_class_token(stream.tokens, model, "ag_cam", read=bool(rows[-1][1].any()))
-        return Explanation(ag_cam(stream.tokens, rows), stream.logits, direction.argmax(1), self)
+        tokens = check_class_token(stream.tokens, model, "ag_cam", rows_read(rows[-1][1]))
+        at = tokens.extra_places.index(tokens.class_token)
+        heatmap = ag_cam(tokens, [(scores[:, :, at], gradient[:, :, at]) for scores, gradient in rows])
+        return Explanation(heatmap, stream.logits, direction.argmax(1), self)
 
 
 def ag_cam(tokens: TokenGrid, rows: Sequence[tuple[ClassRow, ClassRow]]) -> Heatmap:
     """Their eq. 8 from the class-token rows, (batch, heads, tokens), of scores and gradients per layer."""
     maps = torch.stack([(gradient.relu() * scores.sigmoid()).sum(1) for scores, gradient in rows]).sum(0)
-    return tokens.unflatten(maps[:, tokens.prefix :])
+    return tokens.heatmap(maps)
 
 
 def skip_path_rows(
     model: nn.Module, images: Images, stream: Stream, direction: Logits
-) -> list[tuple[ClassRow, ClassRow]]:
-    """The class-token rows of scores and skip-path gradients per layer: on the prefix tokens alone where possible.
+) -> list[tuple[Weights, Weights]]:
+    """The extra tokens' rows of scores and skip-path gradients per layer: on these tokens alone where possible.
 
     Raises:
         ObservationError: what is cut off with the inputs of the attention modules is the skip path as well.
@@ -73,7 +75,8 @@ def skip_path_rows(
                 f"`{type(model).__name__}` attends in modules that hold the skip path too, which AG-CAM follows. "
                 "Move attention into modules of its own, or use `generic_attention`."
             )
-        scores = [attention.scores.detach() for attention in attentions]
+        scores = [stream.tokens.of_extra(attention.scores.detach(), 2) for attention in attentions]
+        gradients = [stream.tokens.of_extra(gradient, 2) for gradient in gradients]
     else:
         scores = list(stream.scores)
-    return [(s[:, :, 0], g[:, :, 0]) for s, g in zip(scores, gradients, strict=True)]
+    return list(zip(scores, gradients, strict=True))

@@ -63,4 +63,4 @@ def attcat(
 ) -> Heatmap:
     """From every layer's attention and its tokens' activations."""
     maps = [w.mean((1, 2)) * activation for w, activation in zip(weights, activations, strict=True)]
-    return tokens.unflatten(torch.stack(maps).sum(0)[:, tokens.prefix :])
+    return tokens.heatmap(torch.stack(maps).sum(0))

@@ -10,7 +10,7 @@ from torch import nn
 from vitreous.methods.method import Explanation, check_class_token
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.record import TokenGrid, rows_read
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["AttentionGradCAM", "attention_grad_cam"]
@@ -35,12 +35,12 @@ class AttentionGradCAM:
         last, tokens, logits = trace.global_attentions[-1], trace.tokens, trace.logits
         direction = target(logits.detach())
         (gradients,) = trace.gradients(direction, [last])
-        check_class_token(tokens, model, "attention_grad_cam", read=bool(gradients[:, :, 0].any()))
+        tokens = check_class_token(tokens, model, "attention_grad_cam", tokens.of_extra(rows_read(gradients)))
         heatmap = attention_grad_cam(tokens, last.weights.detach(), gradients)
         return Explanation(heatmap, logits.detach(), direction.argmax(1), self)
 
 
 def attention_grad_cam(tokens: TokenGrid, weights: Weights, gradients: Weights) -> Heatmap:
     """Heads as channels, from the last layer's weights and their gradients."""
-    row, slope = weights[:, :, 0, tokens.prefix :], gradients[:, :, 0, tokens.prefix :]
+    row, slope = (tokens.of_patches(each[:, :, tokens.class_token]) for each in (weights, gradients))
     return tokens.unflatten((slope.mean(-1, keepdim=True) * row).mean(1).relu())

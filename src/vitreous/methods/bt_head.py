@@ -13,6 +13,7 @@ from vitreous.methods.method import Explanation, check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images, Weights
 from vitreous.trace.observe import observe
+from vitreous.trace.record import rows_read
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["BTHead", "weigh_heads"]
@@ -50,11 +51,11 @@ class BTHead:
         direction = target(logits)
         kept = attentions[first_layer(self.start_layer, len(attentions), 3) :]
         gradients = trace.gradients(direction, kept)
-        check_class_token(tokens, model, "bt_head", read=bool(gradients[-1][:, :, 0].any()))
+        tokens = check_class_token(tokens, model, "bt_head", tokens.of_extra(rows_read(gradients[-1])))
         steps = [weigh_heads(a.weights.detach(), g) for a, g in zip(kept, gradients, strict=True)]
         del trace, attentions, kept, gradients  # the graph of this pass is not needed in the next
-        answer = feedback(model, images, direction, self.steps)[:, tokens.prefix :]
-        return Explanation(multiply_up(tokens, steps) * tokens.unflatten(answer), logits, direction.argmax(1), self)
+        answer = feedback(model, images, direction, self.steps, tokens)
+        return Explanation(multiply_up(tokens, steps) * tokens.heatmap(answer), logits, direction.argmax(1), self)
 
 
 def weigh_heads(weights: Weights, gradients: Weights) -> Float[Tensor, "batch tokens tokens"]:

@@ -51,13 +51,13 @@ class BTToken:
         """Explain a batch of normalised images."""
         trace, blocks = observe_blocks(model, images)
         tokens, logits = trace.tokens, trace.logits.detach()
-        check_class_token(tokens, model, "bt_token", read=bool(trace.read_tokens()[0]))
+        tokens = check_class_token(tokens, model, "bt_token", tokens.of_extra(trace.read_tokens()))
         direction = target(logits)
         kept = blocks[first_layer(self.start_layer, len(blocks), 6) :]
         steps = [weigh_tokens(block, trace.model) for block in kept]
         del trace, blocks, kept  # the graph of this pass is not needed in the next
-        answer = feedback(model, images, direction, self.steps)[:, tokens.prefix :]
-        return Explanation(multiply_up(tokens, steps) * tokens.unflatten(answer), logits, direction.argmax(1), self)
+        answer = feedback(model, images, direction, self.steps, tokens)
+        return Explanation(multiply_up(tokens, steps) * tokens.heatmap(answer), logits, direction.argmax(1), self)
 
 
 def weigh_tokens(block: Block, model: str) -> Float[Tensor, "batch tokens tokens"]:

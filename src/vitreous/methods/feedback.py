@@ -9,11 +9,14 @@ from torch import Tensor, nn
 from vitreous.methods.method import check_at_least, check_setting
 from vitreous.shapes import ClassRow, Images, Logits
 from vitreous.trace.observe import observe
+from vitreous.trace.record import TokenGrid
 
 __all__ = ["feedback", "first_layer"]
 
 
-def feedback(model: nn.Module, images: Images, direction: Logits, steps: int) -> Float[Tensor, "batch tokens"]:
+def feedback(
+    model: nn.Module, images: Images, direction: Logits, steps: int, tokens: TokenGrid
+) -> Float[Tensor, "batch tokens"]:
     """The class-token row of the last attention's gradient, averaged over pictures αx, positive part, mean over heads.
 
     α goes from 0 to 1 in equal steps, both ends counted; αx scales the normalised picture.
@@ -24,7 +27,7 @@ def feedback(model: nn.Module, images: Images, direction: Logits, steps: int) ->
 
     def gradient(scaled: Images) -> ClassRow:
         trace = observe(model, scaled)
-        return trace.gradients(direction, trace.global_attentions[-1:])[0][:, :, 0]
+        return trace.gradients(direction, trace.global_attentions[-1:])[0][:, :, tokens.class_token]
 
     gradients = [gradient(images * alpha) for alpha in torch.linspace(0, 1, steps, dtype=torch.float64).tolist()]
     return torch.stack(gradients).mean(0).relu().mean(1)

@@ -43,9 +43,9 @@ class GenericAttention:
         trace = observe(model, images)
         attentions = trace.global_attentions
         check_setting("start_layer", self.start_layer, range(len(attentions)))
-        check_readout(trace, model, "generic_attention", self.readout)
+        tokens = check_readout(trace, model, "generic_attention", self.readout)
         logits, kept = trace.logits.detach(), attentions[self.start_layer :]
         direction = target(logits)
         gradients = trace.gradients(direction, kept)
         steps = [(g * a.weights.detach()).relu().mean(1) for g, a in zip(gradients, kept, strict=True)]
-        return Explanation(multiply_up(trace.tokens, steps, self.readout), logits, direction.argmax(1), self)
+        return Explanation(multiply_up(tokens, steps, self.readout), logits, direction.argmax(1), self)

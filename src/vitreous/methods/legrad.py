@@ -43,7 +43,7 @@ class LeGrad:
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
-        blocks = find_blocks(model, images)
+        blocks = find_blocks(model, images, changing=True)
         check_setting("start_layer", self.start_layer, range(len(blocks)))
         means: list[Tensor] = []
         ends: list[Tensor] = []
@@ -79,7 +79,7 @@ class LeGrad:
         for mean, slope, attention in zip(means, slopes, attentions, strict=True):
             (gradient,) = gradients(mean, slope, [attention.weights], trace.model)
             heat = heat + gradient.relu().mean((1, 2))
-        heatmap = trace.tokens.unflatten(heat[:, trace.tokens.prefix :])
+        heatmap = trace.tokens.heatmap(heat)
         return Explanation(heatmap, logits, direction.argmax(1), self)
 
 

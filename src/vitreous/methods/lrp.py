@@ -15,6 +15,7 @@ from vitreous.relevance.recipes import RuleSet, chefer
 from vitreous.relevance.rules import EPSILON
 from vitreous.shapes import Images
 from vitreous.trace.observe import observe
+from vitreous.trace.record import rows_read
 from vitreous.trace.respond import respond
 from vitreous.trace.target import Predicted, Target
 
@@ -85,6 +86,6 @@ class LRP:
         kept = attentions[first:] if whole else attentions[first : first + 1]
         direction = target(trace.logits.detach())
         *relevances, last = trace.gradients(direction, [*kept, attentions[-1]])
-        check_class_token(tokens, model, "lrp", read=bool(last[:, :, 0].any()))
+        tokens = check_class_token(tokens, model, "lrp", tokens.of_extra(rows_read(last)))
         heatmap = multiply_up(tokens, [relevance.relu().mean(1) for relevance in relevances])
         return Explanation(heatmap, trace.logits.detach(), direction.argmax(1), self)

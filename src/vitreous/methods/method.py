@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vitreous.errors import DegenerateMap, NoClassToken, ShapeError, UnknownName
 from vitreous.files.writing import whole_file
 from vitreous.masking.forward import Progress
-from vitreous.shapes import Heatmap, Images, Logits, TargetClass
+from vitreous.shapes import Heatmap, Images, Logits, TargetClass, TokenMask
 from vitreous.trace.record import TokenGrid
 from vitreous.trace.target import Target, probabilities
 
@@ -209,23 +209,33 @@ class Explanation:
         return buffer.getvalue()
 
 
-def check_class_token(tokens: TokenGrid, model: nn.Module, method: str, *, read: bool = True) -> None:
+def check_class_token(tokens: TokenGrid, model: nn.Module, method: str, read: TokenMask | None = None) -> TokenGrid:
     """Refuse to read the class-token row where there is none, or where the classifier does not read it.
+
+    Args:
+        tokens: how they lie.
+        model: for the message.
+        method: likewise.
+        read: which of the extra tokens the class scores depend on; None as long as that is unknown.
+
+    Returns:
+        the grid, its class token the one that is read.
 
     Raises:
         NoClassToken: `method` needs one.
     """
     kind, remedy = type(model).__name__, 'Use `rollout` or `raw_attention` with readout="mean".'
-    if tokens.prefix == 0:
+    if tokens.extra == 0:
         raise NoClassToken(
             f"`{method}` reads the class-token row, but `{kind}` has {tokens.tokens} tokens for a "
             f"{tokens.height}×{tokens.width} grid: none is left for a class token. {remedy}"
         )
-    if not read:
+    if read is not None and not read.any():
         raise NoClassToken(
-            f"`{method}` reads the class-token row, but the class scores of `{kind}` do not depend on its first token: "
-            f"it pools the patches, or its head is all zeros. {remedy}"
+            f"`{method}` reads the class-token row, but the class scores of `{kind}` depend on none of its "
+            f"{tokens.extra} tokens beside the patches: it pools these, or its head is all zeros. {remedy}"
         )
+    return tokens if read is None else tokens.read_by(read)
 
 
 def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:

@@ -38,12 +38,12 @@ class RawAttention:
         """Explain a batch of normalised images."""
         trace = observe(model, images)
         weights = trace.global_attentions[-1].weights.detach()
-        check_readout(trace, model, "raw_attention", self.readout)
+        tokens = check_readout(trace, model, "raw_attention", self.readout)
         logits = trace.logits.detach()
-        return Explanation(raw_attention(trace.tokens, weights, self.readout), logits, target(logits).argmax(1), self)
+        return Explanation(raw_attention(tokens, weights, self.readout), logits, target(logits).argmax(1), self)
 
 
 def raw_attention(tokens: TokenGrid, weights: Weights, readout: Readout = "class") -> Heatmap:
     """The row read out of the head-averaged weights."""
     mean = weights.mean(1)
-    return tokens.unflatten((first_row(tokens, mean, readout) @ mean)[:, 0, tokens.prefix :])
+    return tokens.heatmap((first_row(tokens, mean, readout) @ mean)[:, 0])

@@ -17,8 +17,11 @@ Readout = Literal["class", "mean"]
 """The class token's row, or the mean of the patches' rows."""
 
 
-def check_readout(trace: Trace, model: nn.Module, method: str, readout: Readout) -> None:
+def check_readout(trace: Trace, model: nn.Module, method: str, readout: Readout) -> TokenGrid:
     """Refuse a readout that is not what the classifier does, measured on the trace.
+
+    Returns:
+        the token grid, its class token the one that is read.
 
     Raises:
         NoClassToken: readout="class", and the class scores do not depend on a class token.
@@ -27,12 +30,13 @@ def check_readout(trace: Trace, model: nn.Module, method: str, readout: Readout)
     check_setting("readout", readout, get_args(Readout))
     tokens, read = trace.tokens, trace.read_tokens()
     if readout == "class":
-        check_class_token(tokens, model, method, read=bool(read[:1].any()))
-    elif not read[tokens.prefix :].any():
+        return check_class_token(tokens, model, method, tokens.of_extra(read))
+    if not tokens.of_patches(read).any():
         raise NoClassToken(
             f'`{method}` with readout="mean" averages the patches, but the class scores of `{type(model).__name__}` '
             'depend on no patch of the last layer. Use readout="class".'
         )
+    return tokens
 
 
 def first_row(
@@ -41,7 +45,6 @@ def first_row(
     """The row vector that selects the readout: what is read, as weights over the tokens."""
     row = like.new_zeros(like.shape[0], 1, tokens.tokens)
     if readout == "class":
-        row[..., 0] = 1
-    else:
-        row[..., tokens.prefix :] = 1 / (tokens.height * tokens.width)
-    return row
+        row[..., tokens.class_token] = 1
+        return row
+    return row + tokens.among_tokens(row.new_full((tokens.patches,), 1 / tokens.patches), 0, extra=0)

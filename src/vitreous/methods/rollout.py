@@ -44,9 +44,9 @@ class Rollout:
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
         trace = observe(model, images)
-        attentions, tokens = trace.global_attentions, trace.tokens
+        attentions = trace.global_attentions
         check_setting("start_layer", self.start_layer, range(len(attentions)))
-        check_readout(trace, model, "rollout", self.readout)
+        tokens = check_readout(trace, model, "rollout", self.readout)
         means = [attention.weights.detach().mean(1) for attention in attentions[self.start_layer :]]
         direction = target(trace.logits.detach())
         return Explanation(rollout(tokens, means, self.readout), trace.logits.detach(), direction.argmax(1), self)
@@ -60,4 +60,4 @@ def rollout(
     for mean in reversed(means):
         mixed = mean + torch.eye(tokens.tokens, dtype=mean.dtype, device=mean.device)
         row = row @ (mixed / mixed.sum(-1, keepdim=True))
-    return tokens.unflatten(row[:, 0, tokens.prefix :])
+    return tokens.heatmap(row[:, 0])

@@ -45,19 +45,21 @@ class TAM:
         """Explain a batch of normalised images."""
         trace = observe(model, images)
         attentions, tokens, logits = trace.global_attentions, trace.tokens, trace.logits.detach()
-        check_class_token(tokens, model, "tam", read=bool(trace.read_tokens()[0]))
+        tokens = check_class_token(tokens, model, "tam", tokens.of_extra(trace.read_tokens()))
         direction = target(logits)
         start = first_layer(self.start_layer, len(attentions), 4)
         means = [attention.weights.detach().mean(1) for attention in attentions[start:]]
         del trace, attentions  # the graph of this pass is not needed in the next
-        heat = transition(means) * feedback(model, images, direction, self.steps)
-        return Explanation(tokens.unflatten(heat[:, tokens.prefix :]), logits, direction.argmax(1), self)
+        heat = transition(means, tokens.class_token) * feedback(model, images, direction, self.steps, tokens)
+        return Explanation(tokens.heatmap(heat), logits, direction.argmax(1), self)
 
 
-def transition(means: Sequence[Float[Tensor, "batch tokens tokens"]]) -> Float[Tensor, "batch tokens"]:
-    """Where the chain stays, from the head-averaged attentions, first layer first."""
+def transition(
+    means: Sequence[Float[Tensor, "batch tokens tokens"]], class_token: int = 0
+) -> Float[Tensor, "batch tokens"]:
+    """Where the chain stays, from the head-averaged attentions, first layer first, and the class token's place."""
     *lower, last = means
-    state = last[:, :1]
+    state = last[:, class_token : class_token + 1]
     for mean in reversed(lower):
         state = state + state @ mean
     return state[:, 0]

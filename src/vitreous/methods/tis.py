@@ -67,7 +67,7 @@ class TIS:
         """Explain a batch of normalised images."""
         check_at_least("masks", self.masks, 1)
         check_at_least("batch_size", self.batch_size, 1)
-        trace, blocks = observe_blocks(model, images)
+        trace, blocks = observe_blocks(model, images, changing=True)
         grid, logits = trace.tokens, trace.logits.detach()
         taken = int(self.kept * grid.height * grid.width)
         if not 0 < taken < grid.height * grid.width:
@@ -75,15 +75,16 @@ class TIS:
                 f"`kept` {self.kept:g} keeps {taken} of {grid.height}×{grid.width} patches. Give another share."
             )
         direction = target(logits)
-        channels = torch.cat([block.after.detach()[:, grid.prefix :] for block in blocks], 2).mT
+        channels = torch.cat([grid.of_patches(block.after.detach(), 1) for block in blocks], 2).mT
         del trace
+        everything = torch.arange(grid.tokens, device=channels.device)
+        extra, places = grid.of_extra(everything), grid.of_patches(everything)
         first, heat = blocks[0].name, list[Tensor]()
         count = min(self.masks, channels.shape[1])
         for at, points in enumerate(channels.to(torch.promote_types(channels.dtype, torch.float32))):
             centers = k_means(points, count, self.seed)
             patches = centers.topk(taken, dim=1).indices
-            prefix = torch.arange(grid.prefix, device=patches.device).expand(count, -1)
-            tokens = torch.cat([prefix, patches + grid.prefix], 1)
+            tokens = torch.cat([extra.expand(count, -1), places[patches]], 1).sort(1).values
             parts: list[Tensor] = []
             for part in tokens.split(self.batch_size):
                 parts.append(logits_of_some(model, images[at : at + 1], first, part))

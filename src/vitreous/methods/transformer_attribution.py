@@ -17,7 +17,7 @@ from vitreous.relevance.recipes import chefer
 from vitreous.relevance.rules import EPSILON
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.record import TokenGrid, rows_read
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["TransformerAttribution", "multiply_up"]
@@ -63,7 +63,7 @@ class TransformerAttribution:
         kept = attentions[self.start_layer :]
         with suspended():
             gradients = trace.gradients(direction, kept)
-        check_class_token(tokens, model, "transformer_attribution", read=bool(gradients[-1][:, :, 0].any()))
+        tokens = check_class_token(tokens, model, "transformer_attribution", tokens.of_extra(rows_read(gradients[-1])))
         relevances = trace.gradients(direction, kept)
         steps = [(g * r).relu().mean(1) for g, r in zip(gradients, relevances, strict=True)]
         return Explanation(multiply_up(tokens, steps), logits, direction.argmax(1), self)
@@ -76,4 +76,4 @@ def multiply_up(
     row = first_row(tokens, steps[0], readout)
     for step in reversed(steps):
         row = row + row @ step
-    return tokens.unflatten(row[:, 0, tokens.prefix :])
+    return tokens.heatmap(row[:, 0])

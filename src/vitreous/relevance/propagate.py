@@ -17,8 +17,8 @@ from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.changes import Place, changes
 from vitreous.trace.intercept import Interceptor
-from vitreous.trace.recorder import check_weights
 from vitreous.trace.seen import AttentionSeen
+from vitreous.trace.settled import check_weights
 
 __all__ = ["propagate"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -74,12 +75,13 @@ class AttentionCall:
         scores = self.scores()
         return scores, scores.softmax(-1)
 
-    def first(self, queries: int) -> AttentionCall:
-        """The same call for the first queries only."""
-        mask = self.attn_mask
+    def of(self, queries: Callable[[Tensor, int], Tensor]) -> AttentionCall:
+        """The same call for some queries, given by what takes them out of an axis of all."""
+        mask = torch.ones(self.shape, dtype=torch.bool, device=self.query.device).tril() if self.is_causal else None
+        mask = self.attn_mask if mask is None else mask
         if mask is not None and mask.shape[-2] > 1:
-            mask = mask[..., :queries, :]
-        return replace(self, query=self.query[..., :queries, :], attn_mask=mask)
+            mask = queries(mask, -2)
+        return replace(self, query=queries(self.query, -2), attn_mask=mask, is_causal=False)
 
     def among(self, kept: Bool[Tensor, "#batch queries keys"]) -> AttentionCall:
         """The same call, in which queries see the kept keys only, as far as they saw them before."""
@@ -109,10 +111,12 @@ class WrittenAttention:
     Attributes:
         scores: what its softmax took.
         weights: what multiplies the values.
+        value: these, (batch, heads, keys, width); None where they are laid out otherwise.
     """
 
     scores: Scores
     weights: Scores
+    value: Tensor | None = None
 
     def scores_and_weights(self) -> tuple[Scores, Scores]:
         """Both, as the model has them."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.errors import NoGlobalAttention, NoTokenGrid
+from vitreous.errors import NoGlobalAttention, NoTokenGrid, ObservationError
 from vitreous.trace.observe import observe
 from vitreous.trace.record import Attention, Trace
 from vitreous.trace.recorder import record
@@ -33,8 +33,13 @@ class Block:
     after: Float[Tensor, "batch tokens width"]
 
 
-def observe_blocks(model: nn.Module, images: Tensor) -> tuple[Trace, tuple[Block, ...]]:
+def observe_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> tuple[Trace, tuple[Block, ...]]:
     """`observe`, and what went into and came out of every block.
+
+    Args:
+        model: comes back as it was.
+        images: its input.
+        changing: as in `find_blocks`.
 
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `find_blocks`.
@@ -42,7 +47,7 @@ def observe_blocks(model: nn.Module, images: Tensor) -> tuple[Trace, tuple[Block
 
     Cost: one forward pass, and one of the first image.
     """
-    names = find_blocks(model, images)
+    names = find_blocks(model, images, changing=changing)
     trace = observe(model, images, layers=names, inputs=names)
     blocks = tuple(
         Block(name, attention, trace.inputs[name], trace.layers[name])
@@ -59,17 +64,28 @@ def observe_blocks(model: nn.Module, images: Tensor) -> tuple[Trace, tuple[Block
     return trace, blocks
 
 
-def find_blocks(model: nn.Module, images: Tensor) -> tuple[str, ...]:
+def find_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> tuple[str, ...]:
     """The transformer blocks: dotted names of the modules that hold one attention between all tokens each.
 
     Found by running the first image.
 
+    Args:
+        model: comes back as it was.
+        images: its input.
+        changing: whether their tokens will be changed, so that they must not run in another pass as well.
+
     Raises:
+        ObservationError: several passes ran, and none was chosen; or blocks that will be changed run in several.
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
         NoGlobalAttention: no modules hold one attention each.
     """
     seen = record(model, images[:1])
     _ = seen.tokens
+    if changing and (shared := [name for name in seen.names if name in seen.unread]):
+        raise ObservationError(
+            f"`{shared[0]}` of `{seen.model}` also runs in a pass that is not read, and changing its tokens would "
+            "change both. Use a method that changes none, such as `rollout` or `attcat`."
+        )
     attentions = [name for name, size in zip(seen.names, seen.sizes, strict=True) if size is not None]
     if not (blocks := one_each(attentions)):
         raise NoGlobalAttention(

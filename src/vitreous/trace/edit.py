@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
@@ -75,14 +76,25 @@ def change_inputs(model: nn.Module, names: Iterable[str], change: Callable[[Any]
 
 
 @contextmanager
-def change_output(model: nn.Module, name: str, change: Callable[[Tensor], Tensor]) -> Generator[None]:
+def change_output(
+    model: nn.Module, name: str, change: Callable[[Tensor], Tensor], *, run: int | None = None
+) -> Generator[None]:
     """Let the named module give `change(output)` in place of its output, or of the first of several.
+
+    Args:
+        model: comes back as it was.
+        name: of the module.
+        change: from what it gives to what it shall give.
+        run: which of its runs in the block, from 0; None for all.
 
     Raises:
         UnknownName: the name is not a module of the model.
     """
+    runs = itertools.count()
 
     def replace(output: Any) -> Any:
+        if run not in (None, next(runs)):
+            return None
         return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
 
     with changes() as made:

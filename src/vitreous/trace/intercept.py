@@ -18,7 +18,9 @@ from torch.overrides import TorchFunctionMode
 from vitreous.errors import ObservationError
 from vitreous.trace.attend import AttentionCall, WrittenAttention
 from vitreous.trace.changes import Place, changes
+from vitreous.trace.flow import Flow
 from vitreous.trace.gradient import on_graph
+from vitreous.trace.product import roles, tensors_in
 from vitreous.trace.record import mutual_tokens
 from vitreous.trace.seen import AttentionSeen
 
@@ -116,11 +118,18 @@ class Interceptor(TorchFunctionMode):
         self._output: _Output | None = None
         self._sizes: list[int | None] = []
         self._convolved: tuple[int, int] | None = None
+        self._above: list[int] = []
+        self._flow = Flow()
 
     @property
     def sizes(self) -> tuple[int | None, ...]:
         """How many tokens attend to each other, per attention so far: as `mutual_tokens` says, or 0 for channels."""
         return tuple(self._sizes)
+
+    @property
+    def above(self) -> tuple[int, ...]:
+        """The earlier attentions that each one so far depends on, as the bits of a number."""
+        return tuple(self._above)
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -134,9 +143,16 @@ class Interceptor(TorchFunctionMode):
         kwargs = kwargs or {}
         if not self._place.is_here:
             return func(*args, **kwargs)
+        seen, bits = len(self._sizes), self._flow.above((args, kwargs))
+        result = self._route(func, args, kwargs)
+        bits |= (1 << len(self._sizes)) - (1 << seen)  # the attentions that ran in this call
+        self._flow.mark(args[0] if func is Tensor.__setitem__ else result, bits)
+        return result
+
+    def _route(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is F.scaled_dot_product_attention:
             call = AttentionCall(*args, **kwargs)
-            result = self._show(call, call.shape)
+            result = self._show(call, call.shape, args)
             if result is None:
                 result = call.fused()
             self._output = self._made(call.value, result, -2)
@@ -190,22 +206,23 @@ class Interceptor(TorchFunctionMode):
         if func is F.linear and self._projected is not None:
             self._projected(output.values, args[1] if len(args) > 1 else kwargs["weight"])
 
-    def _show(self, attention: AttentionCall | WrittenAttention, shape: Sequence[int]) -> Tensor | None:
+    def _show(self, attention: AttentionCall | WrittenAttention, shape: Sequence[int], given: Any) -> Tensor | None:
         """Hand over what is known of an attention, its scores of this shape; what is to be taken for its result."""
         self._sizes.append(mutual_tokens(shape))
+        self._above.append(self._flow.above(given))
         return self._attend(AttentionSeen(attention, self._running(), self.sizes, self.grid, self._model))
 
     def _multiply(self, func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Tensor, int] | None:
         """Report attention that is about to happen; the values that it multiplies, and the result's axis of queries."""
-        for at, tensor in enumerate(_tensors(args)):
+        for at, tensor in enumerate(tensors_in(args)):
             if (seen := self._followed.get(id(tensor))) is None:
                 continue
-            keys, queries, values = _roles(func, args, at)
+            keys, queries, values = roles(func, args, at)
             weights = tensor if keys == -1 else seen.turned
             if weights is None:  # a sum over queries
                 continue
             self._followed = {key: each for key, each in self._followed.items() if each.scores is not seen.scores}
-            self._show(WrittenAttention(seen.scores, weights), weights.shape)
+            self._show(WrittenAttention(seen.scores, weights, values), weights.shape, args)
             return None if values is None else (values, queries)
         return None
 
@@ -246,27 +263,6 @@ class Interceptor(TorchFunctionMode):
         return output, seen if output.ndim == 3 else seen.squeeze(0)
 
 
-def _roles(func: Callable[..., Any], args: tuple[Any, ...], at: int) -> tuple[int, int, Tensor | None]:
-    """What is what in a product of attention weights, its operand number `at`, and values.
-
-    Returns:
-        which axis of the weights is summed over, which axis of the result has the queries, and the values as
-        (…, keys, width); None where they are given otherwise.
-
-    >>> _roles(torch.einsum, ("bhij,bjhd->bihd", torch.ones(1, 2, 3, 3), torch.ones(1, 3, 2, 4)), 0)
-    (-1, -3, None)
-    """
-    tensors = list(_tensors(args))
-    other = tensors[1 - at] if len(tensors) == 2 else None
-    if func is torch.einsum and isinstance(args[0], str) and "->" in args[0] and other is not None:
-        terms, result = args[0].replace(" ", "").split("->")
-        weights, values = terms.split(",")[at], terms.split(",")[1 - at]
-        keys, queries = (-2, -1) if weights[-1] in result else (-1, -2)
-        plain = values[:-1] == weights[:-2] + weights[keys] and weights[queries] in result
-        return keys, result.find(weights[queries]) - len(result), other if plain else None
-    return (-1, -2, other) if at == 0 else (-2, -1, tensors[0].mT)
-
-
 def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tensor) -> None:
     """Refuse an operator of a library's own that lets no gradient back, as those of quantized layers.
 
@@ -274,7 +270,7 @@ def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tenso
         ObservationError: autograd would take what it cuts off for zero.
     """
     node = result.grad_fn
-    carries = result.is_floating_point() and any(tensor.requires_grad for tensor in _tensors(args))
+    carries = result.is_floating_point() and any(tensor.requires_grad for tensor in tensors_in(args))
     if torch.is_grad_enabled() and carries and (node is None or node.name() == "torch::autograd::WarnNotImplemented"):
         raise ObservationError(
             f"no gradient flows back through `{func}`, which the model calls. Explain the model as it was before "
@@ -290,11 +286,3 @@ def _batch_norm(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if result.requires_grad:
         result.register_hook(Tensor.contiguous)
     return result
-
-
-def _tensors(args: Iterable[Any]) -> Iterable[Tensor]:
-    for arg in args:
-        if isinstance(arg, Tensor):
-            yield arg
-        elif isinstance(arg, list | tuple):
-            yield from _tensors(arg)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
-from vitreous.errors import NoTokenGrid
+from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
 from vitreous.shapes import FeatureMaps, Images, Logits
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_output, find_layers, first_tensor
+from vitreous.trace.flow import chains, nodes_before
 from vitreous.trace.gradient import gradients
+from vitreous.trace.layout import layout
+from vitreous.trace.reading import current_reading
 from vitreous.trace.record import TokenGrid
 from vitreous.trace.recorder import record
+from vitreous.trace.recording import Recording
 from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["Layer", "LayerOutput", "find_layer", "layout", "read_layer", "run_with"]
-
-
-_MOST_EXTRA = 64
-"""A row with more tokens beside the patches is taken for something else, such as channels before patches."""
+__all__ = ["Layer", "LayerOutput", "find_layer", "read_layer", "run_with"]
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,30 @@ class Layer:
 
     Attributes:
         name: dotted name of the module.
-        grid: its patches; the prefix is nonzero only where the output is a row of tokens.
+        grid: its patches; extra tokens are there only where the output is a row of tokens.
         channels: the axis of the channels: 1 in (batch, channels, h, w), -1 in (batch, h, w, channels) and
             (batch, tokens, channels).
+        run: which of the module's runs in a forward pass is read, from 0.
     """
 
     name: str
     grid: TokenGrid
     channels: int
+    run: int = 0
 
     def maps(self, output: Tensor) -> FeatureMaps:
         """The layer's output, or its gradient, as one map per channel."""
         if output.ndim == 3:
-            return output[:, self.grid.prefix :].mT.unflatten(-1, (self.grid.height, self.grid.width))
+            return self.grid.of_patches(output, 1).mT.unflatten(-1, (self.grid.height, self.grid.width))
         return output.movedim(self.channels, 1)
+
+    def with_maps(self, output: Tensor, maps: FeatureMaps) -> Tensor:
+        """The layer's output with other maps; extra tokens stay."""
+        if output.ndim == 3:
+            patches = self.grid.among_tokens(maps.flatten(2).mT, 1, extra=0)
+            places = self.grid.among_tokens(maps.new_ones(self.grid.patches, dtype=torch.bool), 0, extra=False)
+            return torch.where(places[:, None], patches, output)
+        return maps.movedim(1, self.channels)
 
 
 @dataclass(frozen=True)
@@ -91,35 +102,87 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
         NoTokenGrid: its output has no place on the picture, or no module's has.
         ModelError, ShapeError: as `observe`.
     """
-    if name:
-        find_layers(model, [name])
-    size = (images.shape[-2], images.shape[-1])
-    outputs: list[tuple[str, Tensor]] = []
+    how = current_reading()
+    find_layers(model, [each for each in (name, how.part) if each])
+    ran: list[_Ran] = []
 
     def keep(module: str) -> Callable[[Any], None]:
         def keep(output: Any) -> None:
             if (tensor := first_tensor(output)) is not None:
-                outputs.append((module, tensor))
+                ran.append(_Ran(module, tensor, is_early=not begun))
 
         return keep
 
+    begun: list[AttentionSeen] = []
     with changes() as change:
         for module_name, module in model.named_modules():
             change.after(module, keep(module_name))
-        seen = record(model, images[:1].detach(), inputs=[""], gradients=True)
+        seen = record(model, images[:1].detach(), attention=begun.append, inputs=[""], gradients=True)
 
-    layers = dict(_lay_out(outputs, size))
+    picture = get_gradient_edge(seen.inputs[""]).node
+    layers = {
+        at: layer
+        for at, layer in _lay_out(ran, (images.shape[-2], images.shape[-1]), seen)
+        if picture in nodes_before(ran[at].output)
+    }
     if name:
-        if found := [layers[at] for at, (module, _) in enumerate(outputs) if module == name and at in layers]:
-            return found[-1]
-        raise _no_map(seen.model, name, [tensor for module, tensor in outputs if module == name])
+        runs = [at for at, each in enumerate(ran) if each.name == name]
+        run = _run_of(name, [ran[at].output for at in runs], seen.model) if runs else 0
+        if runs and runs[run] in layers:
+            return replace(layers[runs[run]], run=run)
+        raise _no_map(seen.model, name, [ran[at].output for at in runs])
+    seen.check_one_pass()
     inside = tuple(f"{module}." for module in seen.names if module)
+    within = f"{how.part}." if how.part else ""
     candidates = [
-        (layer, outputs[at][1])
+        (layer, ran[at].output)
         for at, layer in layers.items()
-        if outputs[at][1].requires_grad and not layer.name.startswith(inside)
+        if ran[at].output.requires_grad and f"{layer.name}.".startswith(within) and not layer.name.startswith(inside)
     ]
-    return _last_read(candidates, seen.logits, seen.model)
+    if how.call is not None:
+        candidates = [each for each in candidates if _is_of_call(each[1], _runs(ran, each[0].name), how.call)]
+    layer, _ = _last_read(candidates, seen)
+    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), seen.model))
+
+
+def _runs(ran: Sequence[_Ran], name: str) -> list[Tensor]:
+    """What the named module gave, each time that it ran."""
+    return [each.output for each in ran if each.name == name]
+
+
+def _is_of_call(output: Tensor, runs: Sequence[Tensor], call: int) -> bool:
+    """Whether a module gave this in the call that is read; one that runs once in all has only one."""
+    found = chains(runs) if len(runs) > 1 else [[0]]
+    return call < len(found) and any(runs[at] is output for at in found[call])
+
+
+class _Ran(NamedTuple):
+    """What a module gave when it ran, and whether that was before any attention."""
+
+    name: str
+    output: Tensor
+    is_early: bool
+
+
+def _run_of(name: str, outputs: Sequence[Tensor], model: str) -> int:
+    """Which run of a module is read: the last of those that were made from one another.
+
+    Raises:
+        ObservationError: there are several such chains, and none was chosen.
+        UnknownName: the one that was chosen does not exist.
+    """
+    found, call = chains(outputs), current_reading().call
+    if len(found) == 1:
+        return found[0][-1]
+    if call is None:
+        raise ObservationError(
+            f"`{name}` of `{model}` runs {len(found)} times on inputs that do not build on each other, as an encoder "
+            "of several pictures or of a flipped one does. Say which run to read, call=0 for the first, or use a "
+            "method that only runs the model, such as `rise`."
+        )
+    if not 0 <= call < len(found):
+        raise UnknownName("call", str(call), [str(number) for number in range(len(found))])
+    return found[call][-1]
 
 
 def read_layer(model: nn.Module, images: Images, layer: Layer) -> LayerOutput:
@@ -145,82 +208,70 @@ def run_with(model: nn.Module, images: Images, layer: Layer, change: Callable[[T
         call = seen.attention
         return call.written() if isinstance(call, AttentionCall) and torch.is_grad_enabled() else None
 
-    with change_output(model, layer.name, change):
+    with change_output(model, layer.name, change, run=layer.run):
         return record(model, images.detach(), attention=attend).logits
 
 
-def layout(
-    shape: tuple[int, ...], size: tuple[int, int], grids: Mapping[tuple[int, int], None]
-) -> tuple[TokenGrid, int] | None:
-    """The grid and the channel axis of an output of this shape; None where it has no place on the picture.
-
-    Args:
-        shape: of the output, batch first.
-        size: (height, width) of the picture.
-        grids: (height, width) of the maps seen so far: a row of tokens lies on one of these, or on one halved.
-
-    >>> layout((1, 512, 7, 7), (224, 224), {})
-    (TokenGrid(prefix=0, height=7, width=7), 1)
-    >>> layout((1, 7, 7, 768), (224, 224), {})
-    (TokenGrid(prefix=0, height=7, width=7), -1)
-    >>> layout((1, 197, 192), (224, 224), {(14, 14): None})
-    (TokenGrid(prefix=1, height=14, width=14), -1)
-    """
-    if len(shape) == 4:
-        found = [
-            (-shape[axis], TokenGrid(0, *sides), axis)
-            for axis, sides in ((1, shape[2:]), (-1, shape[1:3]))
-            if _same_stride(sides, size) and min(sides) * max(sides) > 1
-        ]
-        # a square block of numbers could be either: channels are the long axis
-        return min(found, key=lambda each: each[0])[1:] if found else None
-    if len(shape) != 3 or shape[2] == 1:  # one number per row is a pooled map
-        return None
-    tokens = shape[1]
-    halved = [(-(-h // 2), -(-w // 2)) for h, w in grids]
-    exact = [grid for grid in (*grids, *halved) if grid[0] * grid[1] == tokens > 1]
-    loose = sorted((h * w, h, w) for h, w in grids if h * w < tokens < h * w + min(h * w, _MOST_EXTRA))
-    if exact:
-        return TokenGrid(0, *exact[0]), -1
-    return (TokenGrid(tokens - loose[-1][0], *loose[-1][1:]), -1) if loose else None
-
-
-def _lay_out(outputs: list[tuple[str, Tensor]], size: tuple[int, int]) -> Iterator[tuple[int, Layer]]:
+def _lay_out(ran: Sequence[_Ran], size: tuple[int, int], seen: Recording) -> Iterator[tuple[int, Layer]]:
     """By place in the list, the outputs that lie on the picture."""
     grids: dict[tuple[int, int], None] = {}
-    for at, (name, tensor) in enumerate(outputs):
-        found = layout(tuple(tensor.shape), size, grids) if tensor.shape[:1] == (1,) else None
-        if found and tensor.is_floating_point():
-            grid, channels = found
-            grids[grid.height, grid.width] = None
-            yield at, Layer(name, grid, channels)
+    try:
+        tokens = seen.tokens if seen.names else None
+    except ObservationError:  # windows, merged tokens, several encoders: rows are told by the maps that were seen
+        tokens = None
+    for at, (name, output, is_early) in enumerate(ran):
+        shape = tuple(output.shape)
+        if shape[:1] != (1,) or not output.is_floating_point():
+            continue
+        if tokens is not None and len(shape) == 3 and shape[1] in (tokens.tokens, tokens.patches) and shape[2] > 1:
+            if not (is_early and tokens.order):  # they may be put in that order, or joined by others, afterwards
+                yield at, Layer(name, tokens if shape[1] == tokens.tokens else tokens.alone, -1)
+            continue
+        if found := layout(shape, size, grids):
+            grids[found[0].height, found[0].width] = None
+            yield at, Layer(name, *found)
 
 
-def _same_stride(sides: tuple[int, ...], size: tuple[int, int]) -> bool:
-    """Whether a grid with these sides divides the picture by one stride, up to rounding of the sides.
+def _last_read(candidates: Sequence[tuple[Layer, Tensor]], seen: Recording) -> tuple[Layer, Tensor]:
+    """The last that all others on the picture that the class scores read lead to or come from.
 
-    >>> _same_stride((7, 7), (224, 224)), _same_stride((7, 768), (224, 224)), _same_stride((3, 5), (24, 40))
-    (True, False, True)
+    Two attentions side by side in a block are passed over; two encoders have no such layer.
+
+    Raises:
+        NoTokenGrid: no gradient reaches the picture.
+        ObservationError: it does so in ways that meet in no layer.
     """
-    shortest = max(length / (side + 1) for side, length in zip(sides, size, strict=True))
-    longest = min(length / max(side - 1, 0.5) for side, length in zip(sides, size, strict=True))
-    return shortest < longest and min(sides) > 0
-
-
-def _last_read(candidates: list[tuple[Layer, Tensor]], logits: Logits, model: str) -> Layer:
-    """The last whose gradient is not zero on the patches. It is near the end, so it is looked for from there."""
-    # any direction without symmetry will do: no class may cancel another
-    direction = torch.linspace(1, 2, logits.shape[1]).to(logits).expand_as(logits)
-    for end in range(len(candidates), 0, -16):
-        part = candidates[max(end - 16, 0) : end][::-1]
-        slopes = gradients(logits, direction, [output for _, output in part], model)
-        for (layer, _), slope in zip(part, slopes, strict=True):
-            if layer.maps(slope).any():
-                return layer
+    later: list[Tensor] = []
+    for at in _read(candidates, seen):
+        layer, output = candidates[at]
+        before = nodes_before(output)
+        aside = [each for each in candidates[:at] if each[1].grad_fn not in before]
+        alone = all(output.grad_fn in nodes_before(each) for each in later)
+        if alone and not any(True for _ in _read(aside, seen)):
+            return layer, output
+        if not seen.names:
+            raise ObservationError(
+                f"the class scores of `{seen.model}` reach the picture in ways that meet in no layer, as in an "
+                f'ensemble, of which `{layer.name}` lies on one. Say what to read: layer="{layer.name}", or part=, '
+                "the name of one encoder."
+            )
+        later.append(output)
     raise NoTokenGrid(
-        f"no layer of `{model}` gave a map of the picture that its class scores depend on. Name one by layer=; an "
+        f"no layer of `{seen.model}` gave a map of the picture that its class scores depend on. Name one by layer=; an "
         "untrained head (all zeros) also gives this."
     )
+
+
+def _read(candidates: Sequence[tuple[Layer, Tensor]], seen: Recording) -> Iterator[int]:
+    """Those whose gradient is not zero on the patches, last first: the one that is wanted is near the end."""
+    # any direction without symmetry will do: no class may cancel another
+    direction = torch.linspace(1, 2, seen.logits.shape[1]).to(seen.logits).expand_as(seen.logits)
+    for end in range(len(candidates), 0, -16):
+        part = range(max(end - 16, 0), end)[::-1]
+        slopes = gradients(seen.logits, direction, [candidates[at][1] for at in part], seen.model)
+        for at, slope in zip(part, slopes, strict=True):
+            if candidates[at][0].maps(slope).any():
+                yield at
 
 
 def _no_map(model: str, name: str, outputs: list[Tensor]) -> NoTokenGrid:

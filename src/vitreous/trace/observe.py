@@ -32,7 +32,7 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = (), inp
         autograd graph: explain large batches in chunks.
 
     Raises:
-        NothingObserved: no attention was seen.
+        NothingObserved: no attention was seen, in the model or in the part of it that is to be read.
         ShapeError: `images` is not finite or not floating point.
         ModelError: the weights were made in inference mode.
         UnknownName: a layer does not exist.
@@ -56,4 +56,4 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = (), inp
     seen = record(model, images, attention=keep, projection=projected, inputs=inputs, outputs=layers, gradients=True)
     seen.check_attention()
     known = tuple(replace(each, tokens=size) for each, size in zip(attentions, seen.sizes, strict=True))
-    return Trace(seen.model, seen.output, known, seen.outputs, seen.grid, seen.inputs)
+    return Trace(seen.model, seen.output, known, seen.outputs, lambda: seen.tokens, seen.inputs)

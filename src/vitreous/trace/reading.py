@@ -28,10 +28,18 @@ class Reading:
     Attributes:
         output: which of a model's outputs the class scores are; None where there is only one that they could be.
         link: one of `LINKS`; None for what the number of scores says: the softmax of several, the sigmoid of one.
+        part: dotted name of the module whose attention, blocks and layers are read; "" for the whole model.
+        call: which pass through it, from 0; None where there is only one.
+        grid: (height, width) of the patches; None to measure it.
+        patches: which of the tokens are patches, row by row; None to measure it.
     """
 
     output: Output | None = None
     link: str | None = None
+    part: str = ""
+    call: int | None = None
+    grid: tuple[int, int] | None = None
+    patches: slice | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a link that there is not.

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import NoGlobalAttention, NoTokenGrid
-from vitreous.shapes import Heatmap, Logits, Scores, TokenMask
+from vitreous.errors import NoGlobalAttention
+from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
 
-__all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "token_grid"]
+__all__ = ["INSTEAD", "Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "rows_read"]
 
-_INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
+INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,113 @@ class Attention:
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """How the tokens lie on the picture: `prefix` tokens (class, distillation, registers), then height × width patches.
+    """How the tokens lie on the picture: height × width patches, and extra tokens (class, distillation, registers).
 
-    >>> TokenGrid(prefix=1, height=14, width=14).tokens
+    Attributes:
+        extra: how many tokens are no patches.
+        height: rows of patches.
+        width: columns of patches.
+        order: each patch's place among the tokens, row by row; empty where the extra tokens come first and the patches
+            follow row by row.
+        class_token: place of the extra token that the class scores depend on, or of the first extra token as long as
+            nobody has looked.
+
+    >>> TokenGrid(extra=1, height=14, width=14).tokens
     197
     """
 
-    prefix: int
+    extra: int
     height: int
     width: int
+    order: tuple[int, ...] = ()
+    class_token: int = 0
+
+    @classmethod
+    def of(cls, tokens: int, grid: tuple[int, int], order: Sequence[int]) -> TokenGrid:
+        """The grid on which the patch in each cell, row by row, is the token with that place.
+
+        >>> TokenGrid.of(5, (2, 2), [1, 2, 3, 4]) == TokenGrid(1, 2, 2)
+        True
+        >>> TokenGrid.of(5, (2, 2), [0, 2, 1, 3])
+        TokenGrid(extra=1, height=2, width=2, order=(0, 2, 1, 3), class_token=4)
+        """
+        extra = tokens - len(order)
+        found = cls(extra, *grid, () if list(order) == list(range(extra, tokens)) else tuple(order))
+        return replace(found, class_token=next(iter(found.extra_places), 0))
+
+    def read_by(self, read: TokenMask) -> TokenGrid:
+        """The same grid, its class token the first of the extra tokens that is read; as it was where none is.
+
+        >>> TokenGrid(2, 1, 1).read_by(torch.tensor([False, True])).class_token
+        1
+        """
+        return replace(
+            self,
+            class_token=next((at for at, seen in zip(self.extra_places, read, strict=True) if seen), self.class_token),
+        )
+
+    @property
+    def patches(self) -> int:
+        """How many there are."""
+        return self.height * self.width
 
     @property
     def tokens(self) -> int:
-        """Prefix and patches together."""
-        return self.prefix + self.height * self.width
+        """Extra tokens and patches together."""
+        return self.extra + self.patches
+
+    @property
+    def alone(self) -> TokenGrid:
+        """The patches without the extra tokens, in the same order."""
+        ranks = {place: rank for rank, place in enumerate(sorted(self.order))}
+        return TokenGrid.of(
+            self.patches, (self.height, self.width), [ranks[at] for at in self.order] or range(self.patches)
+        )
+
+    @property
+    def extra_places(self) -> tuple[int, ...]:
+        """Of the extra tokens, among all."""
+        taken = set(self.order or range(self.extra, self.tokens))
+        return tuple(at for at in range(self.tokens) if at not in taken)
+
+    def of_patches(self, tensor: Tensor, dim: int = -1) -> Tensor:
+        """What an axis of all tokens holds for the patches, row by row.
+
+        >>> TokenGrid(1, 1, 2, order=(2, 0)).of_patches(torch.tensor([5.0, 6.0, 7.0]))
+        tensor([7., 5.])
+        """
+        if not self.order:
+            return tensor.narrow(dim, self.extra, self.patches)
+        return tensor.index_select(dim, torch.tensor(self.order, device=tensor.device))
+
+    def of_extra(self, tensor: Tensor, dim: int = -1) -> Tensor:
+        """What an axis of all tokens holds for the extra tokens, in their order.
+
+        >>> TokenGrid(1, 1, 2, order=(2, 0)).of_extra(torch.tensor([5.0, 6.0, 7.0]))
+        tensor([6.])
+        """
+        if not self.order:
+            return tensor.narrow(dim, 0, self.extra)
+        return tensor.index_select(dim, torch.tensor(self.extra_places, dtype=torch.long, device=tensor.device))
+
+    def among_tokens(self, tensor: Tensor, dim: int, *, extra: float) -> Tensor:
+        """The way back: an axis of patches, row by row, becomes one of all tokens, with one value for the extra ones.
+
+        >>> TokenGrid(1, 1, 2, order=(2, 0)).among_tokens(torch.tensor([7.0, 5.0]), 0, extra=0)
+        tensor([5., 0., 7.])
+        """
+        shape = list(tensor.shape)
+        shape[dim] = self.tokens
+        places = torch.tensor(self.order or range(self.extra, self.tokens), device=tensor.device)
+        return tensor.new_full(shape, extra).index_copy(dim, places, tensor)
 
     def unflatten(self, row: Float[Tensor, "batch patches"]) -> Heatmap:
-        """One value per patch, laid on the grid."""
+        """One value per patch, row by row, laid on the grid."""
         return row.unflatten(-1, (self.height, self.width))
+
+    def heatmap(self, row: Float[Tensor, "batch tokens"]) -> Heatmap:
+        """Of one value per token, the patches', laid on the grid."""
+        return self.unflatten(self.of_patches(row))
 
 
 def mutual_tokens(shape: Sequence[int]) -> int | None:
@@ -75,28 +164,6 @@ def mutual_tokens(shape: Sequence[int]) -> int | None:
     return shape[-1] if len(shape) == 4 and shape[-2] == shape[-1] else None
 
 
-def token_grid(grid: tuple[int, int] | None, tokens: int | None, model: str) -> TokenGrid:
-    """The token grid, from the patch convolution's output and the number of tokens in the first attention.
-
-    Raises:
-        NoTokenGrid: there was no patch convolution.
-        NoGlobalAttention: the first attention is not between all patches.
-    """
-    if grid is None:
-        raise NoTokenGrid(
-            f"`{model}` ran no 2-d convolution before its first attention, so its patch grid is unknown. "
-            "Pass a Vision Transformer that embeds its patches with a convolution."
-        )
-    height, width = grid
-    if tokens is None or tokens < height * width:
-        raise NoGlobalAttention(
-            f"the first attention of `{model}` is not between all {height}×{width} patches of the picture. "
-            "Windowed, pooled and channel attention, and heads that share an axis with the images, give no global map: "
-            f"{_INSTEAD}"
-        )
-    return TokenGrid(tokens - height * width, height, width)
-
-
 def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str) -> None:
     """Refuse a model whose tokens change on the way; attention that pools them (None) is no change.
 
@@ -107,7 +174,7 @@ def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str
     if found != {tokens.tokens}:
         raise NoGlobalAttention(
             f"`{model}` attends among {', '.join(map(str, sorted(found)))} tokens in turn, not among the same "
-            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: {_INSTEAD}"
+            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: {INSTEAD}"
         )
 
 
@@ -120,7 +187,7 @@ class Trace:
         output: what the model returned.
         attentions: in order of execution.
         layers: the outputs asked for, by dotted name.
-        grid: (height, width) of the patch convolution's output; None where there was none.
+        find_tokens: finds out how the tokens lie, once it is asked.
         inputs: what went into the modules asked for, by dotted name.
     """
 
@@ -128,7 +195,7 @@ class Trace:
     output: Any
     attentions: tuple[Attention, ...]
     layers: Mapping[str, Tensor]
-    grid: tuple[int, int] | None
+    find_tokens: Callable[[], TokenGrid]
     inputs: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
@@ -138,18 +205,21 @@ class Trace:
 
     @property
     def tokens(self) -> TokenGrid:
-        """The token grid, read off what the model did."""
-        return token_grid(self.grid, self.attentions[0].tokens, self.model)
+        """How the tokens lie on the picture, measured when it is asked for.
+
+        Raises:
+            NoTokenGrid, NoGlobalAttention, ObservationError: as `Recording.tokens`.
+        """
+        return self.find_tokens()
 
     @property
     def global_attentions(self) -> tuple[Attention, ...]:
         """Those between all tokens of a picture: a pooling head, for example, is left out.
 
         Raises:
-            NoTokenGrid, NoGlobalAttention: as `tokens`.
-            NoGlobalAttention: the number of tokens changes on the way through the model.
+            NoTokenGrid, NoGlobalAttention, ObservationError: as `tokens`.
         """
-        check_same_tokens(self.tokens, [a.tokens for a in self.attentions], self.model)
+        _ = self.tokens
         return tuple(a for a in self.attentions if a.tokens is not None)
 
     def gradients(self, direction: Logits, attentions: Sequence[Attention] | None = None) -> list[Tensor]:
@@ -164,9 +234,14 @@ class Trace:
     def read_tokens(self) -> TokenMask:
         """Which tokens of the last global attention the class scores depend on, measured by their gradient.
 
-        A class-token model reads token 0, mean pooling reads the patches. Costs a backward pass of the last block.
+        A class-token model reads one token, mean pooling reads the patches. Costs a backward pass of the last block.
         """
         # any direction without symmetry will do: no class may cancel another
         direction = torch.linspace(1, 2, self.logits.shape[1]).to(self.logits).expand_as(self.logits)
         (gradient,) = self.gradients(direction, self.global_attentions[-1:])
-        return gradient.abs().amax((0, 1, 3)) > 0
+        return rows_read(gradient)
+
+
+def rows_read(gradient: Weights) -> TokenMask:
+    """Which queries' attention weights have a gradient anywhere."""
+    return (gradient != 0).any(3).any(1).any(0)

@@ -2,93 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import ModelError, NothingObserved, ObservationError, ShapeError
-from vitreous.shapes import Logits
-from vitreous.trace.changes import Changes, changes
+from vitreous.errors import ObservationError, UnknownName
+from vitreous.trace.changes import changes
 from vitreous.trace.edit import find_layers
+from vitreous.trace.flow import passes
 from vitreous.trace.intercept import Interceptor
-from vitreous.trace.record import TokenGrid, check_same_tokens, token_grid
+from vitreous.trace.places import measure_tokens
+from vitreous.trace.reading import current_reading, reading
+from vitreous.trace.record import TokenGrid
+from vitreous.trace.recording import Recording
 from vitreous.trace.seen import AttentionSeen
-from vitreous.trace.target import logits_of
+from vitreous.trace.settled import check_input, settled
 
-__all__ = ["Recording", "check_input", "check_weights", "quiet", "record"]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What one forward pass showed.
-
-    Attributes:
-        model: class name of the model, for messages.
-        output: what the model returned.
-        names: dotted names of the modules that ran attention, in order.
-        sizes: how many tokens attend to each other there; None where queries and keys are not the same tokens, 0 where
-            they are channels.
-        grid: (height, width) of the patches; None where there was no attention or no convolution before it.
-        inputs: what went into the modules asked for, by dotted name: the first tensor that each was given, at its last
-            call.
-        outputs: what came out of the modules asked for, likewise.
-        is_scripted: whether parts of the model are TorchScript, in which nothing is seen.
-    """
-
-    model: str
-    output: Any
-    names: tuple[str, ...]
-    sizes: tuple[int | None, ...]
-    grid: tuple[int, int] | None
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
-    is_scripted: bool = False
-
-    @property
-    def logits(self) -> Logits:
-        """The class scores.
-
-        Raises:
-            ModelError: the model gave none.
-        """
-        return logits_of(self.output, self.model)
-
-    @property
-    def tokens(self) -> TokenGrid:
-        """The token grid of a model whose attention runs between the same tokens throughout.
-
-        Raises:
-            NothingObserved: no attention was seen.
-            NoTokenGrid, NoGlobalAttention: as `token_grid` and `check_same_tokens`.
-        """
-        self.check_attention()
-        tokens = token_grid(self.grid, self.sizes[0], self.model)
-        check_same_tokens(tokens, self.sizes, self.model)
-        return tokens
-
-    def check_attention(self) -> None:
-        """Refuse a model without attention.
-
-        Raises:
-            NothingObserved: none was seen.
-        """
-        if self.names:
-            return
-        if self.is_scripted:
-            raise NothingObserved(
-                f"`{self.model}` holds TorchScript, and attention inside a TorchScript graph cannot be seen. "
-                "Pass the model that it was scripted or traced from."
-            )
-        raise NothingObserved(
-            f"`{self.model}` ran without any attention between tokens that torch could show, as convolutional networks "
-            "and linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides "
-            "parts of the picture, such as `rise`; a flash-attention or xformers kernel can be switched to torch's own."
-        )
+__all__ = ["record", "tokens_of"]
 
 
 def record(
@@ -133,50 +67,86 @@ def record(
     (('layers.0.self_attn', 'layers.1.self_attn', 'layers.2.self_attn'), (5, 5, 5), torch.Size([1, 5, 8]))
     """
     check_input(images)
-    names: list[str] = []
+    how, is_read = current_reading(), _choice(model, images)
+    ran, names, places, unread = list[bool](), list[str](), list[int](), set[str]()
     given, made = _Kept("took"), _Kept("gave")
 
     def attend(seen: AttentionSeen) -> Tensor | None:
+        ran.append(is_read(len(ran), seen.name))
+        if not ran[-1]:
+            unread.add(seen.name)
+            return None
         names.append(seen.name)
-        return attention(seen) if attention else None
+        places.append(len(ran) - 1)
+        return attention(replace(seen, sizes=tuple(seen.sizes[at] for at in places))) if attention else None
+
+    def project(values: Tensor, weight: Tensor) -> None:
+        if projection and ran[-1]:
+            projection(values, weight)
+
+    def chosen(keep: Callable[[Any], Any], ahead: int) -> Callable[[Any], Any]:
+        """Where a call is chosen, keep only what goes to, or comes from, an attention of that."""
+        return lambda tree: keep(tree) if how.call is None or is_read(len(ran) - 1 + ahead, "") else None
 
     kind = type(model).__name__
-    with _settled(model) as change:
+    with settled(model) as change:
         change.gradients(gradients)
-        interceptor = Interceptor(attend, projection, change.running(model), kind)
+        interceptor = Interceptor(attend, project, change.running(model), kind)
         for name, module in find_layers(model, inputs).items():
-            change.before(module, given.keeper(name))
+            change.before(module, chosen(given.keeper(name), ahead=1) if name else given.keeper(name))
         for name, module in find_layers(model, outputs).items():
-            change.after(module, made.keeper(name))
+            change.after(module, chosen(made.keeper(name), ahead=0))
         change.enter(interceptor)
         change.start_pass()
         output = model(images.clone())
     given.check(inputs, kind)
     made.check(outputs, kind)
-    scripted = any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+    above = [interceptor.above[at] & sum(1 << each for each in places) for at in places]
     return Recording(
-        kind, output, tuple(names), interceptor.sizes, interceptor.grid, given.tensors, made.tensors, scripted
+        kind,
+        output,
+        tuple(names),
+        tuple(interceptor.sizes[at] for at in places),
+        tuple(passes(above, names)),
+        tuple(places),
+        frozenset(unread),
+        given.tensors,
+        made.tensors,
+        interceptor.grid,
+        how,
+        lambda: measure_tokens(model, images, is_read),
+        any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()),
     )
 
 
-@contextmanager
-def quiet(model: nn.Module) -> Generator[None]:
-    """Evaluation mode, outside inference mode, compiled parts run as the Python they were compiled from.
+def tokens_of(model: nn.Module, images: Tensor) -> TokenGrid:
+    """How the tokens of the attention that is read lie on the picture, before the model runs on all of it.
 
     Raises:
-        ModelError: as `check_weights`.
+        NothingObserved, NoTokenGrid, NoGlobalAttention: as `measure_tokens`.
+        UnknownName: the part or the call that is to be read does not exist.
     """
-    with _settled(model):
-        yield
+    check_input(images)
+    return measure_tokens(model, images, _choice(model, images))
 
 
-@contextmanager
-def _settled(model: nn.Module) -> Generator[Changes]:
-    check_weights(model)
-    with torch.inference_mode(False), changes() as change:
-        change.evaluate(model)
-        change.run_as_python(model)
-        yield change
+def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:
+    """Whether an attention, by its place among all that run and the module that runs it, is one that is read.
+
+    Cost: nothing, or one forward pass of the first image where a call is chosen.
+    """
+    how = current_reading()
+    find_layers(model, [how.part] if how.part else [])
+    if how.call is None:
+        return lambda _, name: not how.part or f"{name}.".startswith(f"{how.part}.")
+    with reading(replace(how, call=None)), changes() as change:
+        change.start_pass()  # what others changed, to look at the model, is not for this
+        seen = record(model, images[:1])
+    seen.check_attention()
+    if how.call not in seen.passes:
+        raise UnknownName("call", str(how.call), [str(number) for number in sorted(set(seen.passes))])
+    chosen = {at for at, number in zip(seen.places, seen.passes, strict=True) if number == how.call}
+    return lambda at, _: at in chosen
 
 
 class _Kept:
@@ -226,32 +196,3 @@ def _started(tensor: Tensor) -> tuple[Tensor, Tensor]:
         return tensor, tensor
     kept = tensor.detach().requires_grad_()  # another tensor: what is given may be a frozen parameter
     return kept, kept.clone()  # the model may go on in place
-
-
-def check_weights(model: nn.Module) -> None:
-    """Refuse a model that torch cannot differentiate.
-
-    Raises:
-        ModelError: it was made in inference mode.
-    """
-    if any(parameter.is_inference() for parameter in model.parameters()):
-        raise ModelError(
-            f"the weights of `{type(model).__name__}` were made in inference mode, where torch keeps nothing that a "
-            "gradient needs. Load the model outside of torch.inference_mode()."
-        )
-
-
-def check_input(images: Tensor) -> None:
-    """Refuse what no model can explain.
-
-    Raises:
-        ShapeError: not floating point, empty or not finite.
-    """
-    if not images.is_floating_point():
-        raise ShapeError(f"`images` must be normalized floating point; got {images.dtype}. Pass pictures or arrays.")
-    if not images.numel():
-        raise ShapeError(f"`images` is empty: {tuple(images.shape)}. Give at least one image.")
-    if not images.isfinite().all():
-        raise ShapeError(
-            f"`images` {tuple(images.shape)} holds NaN or infinite values. Check how they were normalized."
-        )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from itertools import count
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits
 from vitreous.trace.attend import WrittenAttention
 from vitreous.trace.record import TokenGrid
-from vitreous.trace.recorder import record
+from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["KeptKeys", "restricted_logits"]
@@ -27,7 +26,7 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
     """The class scores when attention runs between the kept pairs alone: softmax(scores + log kept), in all heads.
 
     Every token keeps itself. Extra tokens (class token, registers) see all and are seen by all, unless the masks are
-    given between all tokens, extra ones first. Masks that keep everything change no bit of what torch's fused
+    given between all tokens, in the order of the model. Masks that keep everything change no bit of what torch's fused
     function gives.
 
     Args:
@@ -41,7 +40,7 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError: as `observe` and `Trace`.
     """
     kind = type(model).__name__
-    turn = count()
+    turn, tokens = count(), tokens_of(model, images)
 
     def attend(seen: AttentionSeen) -> Tensor | None:
         if isinstance(seen.attention, WrittenAttention):
@@ -49,14 +48,14 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
                 f"`{kind}` writes its attention out, so no key can be hidden from it. Switch it to torch's fused "
                 'attention: fused_attn = True in the blocks of timm, attn_implementation="sdpa" in transformers.'
             )
-        call, keys, tokens = seen.attention, seen.sizes[-1], seen.tokens
+        call, keys = seen.attention, seen.sizes[-1]
         if keys is None or (mask := kept.get(next(turn))) is None:
             return None
         full = _between_tokens(mask.to(call.query.device), tokens, keys, len(images))
         return None if full.all() else call.among(full).fused()
 
     seen = record(model, images, attention=attend)
-    _ = seen.tokens
+    seen.check_tokens(tokens)
     attentions = next(turn)
     if wrong := [at for at in kept if not 0 <= at < attentions]:
         raise ShapeError(
@@ -67,12 +66,12 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
 
 def _between_tokens(kept: KeptKeys, tokens: TokenGrid, attending: int, images: int) -> Bool[Tensor, "#images t t"]:
     """The mask with the extra tokens and every token itself."""
-    patches = tokens.height * tokens.width
+    patches = tokens.patches
     if attending != tokens.tokens or kept.shape[-1] not in (patches, tokens.tokens) or len(kept) not in (1, images):
         raise ShapeError(
             f"`kept` is {tuple(kept.shape)}, but attention runs between {attending} tokens, {patches} of them patches "
             f"at the start, of {images} images. Give (1 or images, patches, patches), or all tokens."
         )
     if kept.shape[-1] == patches:
-        kept = F.pad(kept, (tokens.prefix, 0, tokens.prefix, 0), value=True)
+        kept = tokens.among_tokens(tokens.among_tokens(kept, 1, extra=True), 2, extra=True)
     return kept | torch.eye(tokens.tokens, dtype=torch.bool, device=kept.device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vitreous.trace.attend import AttentionCall, WrittenAttention
-from vitreous.trace.record import TokenGrid, token_grid
 
 __all__ = ["AttentionSeen"]
 
@@ -17,7 +16,8 @@ class AttentionSeen:
     Attributes:
         attention: torch's own call, to be run as wished; or what a model wrote out itself, to be looked at.
         name: dotted name of the module that runs it.
-        sizes: how many tokens attend to each other, as `mutual_tokens` says, for every attention up to this one.
+        sizes: how many tokens attend to each other, as `mutual_tokens` says, for every attention up to this one; in a
+            recording, for those that are read.
         grid: (height, width) of the patch grid; None where no 2-d convolution ran before the first attention.
         model: class name of the model, for messages.
     """
@@ -27,12 +27,3 @@ class AttentionSeen:
     sizes: tuple[int | None, ...]
     grid: tuple[int, int] | None
     model: str
-
-    @property
-    def tokens(self) -> TokenGrid:
-        """The token grid, by the first attention.
-
-        Raises:
-            NoTokenGrid, NoGlobalAttention: as `token_grid`.
-        """
-        return token_grid(self.grid, self.sizes[0], self.model)

@@ -22,7 +22,7 @@ from vitreous.trace.blocks import one_each
 from vitreous.trace.edit import change_inputs
 from vitreous.trace.gradient import gradients, ordinary
 from vitreous.trace.record import TokenGrid
-from vitreous.trace.recorder import record
+from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Stream", "follow_stream", "replay"]
@@ -30,13 +30,13 @@ __all__ = ["Stream", "follow_stream", "replay"]
 
 @dataclass(frozen=True)
 class Stream:
-    """What one fused forward pass keeps of the prefix tokens.
+    """What one fused forward pass keeps of the extra tokens.
 
     Attributes:
         logits: the model's class scores.
         names: of the modules that ran attention, in order.
         tokens: the token grid.
-        scores: (batch, heads, prefix, tokens) per fused attention; fewer than `names` where a model writes some out.
+        scores: (batch, heads, extra, tokens) per fused attention; fewer than `names` where a model writes some out.
         values: (batch, heads, tokens, width) per fused attention.
     """
 
@@ -53,49 +53,50 @@ def follow_stream(model: nn.Module, images: Tensor) -> Stream:
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
     """
+    tokens = tokens_of(model, images)
     scores: list[Tensor] = []
     values: list[Tensor] = []
 
     def attend(seen: AttentionSeen) -> None:
-        if isinstance(seen.attention, AttentionCall):
-            scores.append(seen.attention.first(seen.tokens.prefix).scores())
+        if isinstance(seen.attention, AttentionCall) and seen.sizes[-1] is not None:
+            scores.append(seen.attention.of(tokens.of_extra).scores())
             values.append(seen.attention.value)
 
     seen = record(model, images, attention=attend)
-    tokens = seen.tokens
+    seen.check_tokens(tokens)
     return Stream(seen.logits, seen.names, tokens, tuple(scores), tuple(values))
 
 
 def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) -> list[Tensor] | None:
-    """∂⟨direction, logits⟩/∂weights of the prefix rows, gradients travelling along the skip path and the MLPs only.
+    """∂⟨direction, logits⟩/∂weights of the extra tokens' rows, gradients following the skip path and the MLPs only.
 
-    The prefix tokens run through the model's own blocks alone; each attention gives back its kept weights times its
+    The extra tokens run through the model's own blocks alone; each attention gives back its kept weights times its
     kept values. The result is believed only if the class scores come out as in the full pass.
 
     Returns:
-        (batch, heads, prefix, tokens) per attention; None where the model is no plain pre-norm ViT with fused
-        attention, so that the prefix tokens cannot run alone: then differentiate the whole model.
+        (batch, heads, extra, tokens) per attention; None where the model is no plain pre-norm ViT with fused
+        attention, so that the extra tokens cannot run alone: then differentiate the whole model.
     """
     blocks = one_each(stream.names)
     if not blocks or len(stream.scores) != len(stream.names):
         return None
     with torch.inference_mode(False):
         weights = [ordinary(scores).softmax(-1).requires_grad_() for scores in stream.scores]
-    prefix = stream.tokens.prefix
+    tokens = stream.tokens
 
     def attend(seen: AttentionSeen) -> Tensor:
         at = len(seen.sizes) - 1
         call = seen.attention
-        if at >= len(weights) or not isinstance(call, AttentionCall) or call.query.shape[-2] != prefix:
+        if at >= len(weights) or not isinstance(call, AttentionCall) or call.query.shape[-2] != tokens.extra:
             raise _NotPlain
         return weights[at] @ stream.values[at]
 
-    first = change_inputs(model, blocks[:1], _only_prefix(prefix, cut=True))
-    others = change_inputs(model, blocks[1:], _only_prefix(prefix, cut=False))
+    first = change_inputs(model, blocks[:1], _only_extra(tokens, cut=True))
+    others = change_inputs(model, blocks[1:], _only_extra(tokens, cut=False))
     try:
         with first, others:
             logits = record(model, images, attention=attend, gradients=True).logits
-    except (_NotPlain, RuntimeError):  # RuntimeError: something outside attention needs the patches too
+    except (_NotPlain, RuntimeError, IndexError):  # the latter two: something outside attention needs the patches too
         return None
     tolerance = torch.finfo(logits.dtype).eps ** 0.5 * stream.logits.abs().max()
     if not (logits - stream.logits).abs().max() <= tolerance:
@@ -104,10 +105,10 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
 
 
 class _NotPlain(Exception):
-    """The prefix tokens cannot run alone: a signal that never leaves this file."""
+    """The extra tokens cannot run alone: a signal that never leaves this file."""
 
 
-def _only_prefix(prefix: int, *, cut: bool) -> Callable[[Any], Any]:
+def _only_extra(grid: TokenGrid, *, cut: bool) -> Callable[[Any], Any]:
     """For a block that must take one tensor of tokens and nothing else; the first block drops the patches."""
 
     def change(given: Any) -> Any:
@@ -116,6 +117,6 @@ def _only_prefix(prefix: int, *, cut: bool) -> Callable[[Any], Any]:
             raise _NotPlain
         if not cut:
             return None
-        return pytree.tree_map_only(Tensor, lambda tokens: tokens[:, :prefix].detach(), given)
+        return pytree.tree_map_only(Tensor, lambda tokens: grid.of_extra(tokens, 1).detach(), given)
 
     return change

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vitreous.shapes import Images, Logits, Weights
 from vitreous.trace.record import TokenGrid, check_same_tokens
-from vitreous.trace.recorder import record
+from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["watch"]
@@ -27,14 +27,15 @@ def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights],
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
     """
+    tokens = tokens_of(model, images)
 
     def attend(seen: AttentionSeen) -> Tensor | None:
         _, weights = seen.attention.scores_and_weights()
-        check_same_tokens(seen.tokens, seen.sizes, seen.model)
+        check_same_tokens(tokens, seen.sizes, seen.model)
         if seen.sizes[-1] is not None:
-            each(seen.tokens, weights)
+            each(tokens, weights)
         return seen.attention.mix(weights)
 
     seen = record(model, images, attention=attend)
-    tokens = seen.tokens
+    seen.check_tokens(tokens)
     return seen.logits, tokens

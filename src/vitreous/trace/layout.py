@@ -1,0 +1,59 @@
+"""Where the numbers of an output lie on the picture, by its shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vitreous.trace.record import TokenGrid
+
+__all__ = ["layout"]
+
+_MOST_EXTRA = 64
+"""A row with more tokens beside the patches is taken for something else, such as channels before patches."""
+
+
+def layout(
+    shape: tuple[int, ...], size: tuple[int, int], grids: Mapping[tuple[int, int], None]
+) -> tuple[TokenGrid, int] | None:
+    """The grid and the channel axis of an output of this shape; None where it has no place on the picture.
+
+    Args:
+        shape: of the output, batch first.
+        size: (height, width) of the picture.
+        grids: (height, width) of the maps seen so far: a row of tokens lies on one of these, or on one halved.
+
+    >>> layout((1, 512, 7, 7), (224, 224), {})
+    (TokenGrid(extra=0, height=7, width=7, order=(), class_token=0), 1)
+    >>> layout((1, 7, 7, 768), (224, 224), {})
+    (TokenGrid(extra=0, height=7, width=7, order=(), class_token=0), -1)
+    >>> layout((1, 197, 192), (224, 224), {(14, 14): None})
+    (TokenGrid(extra=1, height=14, width=14, order=(), class_token=0), -1)
+    """
+    if len(shape) == 4:
+        found = [
+            (-shape[axis], TokenGrid(0, *sides), axis)
+            for axis, sides in ((1, shape[2:]), (-1, shape[1:3]))
+            if _same_stride(sides, size) and min(sides) * max(sides) > 1
+        ]
+        # a square block of numbers could be either: channels are the long axis
+        return min(found, key=lambda each: each[0])[1:] if found else None
+    if len(shape) != 3 or shape[2] == 1:  # one number per row is a pooled map
+        return None
+    tokens = shape[1]
+    halved = [(-(-h // 2), -(-w // 2)) for h, w in grids]
+    exact = [grid for grid in (*grids, *halved) if grid[0] * grid[1] == tokens > 1]
+    loose = sorted((h * w, h, w) for h, w in grids if h * w < tokens < h * w + min(h * w, _MOST_EXTRA))
+    if exact:
+        return TokenGrid(0, *exact[0]), -1
+    return (TokenGrid(tokens - loose[-1][0], *loose[-1][1:]), -1) if loose else None
+
+
+def _same_stride(sides: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Whether a grid with these sides divides the picture by one stride, up to rounding of the sides.
+
+    >>> _same_stride((7, 7), (224, 224)), _same_stride((7, 768), (224, 224)), _same_stride((3, 5), (24, 40))
+    (True, False, True)
+    """
+    shortest = max(length / (side + 1) for side, length in zip(sides, size, strict=True))
+    longest = min(length / max(side - 1, 0.5) for side, length in zip(sides, size, strict=True))
+    return shortest < longest and min(sides) > 0

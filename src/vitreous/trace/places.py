@@ -1,0 +1,278 @@
+"""Where every token comes from: measured, by moving the picture and watching what goes into an attention.
+
+Noise of the picture's own size is added to it, once evenly, once growing from top to bottom and once from left to
+right. A token that stays as it was is no patch. One that moves answers to the second and third noise as much as its
+pixels lie down and right, whatever its embedding is: a convolution, a linear map of unfolded pixels, a stem of layers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vitreous.errors import NoGlobalAttention, NothingObserved, NoTokenGrid
+from vitreous.shapes import Images
+from vitreous.trace.intercept import Interceptor
+from vitreous.trace.reading import current_reading
+from vitreous.trace.record import INSTEAD, TokenGrid
+from vitreous.trace.seen import AttentionSeen
+from vitreous.trace.settled import settled
+
+__all__ = ["SAY", "grid_of", "measure_tokens"]
+
+SAY = (
+    "Say how they lie by grid=(height, width) and patches=, a slice or list of the tokens that are patches, row by row."
+)
+_MOST_DRAWS = 4
+"""Overlapping stems need more than one draw of noise; what is not clear after so many never is."""
+_UNSEEN = 0.85
+"""So much of a patch may lie between the picture's edge and the patch nearest to it."""
+
+_ALIKE = 0.95
+"""Correlation of the places measured with those on a grid, where widely overlapping tokens are in its order."""
+
+Positions = Float[Tensor, " tokens"]
+"""Along one side of the picture, from -1 to 1."""
+
+
+Reads = Callable[[int, str], bool]
+"""Whether an attention is read, by its place among all that run and the name of the module that runs it."""
+
+
+def measure_tokens(model: nn.Module, images: Images, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
+    """How the tokens lie on the picture that go into the first attention that is read.
+
+    Only the size, the mean and the spread of the first image are used, so that every picture of a size gives the same.
+    What `Reading` says of the grid and of the patches is taken as it is, and the rest measured. Where receptive fields
+    overlap so widely that neighbors are not told apart, tokens must at least follow row by row.
+
+    Args:
+        model: comes back as it was.
+        images: (batch, channels, height, width).
+        is_read: which attentions are read.
+
+    Raises:
+        NothingObserved: none is, or none ran.
+        NoGlobalAttention: it runs in windows, between channels, or from some tokens to others.
+        NoTokenGrid: the tokens that move with the picture do not lie on a grid that covers it; or they are others than
+            `Reading` says.
+
+    Cost: four runs of one image up to the attention's input; up to nine more where receptive fields overlap, and none
+    but the first where `Reading` says all.
+    """
+    _check_picture(model, images)
+    how, generator = current_reading(), torch.Generator().manual_seed(0)
+    height, width = images.shape[-2:]
+    spread, middle = torch.std_mean(images[:1].detach().float(), correction=0)
+    scale = spread if spread > 0 else 1.0
+
+    def noise() -> Tensor:
+        return scale * torch.randn(1, *images.shape[1:], generator=generator).to(spread.device)
+
+    picture, step = middle + noise(), torch.finfo(images.dtype).eps ** (1 / 3)
+    before = _tokens(model, picture.to(images), is_read)
+    said = None if how.patches is None else _listed(how.patches, len(before))
+    if how.grid and said is not None:
+        return _as_said(len(before), how.grid, said)
+    down, right = _ramp(height).view(-1, 1).to(spread), _ramp(width).to(spread)
+    moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
+    for draws in itertools.count(1):
+        push = step * noise()
+        even, *sloped = (
+            _tokens(model, (picture + push * slope).to(images), is_read) - before for slope in (1.0, down, right)
+        )
+        moved += even.square().sum(1)
+        answers += torch.stack([(even * each).sum(1) for each in sloped])
+        patches = moved.nonzero()[:, 0].cpu() if said is None else torch.tensor(said)
+        if how.grid:
+            return _as_said(len(before), how.grid, patches.tolist())
+        places = (answers / moved).cpu()[:, patches]
+        if found := grid_of(places[0], places[1]):
+            return TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
+        if draws == _MOST_DRAWS:
+            if grid := _in_rows(places[0], places[1]):
+                return TokenGrid.of(len(before), grid, patches.tolist())
+            raise _not_laid_out(model, images, is_read, len(before), len(patches))
+    raise AssertionError
+
+
+def _check_picture(model: nn.Module, images: Tensor) -> None:
+    if images.ndim != 4:
+        raise NoTokenGrid(
+            f"`{type(model).__name__}` took an input of {images.ndim} axes, {tuple(images.shape)}, which is no batch "
+            "of pictures, (batch, channels, height, width), and a heat map lies on a picture. Wrap the model in a "
+            "module that takes pictures, such as one frame or slice with the others fixed."
+        )
+
+
+def _listed(patches: slice | Sequence[int], tokens: int) -> list[int]:
+    """The places that are said to be patches, counted from the first token.
+
+    Raises:
+        NoTokenGrid: they are not among the tokens, or some are said twice.
+    """
+    if isinstance(patches, slice):
+        return list(range(tokens)[patches])
+    found = [at + tokens if at < 0 else at for at in patches]
+    if len(set(found)) != len(found) or not all(0 <= at < tokens for at in found):
+        raise NoTokenGrid(
+            f"`patches` must name some of {tokens} tokens, each once; got {', '.join(map(str, patches))}. "
+            f"Count from 0 to {tokens - 1}."
+        )
+    return found
+
+
+def _as_said(tokens: int, grid: tuple[int, int], patches: Sequence[int]) -> TokenGrid:
+    """The grid that `Reading` says.
+
+    Raises:
+        NoTokenGrid: it does not have as many cells as there are patches.
+    """
+    if grid[0] * grid[1] != len(patches):
+        raise NoTokenGrid(
+            f"a {grid[0]}×{grid[1]} grid has {grid[0] * grid[1]} cells, but {len(patches)} of {tokens} tokens are "
+            "patches. Give another grid=, or patches=, a slice or list of as many tokens, row by row."
+        )
+    return TokenGrid.of(tokens, grid, patches)
+
+
+def grid_of(down: Positions, right: Positions) -> tuple[tuple[int, int], Tensor] | None:
+    """The (height, width) of the grid that these places fill, and which of them lies in each cell, row by row.
+
+    None where they fill none that covers the picture: rows and columns must be told apart clearly.
+
+    >>> grid_of(torch.tensor([0.5, -0.5, 0.5, -0.5]), torch.tensor([-0.6, -0.5, 0.5, 0.5]))
+    ((2, 2), tensor([1, 3, 0, 2]))
+    """
+    tokens = len(down)
+    for height in (side for side in range(1, tokens + 1) if tokens % side == 0):
+        rows, columns = _ranks(down, height), _ranks(right, tokens // height)
+        if rows is not None and columns is not None:
+            cells = rows * (tokens // height) + columns
+            if len(cells.unique()) == tokens:
+                return (height, tokens // height), cells.argsort()
+    return None
+
+
+def _in_rows(down: Positions, right: Positions) -> tuple[int, int] | None:
+    """The (height, width) of a grid that tokens with these places fill row by row, as far as overlaps show it."""
+    tokens = len(down)
+    for height in (side for side in range(2, tokens // 2 + 1) if tokens % side == 0):
+        at = torch.arange(tokens)
+        pairs = torch.stack([down, at // (tokens // height)]), torch.stack([right, at % (tokens // height)])
+        alike = min(torch.corrcoef(pair)[0, 1].item() for pair in pairs) > _ALIKE
+        rows, columns = down.view(height, -1).mean(1), right.view(height, -1).mean(0)
+        if alike and all(_covers(each, each.diff().mean()) for each in (rows, columns)):
+            return height, tokens // height
+    return None
+
+
+def _covers(middles: Positions, apart: Tensor) -> bool:
+    """Whether lines that are so far apart reach from one edge of the picture to the other."""
+    edge = apart * (_UNSEEN + 0.5)
+    return len(middles) * apart.item() > 1 and bool(middles[0] < edge - 1 and middles[-1] > 1 - edge)
+
+
+def _ranks(places: Positions, groups: int) -> Tensor | None:
+    """Which of so many lines, as long as each other, every place lies on; None where they are no such lines."""
+    order = places.argsort()
+    lines = places[order].view(groups, -1)
+    middles, steps = lines.mean(1), lines.mean(1).diff()
+    apart = (middles[-1] - middles[0]) / (groups - 1) if groups > 1 else torch.tensor(2.0)
+    # lines may lie closer near the edges, where receptive fields end, but none lies in another
+    clear = (steps > apart / 4).all() and (lines[1:, 0] - lines[:-1, -1] > steps / 3).all()
+    narrow = (lines - middles[:, None]).abs().amax() < apart * 3 / 8
+    if not (clear and narrow and _covers(middles, apart)):
+        return None
+    return torch.empty_like(order).scatter(0, order, torch.arange(groups).repeat_interleave(lines.shape[1]))
+
+
+def _ramp(length: int) -> Positions:
+    """The middles of so many pixels."""
+    return (torch.arange(length) + 0.5) * 2 / length - 1
+
+
+class _Reached(BaseException):
+    """The attention was reached: a signal that never leaves this file, nor is taken for an error of the model."""
+
+
+def _tokens(model: nn.Module, image: Images, is_read: Reads) -> Float[Tensor, "tokens numbers"]:
+    """What the first attention that is read multiplies by its weights, of one image, one row per token."""
+    at, found = itertools.count(), list[AttentionSeen]()
+
+    def attend(seen: AttentionSeen) -> None:
+        if is_read(next(at), seen.name):
+            found.append(seen)
+            raise _Reached
+
+    with settled(model) as change:
+        change.start_pass()  # what others changed, to look at the model, is not for this
+        change.gradients(False)
+        change.enter(Interceptor(attend, running=change.running(model)))
+        change.start_pass()
+        try:
+            model(image)
+        except _Reached:
+            return _rows(found[0], type(model).__name__)
+    raise NothingObserved(
+        f"`{type(model).__name__}` ran without any attention between tokens that torch could show, as convolutional "
+        "networks and linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides "
+        "parts of the picture, such as `rise`."
+    )
+
+
+def _rows(seen: AttentionSeen, model: str) -> Float[Tensor, "tokens numbers"]:
+    """An attention's values, token by token, in a type that differences keep their digits in."""
+    values, tokens, how = seen.attention.value, seen.sizes[-1], current_reading()
+    if tokens is None or (values is not None and (values.ndim != 4 or len(values) != 1)):
+        raise NoGlobalAttention(
+            f"the first attention of `{model}` is not between all patches of the picture. Windowed and pooled "
+            f"attention, and heads that share an axis with the images, give no global map: {INSTEAD}"
+        )
+    if values is None and how.grid and how.patches is not None:
+        return torch.zeros(tokens, 1)
+    if values is None:
+        raise NoTokenGrid(
+            f"`{model}` lays out what its attention weights multiply in a way that does not show which axis is tokens. "
+            f"{SAY}"
+        )
+    rows = values[0].transpose(0, 1).flatten(1)
+    return rows.to(torch.promote_types(rows.dtype, torch.float32))
+
+
+def _not_laid_out(
+    model: nn.Module, images: Images, is_read: Reads, tokens: int, moving: int
+) -> NoGlobalAttention | NoTokenGrid:
+    """Why tokens lie on no grid: they may be channels, which only the layer after the attention shows."""
+    at, read = itertools.count(), list[int]()
+
+    def attend(seen: AttentionSeen) -> None:
+        if is_read(now := next(at), seen.name):
+            read.append(now)
+
+    with settled(model) as change:
+        change.start_pass()
+        change.gradients(False)
+        interceptor = Interceptor(attend, running=change.running(model))
+        change.enter(interceptor)
+        change.start_pass()
+        model(images[:1].clone())
+    kind = type(model).__name__
+    if not moving:
+        return NoTokenGrid(
+            f"none of the {tokens} tokens that attend in `{kind}` moves with the picture: that encoder sees something "
+            "else. Read another part= or call= of the model."
+        )
+    if interceptor.sizes[read[0]] != tokens:
+        return NoGlobalAttention(
+            f"the first attention of `{kind}` is not between all patches of the picture but between channels, which "
+            f"gives no global map: {INSTEAD}"
+        )
+    return NoTokenGrid(
+        f"{moving} of the {tokens} tokens that attend in `{kind}` move with the picture, and they lie on no grid that "
+        f"covers it. {SAY}"
+    )

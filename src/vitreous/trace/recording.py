@@ -1,0 +1,159 @@
+"""What one watched forward pass showed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from vitreous.errors import NoGlobalAttention, NothingObserved, ObservationError
+from vitreous.shapes import Logits
+from vitreous.trace.reading import Reading
+from vitreous.trace.record import INSTEAD, TokenGrid, check_same_tokens
+from vitreous.trace.target import logits_of
+
+__all__ = ["Recording"]
+
+_MOST_SHOWN = 4
+"""Passes named in a message."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one forward pass showed.
+
+    Attributes:
+        model: class name of the model, for messages.
+        output: what the model returned.
+        names: dotted names of the modules that ran the attention that is read, in order: all of it, or that of the part
+            and the call that `Reading` names.
+        sizes: how many tokens attend to each other there; None where queries and keys are not the same tokens, 0 where
+            they are channels.
+        passes: which pass through an encoder each of them belongs to, as `passes` says.
+        places: of each among all that ran.
+        unread: names of the modules that ran attention which is not read.
+        inputs: what went into the modules asked for, by dotted name: the first tensor that each was given, at its last
+            call, or in the call that is read.
+        outputs: what came out of the modules asked for, likewise.
+        convolved: (height, width) of the last 2-d convolution's output before the first attention; None where there
+            was no attention or no convolution before it.
+        reading: how the model was read.
+        measure: finds out how the tokens lie.
+        is_scripted: whether parts of the model are TorchScript, in which nothing is seen.
+    """
+
+    model: str
+    output: Any
+    names: tuple[str, ...]
+    sizes: tuple[int | None, ...]
+    passes: tuple[int, ...]
+    places: tuple[int, ...]
+    unread: frozenset[str]
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    convolved: tuple[int, int] | None
+    reading: Reading
+    measure: Callable[[], TokenGrid]
+    is_scripted: bool = False
+
+    @property
+    def logits(self) -> Logits:
+        """The class scores.
+
+        Raises:
+            ModelError: the model gave none.
+        """
+        return logits_of(self.output, self.model)
+
+    @cached_property
+    def tokens(self) -> TokenGrid:
+        """The token grid of a model whose attention runs between the same tokens throughout, measured when asked for.
+
+        Raises:
+            NothingObserved: no attention was seen.
+            ObservationError: several passes ran, and none was chosen.
+            NoTokenGrid, NoGlobalAttention: as `measure_tokens` and `check_same_tokens`.
+        """
+        self.check_attention()
+        self.check_one_pass()
+        if not self.sizes[0]:
+            raise NoGlobalAttention(
+                f"the first attention of `{self.model}` is not between all patches of the picture. Windowed, pooled "
+                "and channel attention, and heads that share an axis with the images, give no global map: "
+                f"{INSTEAD}"
+            )
+        tokens = self.measure()
+        self.check_tokens(tokens)
+        return tokens
+
+    def check_tokens(self, tokens: TokenGrid) -> None:
+        """Refuse to take one token grid, measured before, for the attention of a model that has several.
+
+        Raises:
+            ObservationError: several passes ran, and none was chosen.
+            NoGlobalAttention: as `check_same_tokens`.
+        """
+        self.check_one_pass()
+        check_same_tokens(tokens, self.sizes, self.model)
+
+    @cached_property
+    def grid(self) -> tuple[int, int] | None:
+        """(height, width) of the patches, where these can be told; methods that need no attention lay maps on it."""
+        if self.reading.grid or self.convolved or not self.names:
+            return self.reading.grid or self.convolved
+        try:
+            return self.tokens.height, self.tokens.width
+        except ObservationError:  # no map of these methods depends on it
+            return None
+
+    def check_one_pass(self) -> None:
+        """Refuse to read several passes as if they were one.
+
+        Raises:
+            ObservationError: attention ran in several passes, and none was chosen.
+        """
+        if self.reading.call is None and (count := max(self.passes, default=0)):
+            ran = ", ".join(
+                f"`{self.names[self.passes.index(number)]}`" for number in range(min(count + 1, _MOST_SHOWN))
+            )
+            raise ObservationError(
+                f"`{self.model}` runs {count + 1} passes whose attention does not build on each other, as encoders of "
+                f"several pictures, of a flipped one or of an ensemble do; they begin in {ran}. Say which to read: "
+                f"call=0 for the first, or part=, the name of a module such as "
+                f'"{_encoder(self.names, self.passes)}"; or use a method that only runs the model, such as `rise`.'
+            )
+
+    def check_attention(self) -> None:
+        """Refuse a model without attention.
+
+        Raises:
+            NothingObserved: none was seen.
+        """
+        if self.names:
+            return
+        if self.reading.part:
+            raise NothingObserved(
+                f"`{self.reading.part}` of `{self.model}` ran without any attention between tokens that torch could "
+                "show. Name another part of the model."
+            )
+        if self.is_scripted:
+            raise NothingObserved(
+                f"`{self.model}` holds TorchScript, and attention inside a TorchScript graph cannot be seen. "
+                "Pass the model that it was scripted or traced from."
+            )
+        raise NothingObserved(
+            f"`{self.model}` ran without any attention between tokens that torch could show, as convolutional networks "
+            "and linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides "
+            "parts of the picture, such as `rise`; a flash-attention or xformers kernel can be switched to torch's own."
+        )
+
+
+def _encoder(names: Sequence[str], numbers: Sequence[int]) -> str:
+    """The module that all attention of the first pass runs in."""
+    first = [name.split(".") for name, number in zip(names, numbers, strict=True) if number == 0]
+    shared = [column[0] for column in itertools.takewhile(lambda each: len(set(each)) == 1, zip(*first, strict=False))]
+    return ".".join(shared) or names[0]

@@ -1,0 +1,68 @@
+"""A model as it is watched: in evaluation mode, outside of inference mode, as Python; and what cannot be watched."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from vitreous.errors import ModelError, ShapeError
+from vitreous.trace.changes import Changes, changes
+
+__all__ = ["check_input", "check_weights", "quiet", "settled"]
+
+
+@contextmanager
+def quiet(model: nn.Module) -> Generator[None]:
+    """Evaluation mode, outside inference mode, compiled parts run as the Python they were compiled from.
+
+    Raises:
+        ModelError: as `check_weights`.
+    """
+    with settled(model):
+        yield
+
+
+@contextmanager
+def settled(model: nn.Module) -> Generator[Changes]:
+    """Likewise; what is yielded takes further changes.
+
+    Raises:
+        ModelError: as `check_weights`.
+    """
+    check_weights(model)
+    with torch.inference_mode(False), changes() as change:
+        change.evaluate(model)
+        change.run_as_python(model)
+        yield change
+
+
+def check_weights(model: nn.Module) -> None:
+    """Refuse a model that torch cannot differentiate.
+
+    Raises:
+        ModelError: it was made in inference mode.
+    """
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise ModelError(
+            f"the weights of `{type(model).__name__}` were made in inference mode, where torch keeps nothing that a "
+            "gradient needs. Load the model outside of torch.inference_mode()."
+        )
+
+
+def check_input(images: Tensor) -> None:
+    """Refuse what no model can explain.
+
+    Raises:
+        ShapeError: not floating point, empty or not finite.
+    """
+    if not images.is_floating_point():
+        raise ShapeError(f"`images` must be normalized floating point; got {images.dtype}. Pass pictures or arrays.")
+    if not images.numel():
+        raise ShapeError(f"`images` is empty: {tuple(images.shape)}. Give at least one image.")
+    if not images.isfinite().all():
+        raise ShapeError(
+            f"`images` {tuple(images.shape)} holds NaN or infinite values. Check how they were normalized."
+        )
