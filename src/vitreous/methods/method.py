@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import DegenerateMap, NoClassToken, ShapeError, UnknownName
+from vitreous.errors import DegenerateMap, NoClassToken, ShapeError
 from vitreous.files.writing import whole_file
 from vitreous.masking.forward import Progress
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass
@@ -32,7 +32,6 @@ __all__ = [
     "SlowMethod",
     "check_at_least",
     "check_class_token",
-    "check_setting",
 ]
 
 
@@ -226,16 +225,6 @@ def check_class_token(tokens: TokenGrid, model: nn.Module, method: str, *, read:
             f"`{method}` reads the class-token row, but the class scores of `{kind}` do not depend on its first token: "
             f"it pools the patches, or its head is all zeros. {remedy}"
         )
-
-
-def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Refuse a setting outside its values.
-
-    Raises:
-        UnknownName: `value` is not among `allowed`.
-    """
-    if value not in allowed:
-        raise UnknownName(f"value of `{name}`", str(value), map(str, allowed))
 
 
 def check_at_least(name: str, value: int | float, least: int | float) -> None:
