@@ -223,7 +223,7 @@ def _told(picture: Image.Image, warning: str) -> Image.Image:
 
 def _read(encoded: bytes, name: str, window: Window, *, turn: bool = True) -> tuple[Image.Image, str]:
     """A picture of a file's bytes, and what its reader should be told."""
-    picture = _one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name)
+    picture: Any = _one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name)
     _check_size(picture, name)
     white = stated_white(picture, encoded) if deep(picture) else None
     halved = any(";16" in str(tile[-1]) for tile in picture.tile) and not deep(picture)
