@@ -14,7 +14,7 @@ FLOORS = (
     {"files", "settings", "trace", "render"},
     {"relevance", "masking"},
     {"methods", "metrics", "models", "data"},
-    {"interact", "statistics"},
+    {"backbones", "interact", "statistics"},
     {"explaining", "training"},
     {"benchmarking", "evaluation"},
     {"interacting"},

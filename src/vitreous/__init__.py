@@ -14,6 +14,7 @@ from vitreous.interact.removal import prune as prune
 from vitreous.interacting.interactions import interactions as interactions
 from vitreous.methods import METHODS as METHODS
 from vitreous.methods.method import Explanation as Explanation
+from vitreous.models.preprocess import Preprocess as Preprocess
 from vitreous.models.zoo import LoadedModel as LoadedModel
 from vitreous.models.zoo import load as load
 from vitreous.trace.edit import stop_gradient as stop_gradient
@@ -32,6 +33,7 @@ __all__ = [
     "LoadedModel",
     "Margin",
     "Predicted",
+    "Preprocess",
     "explain",
     "interactions",
     "load",

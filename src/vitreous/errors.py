@@ -17,7 +17,7 @@ ExplainError                 every error of ours; the command line prints it wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "RuleError",
     "ShapeError",
     "UnknownName",
+    "check_setting",
 ]
 
 
@@ -124,3 +125,13 @@ class UnknownName(ExplainError):
         hint = f" Did you mean {meant}?" if meant else ""
         listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")
         super().__init__(f'no {kind} named "{name}".{hint} Known: {listed}.')
+
+
+def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Refuse a setting outside its values.
+
+    Raises:
+        UnknownName: `value` is not among `allowed`.
+    """
+    if value not in allowed:
+        raise UnknownName(f"value of `{name}`", str(value), map(str, allowed))

@@ -85,7 +85,7 @@ def test_a_rotated_photo_stands_upright(write: Callable[..., Path], orientation:
         (Image.new("YCbCr", (4, 4), (255, 128, 128)), WHITE),
         (Image.fromarray(np.full((4, 4), 65535, np.uint16)), WHITE),
         (Image.fromarray(np.full((4, 4), 32896, np.uint16)), (128, 128, 128)),
-        (Image.fromarray(np.full((4, 4), 257, np.uint16)), (1, 1, 1)),
+        (Image.fromarray(np.array([[257] * 4] * 3 + [[65535] * 4], np.uint16)), (1, 1, 1)),
         (Image.fromarray(np.full((4, 4), 65535, np.int32)), WHITE),
     ],
     ids=lambda value: f"{value.mode}-{value.getpixel((0, 0))}" if isinstance(value, Image.Image) else "",
@@ -130,7 +130,10 @@ REFUSED = {
     "bomb": (png_header(20_000, 20_000), "`{}` has more than 100,000,000 pixels. Make it smaller first."),
     "large": (png_header(10_001, 10_000), "`{}` has more than 100,000,000 pixels. Make it smaller first."),
     "float": (encoded(Image.new("F", (2, 2), 0.5), "TIFF"), "`{}` has floating-point pixels, whose white is unknown. "),
-    "32 bits": (encoded(Image.new("I", (2, 2), 70_000), "TIFF"), "`{}` has gray values outside 0 … 65535. Save it "),
+    "32 bits": (
+        encoded(Image.new("I", (2, 2), 70_000), "TIFF"),
+        "`{}` has gray values from 70000 to 70000, ",
+    ),
 }
 
 

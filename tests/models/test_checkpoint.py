@@ -106,5 +106,5 @@ def test_what_does_not_fit_is_named() -> None:
         load_strictly(model, state, Path("x.pth"), "timm:me")
     assert str(caught.value) == (
         "`x.pth` does not fit `timm:me`: missing 1.weight; unexpected extra.0, extra.1, extra.2, … (5 in all); "
-        "0.bias is (9,), not (4,). Name the architecture that it was trained with."
+        "0.bias is (9,), not (4,). Give weights of this model."
     )

@@ -149,7 +149,9 @@ def test_specs_that_name_nothing(spec: str) -> None:
 def test_weights_that_do_not_fit(weights: Path) -> None:
     state = built(OWN | {"vision_cfg": {**OWN["vision_cfg"], "image_size": 64}}).state_dict()
     save_file(state, weights)
-    message = r"does not fit `open_clip:tiny`: visual.positional_embedding is \(65, 32\), not \(17, 32\)\. Name the"
+    message = (
+        r"does not fit `open_clip:tiny`: visual.positional_embedding is \(65, 32\), not \(17, 32\)\. Give weights of"
+    )
     with pytest.raises(ModelError, match=message):
         load(f"open_clip:tiny@{weights}", prompts=PROMPTS)
     weights.write_text("oops")

@@ -76,13 +76,15 @@ def test_a_model_without_published_weights(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_weights_of_another_architecture(vit_file: Path) -> None:
-    with pytest.raises(ModelError, match=r"does not fit `timm:test_vit2`: .* Name the architecture that it was"):
+    with pytest.raises(
+        ModelError, match=r"does not fit `timm:test_vit2`: .* Give the settings that it was trained with"
+    ):
         load(f"timm:test_vit2@{vit_file}")
     state = load_file(vit_file)
-    state["pos_embed"] = torch.zeros(1, 26, 64)  # trained at another size: never interpolated behind one's back
+    state["pos_embed"] = torch.zeros(1, 29, 64)  # on no square: never interpolated behind one's back
     save_file(state, vit_file)
     with pytest.raises(
-        ModelError, match=r"does not fit `timm:test_vit`: pos_embed is \(1, 26, 64\), not \(1, 101, 64\)"
+        ModelError, match=r"does not fit `timm:test_vit`: pos_embed is \(1, 29, 64\), not \(1, 101, 64\)"
     ):
         load(f"timm:test_vit@{vit_file}")
 

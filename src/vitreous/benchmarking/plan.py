@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from vitreous.errors import DataError, UnknownName
+from vitreous.errors import DataError, UnknownName, check_setting
 from vitreous.methods import is_method, make_method
-from vitreous.methods.method import Method, check_at_least, check_setting
+from vitreous.methods.method import Method, check_at_least
 from vitreous.metrics import is_metric, make_metric
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.perturbation import PRESETS as CURVES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Pictures, Precision, find_files
+from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Pictures, Precision, Window, find_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,7 @@ def explain(
     ] = 8,
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
+    window: Window = None,
     alpha: Annotated[
         float,
         typer.Option(
@@ -111,6 +112,7 @@ def explain(
     from rich.console import Console
 
     from vitreous.cli.report import Report
+    from vitreous.data.depth import asked_window
     from vitreous.explaining.pictures import Order, explain_pictures
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
@@ -123,7 +125,7 @@ def explain(
     with report.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, prompts=prompt or ())
-    order = Order(loaded, methods, target, against, output, batch_size, alpha)
+    order = Order(loaded, methods, target, against, output, batch_size, alpha, window=asked_window(window))
     results = report.follow(lambda tell: explain_pictures(replace(order, progress=tell), files), len(files))
     failed = report.finish(results, order, demanded=method not in ("all", _USUAL))
     raise typer.Exit(int(failed))

@@ -11,7 +11,7 @@ import typer
 
 from vitreous.errors import DataError
 
-__all__ = ["Checkpoint", "Device", "InPrecision", "Model", "Pictures", "Precision", "find_files"]
+__all__ = ["Checkpoint", "Device", "InPrecision", "Model", "Pictures", "Precision", "Window", "find_files"]
 
 
 class Precision(StrEnum):
@@ -48,6 +48,15 @@ Device = Annotated[
     str, typer.Option(metavar="DEVICE", help="'cpu', 'cuda', 'cuda:1' …; 'auto' takes a GPU where there is one.")
 ]
 InPrecision = Annotated[Precision, typer.Option(help="Precision that the model runs in.")]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW,HIGH",
+        help="Of gray pictures of more than 8 bits: the values that become black and white, or 'auto' for each one's "
+        "lowest and highest. By default what the file says of its depth.",
+        show_default=False,
+    ),
+]
 
 _SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "chelsea.png"
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from vitreous.data.depth import Window, asked_window, deep, stated_white, to_eight_bits
 from vitreous.errors import DataError
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "as_picture", "decode_mask", "decode_picture", "find_pictures", "open_picture"]
@@ -28,11 +29,18 @@ _PHOTOMETRIC, _SUBFILE_TYPE, _SMALLER_COPY = 262, 254, 1
 _TOO_LARGE = f"has more than {MAX_PIXELS:,} pixels. Make it smaller first."
 
 
-def open_picture(path: str | Path) -> Image.Image:
+def open_picture(path: str | Path, window: Window = None) -> Image.Image:
     """Read a picture file of any origin as upright RGB.
 
-    The orientation in its EXIF data is applied, transparency becomes white, 16-bit gray is scaled to 8 bits, and of an
-    animation the first frame is taken.
+    The orientation in its EXIF data is applied, transparency becomes white, and of an animation the first frame is
+    taken. Gray values of more than 8 bits are scaled to 8 by the window, or else by the depth that the file says;
+    `.info["window"]` of the result says by which values. Where a file says nothing and uses less than half of 16 bits,
+    a warning does.
+
+    Args:
+        path: of the file.
+        window: of gray values of more than 8 bits: (what becomes black, what becomes white), or "auto" for the
+            picture's lowest and highest.
 
     Raises:
         DataError: the file cannot be read as a picture, has more than `MAX_PIXELS` pixels, or several pages.
@@ -46,7 +54,8 @@ def open_picture(path: str | Path) -> Image.Image:
         if path.stat().st_size == 0:
             raise DataError(f"`{path}` is empty (0 bytes). Copy or download it again.")
         with path.open("rb") as file:
-            return _upright_rgb(_one_page(Image.open(file, formats=_FORMATS), f"`{path}`"), f"`{path}`")
+            read = _read(file.read(), f"`{path}`", asked_window(window))
+    return _told(*read)
 
 
 def decode_picture(encoded: bytes, name: str) -> Image.Image:
@@ -56,7 +65,8 @@ def decode_picture(encoded: bytes, name: str) -> Image.Image:
         DataError: they cannot be read as a picture; `name` says which.
     """
     with _failures_as_data_errors(name):
-        return _upright_rgb(_one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name), name, turn=False)
+        picture, warning = _read(encoded, name, None, turn=False)
+    return _told(picture, warning and warning.replace(name, "a picture of the data set", 1))  # said once, not of each
 
 
 def decode_mask(encoded: bytes, name: str) -> NDArray[np.integer[Any]]:
@@ -67,8 +77,7 @@ def decode_mask(encoded: bytes, name: str) -> NDArray[np.integer[Any]]:
     """
     with _failures_as_data_errors(name):
         picture = _one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name)
-        if picture.width * picture.height > MAX_PIXELS:
-            raise DataError(f"{name} {_TOO_LARGE}")
+        _check_size(picture, name)
         if _is_white_zero(picture):
             raise DataError(f"{name} is a mask in which white is 0. Save it with black as 0, for nothing.")
         gray = _gray(picture) if picture.mode in ("LA", "RGB", "RGBA") else picture
@@ -89,8 +98,12 @@ def _gray(picture: Image.Image) -> Image.Image | None:
     return bands[0] if all(band.tobytes() == bands[0].tobytes() for band in bands) else None
 
 
-def as_picture(picture: object) -> Image.Image:
-    """Upright RGB from a path, a PIL image, or a uint8 array (H, W), (H, W, 3) or (H, W, 4).
+def as_picture(picture: object, window: Window = None) -> Image.Image:
+    """Upright RGB from a path, a PIL image, or an array: uint8 (H, W), (H, W, 3) or (H, W, 4), or uint16 (H, W).
+
+    Args:
+        picture: any of these.
+        window: as in `open_picture`.
 
     Raises:
         DataError: the picture cannot be read, or the array is none of these.
@@ -99,10 +112,14 @@ def as_picture(picture: object) -> Image.Image:
     (6, 4)
     """
     if isinstance(picture, str | Path):
-        return open_picture(picture)
+        return open_picture(picture, window)
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint16 and picture.ndim == 2 and picture.size:
+        picture = Image.fromarray(picture)
     if isinstance(picture, Image.Image):
         with _failures_as_data_errors("the picture"):
-            return _upright_rgb(picture, "the picture")
+            white = stated_white(picture, b"") if deep(picture) else None
+            read = _upright_rgb(picture, "the picture", asked_window(window), white)
+        return _told(*read)
     if not isinstance(picture, np.ndarray):
         raise DataError(f"got {type(picture).__name__} for a picture. Give a path, a PIL image or a uint8 array.")
     if picture.dtype != np.uint8 or picture.shape[2:] not in ((), (3,), (4,)) or picture.ndim < 2 or not picture.size:
@@ -110,7 +127,7 @@ def as_picture(picture: object) -> Image.Image:
             f"a picture must be uint8 (H, W), (H, W, 3) or (H, W, 4); got {picture.dtype} {picture.shape}. "
             "Scale it to 0 … 255, put the channels last and convert it with .astype(np.uint8)."
         )
-    return _upright_rgb(Image.fromarray(picture), "the picture")
+    return _upright_rgb(Image.fromarray(picture), "the picture")[0]
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -198,20 +215,42 @@ def _tag(picture: Any, number: int, usual: int = 0) -> int:
     return found if isinstance(found, int) else usual
 
 
-def _upright_rgb(picture: Image.Image, name: str, *, turn: bool = True) -> Image.Image:
+def _told(picture: Image.Image, warning: str) -> Image.Image:
+    if warning:
+        warnings.warn(warning, stacklevel=4)
+    return picture
+
+
+def _read(encoded: bytes, name: str, window: Window, *, turn: bool = True) -> tuple[Image.Image, str]:
+    """A picture of a file's bytes, and what its reader should be told."""
+    picture: Any = _one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name)
+    _check_size(picture, name)
+    white = stated_white(picture, encoded) if deep(picture) else None
+    halved = any(";16" in str(tile[-1]) for tile in picture.tile) and not deep(picture)
+    read, warning = _upright_rgb(picture, name, window, white, turn=turn)
+    if halved and 0 < (most := np.asarray(read).max()) < 16:  # what 12 bits leave of 16
+        warning = f"{name} has 16-bit colors, of which 8 are read: at most {most} of 255. Save it with 8 bits."
+    return read, warning
+
+
+def _check_size(picture: Image.Image, name: str) -> None:
     if picture.width * picture.height > MAX_PIXELS:
         raise DataError(f"{name} {_TOO_LARGE}")
+
+
+def _upright_rgb(
+    picture: Image.Image, name: str, window: Window = None, white: float | None = None, *, turn: bool = True
+) -> tuple[Image.Image, str]:
+    """Upright RGB, and a warning where a depth that nobody said may make it dark."""
+    _check_size(picture, name)
     white_is_zero = _is_white_zero(picture)
     picture = ImageOps.exif_transpose(picture) if turn else picture
-    if picture.mode == "F":
-        raise DataError(f"{name} has floating-point pixels, whose white is unknown. Save it with 8 or 16 bits.")
-    if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"{name} has gray values outside 0 … 65535. Save it with 8 or 16 bits.")
-        values = 65535 - values if white_is_zero else values
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if deep(picture):
+        values, used, warning = to_eight_bits(np.asarray(picture), window, white, name)
+        gray = Image.fromarray(255 - values if white_is_zero else values).convert("RGB")
+        gray.info["window"] = used
+        return gray, warning
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
+    return picture.convert("RGB"), ""

@@ -60,6 +60,7 @@ class Explained:
         attempts: by method, for each of these classes what it found, or why there is nothing.
         against: the class that these were held against; empty for none.
         regions: where the model segments the picture, its region maps, stage by stage.
+        window: which values of a gray picture of more than 8 bits are black and white; None of others.
     """
 
     file: Path
@@ -70,6 +71,7 @@ class Explained:
     attempts: Mapping[str, Sequence[Found | str]]
     against: str = ""
     regions: tuple[Tensor, ...] = ()
+    window: tuple[float, float] | None = None
 
     @property
     def predicted(self) -> tuple[ClassScore, ...]:

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from vitreous.data.pictures import open_picture
+from vitreous.data.depth import Window
 from vitreous.errors import (
     DataError,
     DegenerateMap,
     ExplainError,
-    ModelError,
     ObservationError,
-    ShapeError,
     UnknownName,
 )
 from vitreous.explaining.explain import explain
 from vitreous.explaining.fitting import fit_method, settings_to_json
+from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.outputs import ClassScore, Explained, Found, output_names, write_maps, write_sheet
 from vitreous.explaining.targets import choose_classes
 from vitreous.files.manifest import now, versions, write_manifest
@@ -30,15 +29,14 @@ from vitreous.files.writing import check_writable
 from vitreous.masking.forward import Progress
 from vitreous.methods.method import Detail, Method
 from vitreous.models.loaded import LoadedModel
-from vitreous.render.sheet import fit
 from vitreous.shapes import Images, TargetClass
 from vitreous.trace.settled import quiet
 from vitreous.trace.target import logits_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
-__all__ = ["Opened", "Order", "Result", "explain_pictures", "open_for"]
+__all__ = ["Order", "Result", "explain_pictures"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class Order:
         batch_size: how many pictures run at once.
         alpha: opacity of the maps on the sheets.
         progress: told by slow methods how far they are with a batch.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
 
     model: LoadedModel
@@ -64,6 +63,7 @@ class Order:
     batch_size: int = 8
     alpha: float = 0.6
     progress: Progress | None = None
+    window: Window = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Result:
         layers: by method that read one layer's output, its dotted name.
         refused: by method that gave no map for a target, why.
         error: why there is no sheet.
+        window: which values of a gray picture of more than 8 bits are black and white; None of others.
     """
 
     file: Path
@@ -91,6 +92,7 @@ class Result:
     layers: Mapping[str, str] = field(default_factory=dict[str, str])
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     error: str = ""
+    window: tuple[float, float] | None = None
 
 
 def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
@@ -121,40 +123,14 @@ def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
         write_manifest(order.output, {"started": started, **_describe(order), "pictures": [*map(_to_json, results)]})
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A picture, the model's input made of it, and the part that the model sees at the size of a panel."""
-
-    file: Path
-    image: Float[Tensor, "channels height width"]
-    view: Image
-
-
 def _explain_batch(
     order: Order, files: Sequence[Path], names: Sequence[str], refused: dict[str, str]
 ) -> Iterator[Result]:
     """What became of each picture; `refused` gains the methods that do not apply to the model."""
-    opened = [open_for(order.model, file) for file in files]
+    opened = [open_for(order.model, file, order.window) for file in files]
     explained = iter(_explain_opened(order, [each for each in opened if isinstance(each, Opened)], refused))
     for file, name, each in zip(files, names, opened, strict=True):
         yield _write(order, name, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
-
-
-def open_for(model: LoadedModel, file: Path) -> Opened | DataError:
-    """A picture as the model takes it, or why it cannot be read.
-
-    Raises:
-        ModelError: the model does not say how its pictures are prepared.
-    """
-    if model.preprocess is None:
-        raise ModelError(f"`{model.name}` does not say how its pictures are prepared. Load it with vitreous.load.")
-    try:
-        picture = open_picture(file)
-        return Opened(file, model.preprocess(picture), fit(model.preprocess.view(picture)))
-    except DataError as error:
-        return error
-    except ShapeError as error:
-        return DataError(f"`{file}` does not fit the model: {error}")
 
 
 def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:
@@ -181,6 +157,7 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
             {name: rows[at] for name, rows in attempts.items()},
             order.against,
             tuple(stage[at] for stage in regions),
+            picture.window,
         )
         for at, picture in enumerate(pictures)
     ]
@@ -244,6 +221,7 @@ def _write(order: Order, name: str, explained: Explained) -> Result:
         details=explained.details,
         layers=explained.layers,
         refused=explained.refused,
+        window=explained.window,
     )
     if not explained.methods:
         return replace(result, error=f"no method gave a map of `{explained.file}`. Try another target or method.")
@@ -289,4 +267,5 @@ def _to_json(result: Result) -> dict[str, Any]:
         "layers": dict(result.layers),
         "refused": dict(result.refused),
         "error": result.error or None,
+        "window": result.window,
     }

@@ -14,8 +14,8 @@ from torch import Tensor
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
 from vitreous.errors import DataError, DegenerateMap, ShapeError
+from vitreous.explaining.opening import open_for
 from vitreous.explaining.outputs import output_names
-from vitreous.explaining.pictures import open_for
 from vitreous.files.manifest import now, versions, write_manifest
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.interact.indicator import Averages, effect, interactions

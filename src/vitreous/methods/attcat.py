@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.methods.method import Explanation, check_setting
+from vitreous.errors import check_setting
+from vitreous.methods.method import Explanation
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.blocks import observe_blocks
 from vitreous.trace.gradient import gradients

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.methods.method import check_at_least, check_setting
+from vitreous.errors import check_setting
+from vitreous.methods.method import check_at_least
 from vitreous.shapes import ClassRow, Images, Logits
 from vitreous.trace.observe import observe
 from vitreous.trace.record import TokenGrid

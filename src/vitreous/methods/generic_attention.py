@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from vitreous.methods.method import Explanation, check_setting
+from vitreous.errors import check_setting
+from vitreous.methods.method import Explanation
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images

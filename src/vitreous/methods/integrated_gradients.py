@@ -9,9 +9,10 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import nn
 
+from vitreous.errors import check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.methods.input_x_gradient import lay_out
-from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.respond import respond
 from vitreous.trace.target import Predicted, Target

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import NoGlobalAttention, ObservationError
-from vitreous.methods.method import Explanation, check_setting
+from vitreous.errors import NoGlobalAttention, ObservationError, check_setting
+from vitreous.methods.method import Explanation
 from vitreous.shapes import Images
 from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_output

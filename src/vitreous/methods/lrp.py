@@ -7,8 +7,9 @@ from typing import ClassVar, Literal, get_args
 
 from torch import nn
 
+from vitreous.errors import check_setting
 from vitreous.methods.input_x_gradient import lay_out
-from vitreous.methods.method import Explanation, check_class_token, check_setting
+from vitreous.methods.method import Explanation, check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import RuleSet, chefer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import DegenerateMap, NoClassToken, ShapeError, UnknownName
+from vitreous.errors import DegenerateMap, NoClassToken, ShapeError
 from vitreous.files.writing import whole_file
 from vitreous.masking.forward import Progress
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass, TokenMask
@@ -32,7 +32,6 @@ __all__ = [
     "SlowMethod",
     "check_at_least",
     "check_class_token",
-    "check_setting",
 ]
 
 
@@ -236,16 +235,6 @@ def check_class_token(tokens: TokenGrid, model: nn.Module, method: str, read: To
             f"{tokens.extra} tokens beside the patches: it pools these, or its head is all zeros. {remedy}"
         )
     return tokens if read is None else tokens.read_by(read)
-
-
-def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Refuse a setting outside its values.
-
-    Raises:
-        UnknownName: `value` is not among `allowed`.
-    """
-    if value not in allowed:
-        raise UnknownName(f"value of `{name}`", str(value), map(str, allowed))
 
 
 def check_at_least(name: str, value: int | float, least: int | float) -> None:

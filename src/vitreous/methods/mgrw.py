@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.errors import DegenerateMap, ModelError, ShapeError
+from vitreous.errors import DegenerateMap, ModelError, ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.patches import refine
 from vitreous.masking.walks import components, draw_clocks, edge_weights, neighbors_of, visited, walk
-from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.methods.method import Explanation, check_at_least
 from vitreous.methods.raw_attention import raw_attention
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, survivors

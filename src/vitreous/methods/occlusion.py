@@ -9,10 +9,10 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
-from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target, value_of

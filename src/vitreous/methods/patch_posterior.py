@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vitreous.errors import ObservationError
+from vitreous.errors import ObservationError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.methods.generic_attention import GenericAttention
-from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.layer import find_layer, read_layer

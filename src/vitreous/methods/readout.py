@@ -7,8 +7,8 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.errors import NoClassToken
-from vitreous.methods.method import check_class_token, check_setting
+from vitreous.errors import NoClassToken, check_setting
+from vitreous.methods.method import check_class_token
 from vitreous.trace.record import TokenGrid, Trace
 
 __all__ = ["Readout", "check_readout", "first_row"]

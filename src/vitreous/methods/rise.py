@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
-from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.methods.method import Explanation, check_setting
+from vitreous.errors import check_setting
+from vitreous.methods.method import Explanation
 from vitreous.methods.readout import Readout, check_readout, first_row
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.observe import observe

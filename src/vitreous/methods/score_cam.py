@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitreous.errors import check_setting
 from vitreous.masking.forward import Masks, Progress, masked_logits
 from vitreous.methods.feature_maps import weighted_sum
-from vitreous.methods.method import Explanation, check_at_least, check_setting
+from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer, read_layer
 from vitreous.trace.target import Predicted, Scale, Target, value_of

@@ -9,8 +9,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.errors import RuleError
-from vitreous.methods.method import Explanation, check_class_token, check_setting
+from vitreous.errors import RuleError, check_setting
+from vitreous.methods.method import Explanation, check_class_token
 from vitreous.methods.readout import Readout, first_row
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import chefer

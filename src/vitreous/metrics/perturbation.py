@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import Band, band_logits, one_hot
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.judge import Judge, Number
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.target import value_of
 
-__all__ = ["PRESETS", "Perturbation", "bands_of", "values_of"]
+__all__ = ["PRESETS", "CurveScale", "Perturbation", "bands_of", "values_of"]
 
 Order = Literal["morf", "lerf", "insertion"]
+CurveScale = Literal["probability", "logit", "accuracy"]
+Area = Literal["mean", "trapezoid"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Perturbation(Judge):
     insertion: str = ""
     parts: int = 10
     last: int = 10
-    scale: Literal["probability", "logit", "accuracy"] = "probability"
-    area: Literal["mean", "trapezoid"] = "mean"
+    scale: CurveScale = "probability"
+    area: Area = "mean"
     misclassified: bool = True
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -76,6 +78,8 @@ class Perturbation(Judge):
 
     def __post_init__(self) -> None:
         """Refuse what is no curve."""
+        check_setting("area", self.area, get_args(Area))
+        check_setting("scale", self.scale, get_args(CurveScale))
         if not 1 <= self.last <= self.parts or not self.fills:
             raise ShapeError(
                 f"{self.last} of {self.parts} steps with the fills {self.fills} make no curve. "
@@ -142,12 +146,14 @@ def bands_of(order: Order, pixels: int, parts: int, last: int) -> list[Band]:
             return [(step, pixels) for step in steps]
 
 
-def values_of(logits: Tensor, target: TargetClass, scale: Literal["probability", "logit", "accuracy"]) -> Tensor:
+def values_of(logits: Tensor, target: TargetClass, scale: CurveScale) -> Tensor:
     """The class's probability, its logit, or 1 where it is predicted and 0 elsewhere: (batch, masks).
 
     Raises:
+        UnknownName: no such scale.
         ShapeError: not one class per image, none of the model's, or no other that could be predicted.
     """
+    check_setting("scale", scale, get_args(CurveScale))
     direction = one_hot(target, logits)
     if scale == "accuracy":
         if logits.shape[2] == 1:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import ranks
 from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
-from vitreous.metrics.perturbation import Order, bands_of, values_of
+from vitreous.metrics.perturbation import CurveScale, Order, bands_of, values_of
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.edit import evaluation
@@ -53,12 +53,13 @@ class Road(Judge):
     noise: float = 0.01
     tolerance: float = 1e-4
     seed: Seed = 0
-    scale: Literal["probability", "logit", "accuracy"] = "accuracy"
+    scale: CurveScale = "accuracy"
     std: tuple[float, ...] = ()
     batch_size: int = 64
 
     def __post_init__(self) -> None:
         """Refuse what has no step."""
+        check_setting("scale", self.scale, get_args(CurveScale))
         if self.parts < 2:
             raise ShapeError(f"`parts` must be at least 2; got {self.parts}. The paper takes 10.")
 

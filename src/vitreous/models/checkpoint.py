@@ -20,7 +20,7 @@ from vitreous.models.loaded import first_sentence
 __all__ = ["count_classes", "load_strictly", "misfit", "read_state"]
 
 _NESTS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")  # averaged weights first
-_PREFIXES = ("module.", "_orig_mod.", "model.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 _HEAD = re.compile(r"(heads?|fc|classifier|last_linear)(\.(head|fc\d*|l|linear|\d+))*\.weight")
 
 
@@ -52,18 +52,22 @@ def count_classes(state: Mapping[str, Tensor], path: Path) -> int:
     """
     heads = [key for key, value in state.items() if _HEAD.fullmatch(key) and value.ndim > 1]
     if not heads:
-        raise ModelError(f"`{path}` holds no classifier head. Give a checkpoint of a trained classifier.")
+        raise ModelError(
+            f"`{path}` holds no classifier head. Give a checkpoint of a trained classifier, or num_classes=0 for none."
+        )
     return len(state[max(heads, key=lambda key: [int(digits) for digits in re.findall(r"\d+", key)])])
 
 
-def load_strictly(model: nn.Module, state: Mapping[str, Tensor], path: Path, spec: str) -> None:
+def load_strictly(
+    model: nn.Module, state: Mapping[str, Tensor], path: Path, spec: str, remedy: str = "Give weights of this model."
+) -> None:
     """Put a state dict into a model.
 
     Raises:
-        ModelError: a name or a shape differs.
+        ModelError: a name or a shape differs; `remedy` is what to do then.
     """
     if said := misfit(model.state_dict(), state):
-        raise ModelError(f"`{path}` does not fit `{spec}`: {said}. Name the architecture that it was trained with.")
+        raise ModelError(f"`{path}` does not fit `{spec}`: {said}. {remedy}")
     model.load_state_dict(state)
 
 

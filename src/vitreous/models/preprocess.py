@@ -23,20 +23,26 @@ _MAX_RESIZED = 2**26  # pixels: a strip of 1×60000 pixels would grow to gigabyt
 class Preprocess:
     """Resize, center-crop, scale to [0, 1], normalize: what timm, torchvision and Hugging Face do to a picture.
 
+    For a model of your own that takes 224 × 224 pixels normalized as ImageNet's:
+    `Preprocess((224, 224), (256, 256), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))`.
+
     Attributes:
         size: (height, width) of the model's input.
-        resize: (height, width) before the crop.
+        resize: (height, width) before the crop; `size` where not given.
         keep_ratio: scale the picture just enough to cover `resize`; otherwise squash it to exactly that.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos", always antialiased.
-        mean: per channel, in [0, 1].
-        std: per channel.
+        mean: per channel, in [0, 1]: three for color; one for a model of one channel, which gets gray.
+        std: per channel, as many.
         border: scale it to lie inside `resize` instead of covering it, with a border of the mean color.
         floor: when the crop cannot be centered exactly, take the pixel up and left (Hugging Face) instead of the
             nearest (timm, torchvision).
+
+    Raises:
+        ShapeError: a size that is no height and width, or means and deviations that do not fit one or three channels.
     """
 
     size: tuple[int, int]
-    resize: tuple[int, int]
+    resize: tuple[int, int] = (0, 0)
     keep_ratio: bool = True
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -44,7 +50,20 @@ class Preprocess:
     border: bool = False
     floor: bool = False
 
-    def __call__(self, picture: Image) -> Float[Tensor, "3 height width"]:
+    def __post_init__(self) -> None:
+        for name in ("size", "resize"):
+            pair: Any = getattr(self, name)
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise ShapeError(f"`{name}` must be (height, width); got {pair}. Give two whole numbers.")
+        if self.resize == (0, 0):
+            object.__setattr__(self, "resize", self.size)
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
+            raise ShapeError(
+                f"`mean` {self.mean} and `std` {self.std} fit no picture. "
+                "Give three of each for color, or one for gray, and deviations above 0."
+            )
+
+    def __call__(self, picture: Image) -> Float[Tensor, "channels height width"]:
         """The model's input for one RGB picture.
 
         Raises:
@@ -56,13 +75,13 @@ class Preprocess:
         (height, width), (top, left) = self.frame(picture)
         if height * width > _MAX_RESIZED:
             raise ShapeError(f"a picture of {picture.width}×{picture.height} pixels is too narrow. Crop it first.")
-        image: Any = picture
+        image: Any = picture if len(self.mean) == 3 else picture.convert("L")
         image = F.resize(image, [height, width], InterpolationMode(self.interpolation))
         beyond = (-left, -top, left + self.size[1] - width, top + self.size[0] - height)
         margins = [max(edge, 0) for edge in beyond]
         if any(margins):
-            fill: Any = [round(255 * mean) for mean in self.mean] if self.border else 0
-            image = F.pad(image, margins, fill)
+            fill: Any = [round(255 * mean) for mean in self.mean] if self.border else [0] * len(self.mean)
+            image = F.pad(image, margins, fill if len(fill) == 3 else fill[0])
         image = F.crop(image, max(top, 0), max(left, 0), *self.size)
         return F.normalize(F.to_tensor(image), list(self.mean), list(self.std))
 

@@ -43,4 +43,4 @@ def build(architecture: str, arguments: Mapping[str, Any], **more: Any) -> Any:
     except Exception as error:  # constructors raise anything
         raise ModelError(
             f"`{architecture}` cannot be built with these arguments: {first_sentence(error)}. Correct them."
-        ) from None
+        ) from error

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError, UnknownName
-from vitreous.models.checkpoint import count_classes, load_strictly, misfit, read_state
+from vitreous.models.checkpoint import load_strictly, misfit, read_state
 from vitreous.models.loaded import LoadedModel, first_sentence, numbered
 from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
-from vitreous.models.registry import registry
+from vitreous.models.registry import build, registry
+from vitreous.models.shaped import timm_settings, within
 
 __all__ = ["describe_timm", "load_timm", "preprocess_from"]
 
@@ -23,20 +25,22 @@ __all__ = ["describe_timm", "load_timm", "preprocess_from"]
 _UNCONVERTED = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
 
 
-def load_timm(name: str, checkpoint: Path | None = None) -> LoadedModel:
+def load_timm(name: str, checkpoint: Path | None = None, settings: Mapping[str, Any] | None = None) -> LoadedModel:
     """A model of timm, pretrained or with the weights of a checkpoint.
 
     Args:
         name: as `timm.create_model` takes it: "vit_tiny_patch16_224", with a tag after a dot where one is wanted, or
             "local-dir:FOLDER" and "hf-hub:ID".
-        checkpoint: weights to load instead; the number of classes is that of its head.
+        checkpoint: weights to load instead; classes, channels, patches and a square picture are as its tensors say.
+        settings: what `timm.create_model` should take for these weights; `mean` and `std` of what pictures are
+            normalized by as well.
 
     Raises:
         UnknownName: timm has no such model.
         ModelError: the weights cannot be downloaded or do not fit.
     """
     _check_name(name)
-    model = _pretrained(name) if checkpoint is None else _from_checkpoint(name, checkpoint)
+    model = _pretrained(name) if checkpoint is None else _from_checkpoint(name, checkpoint, settings or {})
     return describe_timm(model, f"timm:{name}" + (f"@{checkpoint}" if checkpoint else ""), checkpoint)
 
 
@@ -48,7 +52,7 @@ def describe_timm(model: nn.Module, name: str, weights_file: Path | None = None)
     config = resolve_model_data_config(model, {"input_size": (3, *size)} if size else None)
     stem = (layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d))
     channels = getattr(model, "in_chans", next(stem, 3))
-    preprocess = preprocess_from(config) if channels == 3 else None
+    preprocess = _of_channels(preprocess_from(config), channels)
     return LoadedModel(model, preprocess, _class_names(model), name, weights_file)
 
 
@@ -64,6 +68,16 @@ def preprocess_from(config: Mapping[str, Any]) -> Preprocess:
         std=tuple(config["std"]),
         border=config["crop_mode"] == "border",
     )
+
+
+def _of_channels(preprocess: Preprocess, channels: int) -> Preprocess | None:
+    """For so many channels, where what colors are normalized by says it: for gray, if it is the same for all."""
+    if channels == 3 and len(preprocess.mean) == 3:
+        return preprocess
+    edges = {*zip(preprocess.mean, preprocess.std, strict=True)}
+    if channels != 1 or len(edges) > 1:
+        return None
+    return replace(preprocess, mean=preprocess.mean[:1], std=preprocess.std[:1])
 
 
 def _check_name(name: str) -> None:
@@ -102,11 +116,26 @@ def _is_at_hand(name: str) -> bool:
     return not hub or is_cached(hub, config and config.hf_hub_filename)
 
 
-def _from_checkpoint(name: str, checkpoint: Path) -> nn.Module:
-    state = read_state(checkpoint)
-    model = registry().create_model(name, num_classes=count_classes(state, checkpoint))
-    load_strictly(model, _converted(model, state), checkpoint, f"timm:{name}")
+def _from_checkpoint(name: str, checkpoint: Path, settings: Mapping[str, Any]) -> nn.Module:
+    pixels = {key: settings[key] for key in ("mean", "std") if key in settings}
+    given = {key: value for key, value in settings.items() if key not in pixels}
+    if pixels:
+        given["pretrained_cfg_overlay"] = {
+            key: tuple(value) if isinstance(value, list | tuple) else (value,) for key, value in pixels.items()
+        }
+    usual = build(name, {})
+    state = within(read_state(checkpoint), usual.state_dict().keys(), checkpoint)
+    found = timm_settings(usual, state, checkpoint, given)
+    model = build(name, {**found, **given})
+    load_strictly(model, _converted(model, state), checkpoint, f"timm:{name}", _remedy(f"timm:{name}", "img_size"))
     return model
+
+
+def _remedy(spec: str, example: str) -> str:
+    return (
+        f'Give the settings that it was trained with, "{spec}?{example}=384@FILE" (in Python settings={{"{example}": '
+        "384}), or another architecture."
+    )
 
 
 def _converted(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vitreous.models.device import find_device
 from vitreous.models.hf_source import describe_hf, load_hf, load_prompted
 from vitreous.models.loaded import LoadedModel as LoadedModel
 from vitreous.models.open_clip_source import load_open_clip
+from vitreous.models.preprocess import Preprocess
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
 
@@ -38,17 +39,22 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     prompts: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> LoadedModel:
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
     Args:
         spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a folder that
-            `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the weights
-            from a file; the number of classes is that of its head, and pictures are prepared as for the pretrained
-            NAME. Likewise "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
+            `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the
+            weights from a file; the number of classes is that of its head, channels, patches and a square picture's
+            size are those of its tensors, and pictures are prepared as for the pretrained NAME. Likewise
+            "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
         checkpoint: the same FILE, given apart.
         device: where to put the model; the CPU if None.
         dtype: of its weights; float32 if None.
+        settings: of NAME, where the FILE was trained with others and its tensors do not tell, such as
+            {"img_size": (384, 256)}; for timm also "mean" and "std". "timm:NAME?img_size=384&in_chans=1@FILE" says the
+            same: values are JSON, or words.
         prompts: for CLIP, SigLIP and their like ("hf:ID", "open_clip:NAME/TAG"), one text per class: what is
             the picture of?
 
@@ -61,21 +67,31 @@ def load(
     ('goldfish', 'bullfrog', 'American alligator')
     """
     with torch.inference_mode(False):  # what is made there can never be differentiated
-        loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint)
+        loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint, settings or {})
         return replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
 
 
-def describe(model: nn.Module) -> LoadedModel:
-    """What a model of your own says about itself, unchanged.
+def describe(
+    model: nn.Module | LoadedModel, preprocess: Preprocess | None = None, class_names: Sequence[str] = ()
+) -> LoadedModel:
+    """What a model of your own says about itself, unchanged; what is given goes before what it says.
 
     Models of timm know their preprocessing and class names. Models of transformers know their class names, and their
     preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known. The wrappers of
     torch.compile and of data parallelism say what the model within them says.
     """
+    if isinstance(model, LoadedModel):
+        return _told(model, preprocess, class_names)
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         model = model.module  # its copies run in threads of their own, where nothing is seen of them
-    own: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    return replace(_describe(own, type(own).__name__), model=model)
+    own: Any = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    return _told(replace(_describe(own, type(own).__name__), model=model), preprocess, class_names)
+
+
+def _told(model: LoadedModel, preprocess: Preprocess | None, class_names: Sequence[str]) -> LoadedModel:
+    return replace(
+        model, preprocess=preprocess or model.preprocess, class_names=tuple(class_names) or model.class_names
+    )
 
 
 def _describe(model: nn.Module, name: str) -> LoadedModel:
@@ -101,13 +117,14 @@ def _load_prompted(spec: str | Path, checkpoint: Path | None, prompts: Sequence[
     return load_prompted(name if source == "hf" else str(spec), texts)
 
 
-def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
+def _load(spec: str | Path, checkpoint: Path | None, settings: Mapping[str, Any]) -> LoadedModel:
     source, colon, name = str(spec).partition(":")
     is_path = isinstance(spec, Path) or not colon or Path(spec).exists()
     if not is_path and source not in _SOURCES:
         raise UnknownName("model source", source, _SOURCES)
     if is_path or source == "hf":
         _check_no_checkpoint(spec, checkpoint)
+        _check_settings(spec, checkpoint, settings)
         if isinstance(spec, str) and spec in PACKAGED:
             return _from_card(PACKAGED[spec], spec)
         return _from_path(Path(spec)) if is_path else load_hf(name)
@@ -117,7 +134,32 @@ def _load(spec: str | Path, checkpoint: Path | None) -> LoadedModel:
             'Give prompts: vitreous explain --prompt "a cat", or load(…, prompts=["a cat"]).'
         )
     name, checkpoint = _with_checkpoint(spec, name, checkpoint)
-    return load_timm(name, checkpoint) if source == "timm" else load_torchvision(name, checkpoint)
+    name, _, query = name.partition("?")
+    settings = {**_parsed(spec, query), **settings}
+    _check_settings(spec, checkpoint, settings)
+    return (load_timm if source == "timm" else load_torchvision)(name, checkpoint, settings)
+
+
+def _parsed(spec: str | Path, query: str) -> dict[str, Any]:
+    """The settings of "NAME=VALUE&NAME=VALUE"."""
+    made: dict[str, Any] = {}
+    for setting in filter(None, query.split("&")):
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ModelError(f"`{setting}` of `{spec}` has no value. Write NAME=VALUE, with & between several.")
+        try:
+            made[name] = json.loads(value)
+        except ValueError:
+            made[name] = value
+    return made
+
+
+def _check_settings(spec: str | Path, checkpoint: Path | None, settings: Mapping[str, Any]) -> None:
+    if settings and checkpoint is None:
+        raise ModelError(
+            f"`{spec}` is given the settings {dict(settings)}, but no weights that were trained with them. Leave them "
+            'out, or give "timm:NAME?SETTING=VALUE@FILE".'
+        )
 
 
 def _check_no_checkpoint(spec: str | Path, checkpoint: Path | None) -> None:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from vitreous.errors import RuleError
+from vitreous.relevance.forms import MOVES, written
 from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.changes import Place, changes
@@ -22,32 +22,14 @@ from vitreous.trace.settled import check_weights
 
 __all__ = ["propagate"]
 
-# These move, copy or select numbers, so relevance goes where the numbers go: autograd does that already.
-_MOVING_FUNCTIONS = (
-    "cat chunk dropout flatten gather index_select narrow permute reshape roll split squeeze stack swapaxes transpose "
-    "unbind unsqueeze"
-)
-_MOVING_METHODS = (
-    "__getitem__ chunk clone contiguous detach double expand expand_as flatten float gather index_select narrow "
-    "permute repeat requires_grad_ reshape roll select split squeeze swapaxes to transpose type_as unbind unflatten "
-    "unsqueeze view"
-)
-_MOVES = {
-    F.dropout,
-    F.pad,
-    *(getattr(torch, name) for name in _MOVING_FUNCTIONS.split()),
-    *(getattr(Tensor, name) for name in _MOVING_METHODS.split()),
-    *(getattr(Tensor, name).__get__ for name in ("T", "mT", "data")),
-}
-
 
 @contextmanager
 def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
     """Within the block, gradients are relevance: what `observe` records there gives it by `trace.gradients`.
 
-    The forward pass is the model's own, operation by operation. Ask for the relevance after the block, where
-    operations are themselves again. Parameters take no relevance: operations get them as constants. Fused attention is
-    written out, so that its products and its softmax have rules.
+    The forward pass is the model's own, operation by operation; some are written as others (`forms.py`). Ask for the
+    relevance after the block, where operations are themselves again. Parameters take no relevance: operations get them
+    as constants. Fused attention is written out, so that its products and its softmax have rules.
 
     Yields:
         what suspends the rules: within a block of it, before or after the end of this one, gradients of the same
@@ -85,10 +67,13 @@ class _Rules(TorchFunctionMode):
         args, kwargs = _without_parameters(args), {key: _without_parameters(each) for key, each in kwargs.items()}
         if not carrying((*args, *kwargs.values())):
             return func(*args, **kwargs)
+        if form := written(func, args, kwargs):
+            with self:
+                return form()
         if backward := self._recipe.get(func):
             return backward(func, args, kwargs)
         result = func(*args, **kwargs)
-        if func not in _MOVES and carrying((result,)):
+        if func not in MOVES and carrying((result,)):
             raise RuleError(
                 f"no relevance rule for `{resolve_name(func) or func}`, called in `{self._name() or 'forward'}` of "
                 f"`{self._model}`. Add one to the recipe, {{operation: Rule(…)}}, or use a method without rules."

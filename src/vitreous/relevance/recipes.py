@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitreous.relevance.rule import Backward, Recipe, Rule, halved, ordinary, stopped
+from vitreous.relevance.rule import Backward, Factors, Recipe, Rule, halved, ordinary, stopped
 from vitreous.relevance.rules import (
     EPSILON,
     chosen,
@@ -36,7 +36,8 @@ RuleSet = Literal["ours", "orig"]
 
 _LINEAR = (F.linear,)
 _CONVOLUTION = (F.conv2d, torch.conv2d)
-_MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
+_MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.einsum)
+"""The products that `forms.py` writes all others as."""
 _SUM = (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.add_)
 _DIFFERENCE = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 _PRODUCT = (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
@@ -75,7 +76,7 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Recipe:
     return {
         **dict.fromkeys(_LINEAR, rule("input weight bias", linear_z_plus if rules == "ours" else z_signs)),
         **dict.fromkeys(_CONVOLUTION, rule("input weight bias", convolution)),
-        **dict.fromkeys(_MATMUL, rule("input other", matmul_z)),
+        **dict.fromkeys(_MATMUL, Factors(("input", "other"), partial(matmul_z, epsilon=epsilon))),
         **dict.fromkeys(_SUM, rule("input other", residual if rules == "ours" else sum_z)),
         **dict.fromkeys(_PRODUCT, rule("input other", product)),
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
@@ -102,7 +103,7 @@ _FROZEN_LAYER_NORM = Rule(("input", "normalized_shape", "weight", "bias", "eps")
 _FROZEN_RMS_NORM = Rule(("input", "normalized_shape", "weight", "eps"), frozen_rms_norm)
 
 CP_LRP: Recipe = {
-    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, torch.einsum, *_SUM, *_DIFFERENCE, *_MEAN, *_NEGATIVE), ordinary),
+    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_MEAN, *_NEGATIVE), ordinary),
     **_all((F.batch_norm, F.max_pool2d, F.avg_pool2d, *_PRODUCT, *_ACTIVATION, *_SIGMOID), ordinary),
     **_all(_SOFTMAX, stopped),
     **_all(_LAYER_NORM, _FROZEN_LAYER_NORM),
@@ -121,7 +122,7 @@ DECOMPX: Recipe = {**CP_LRP, **_all(_ACTIVATION, _RATIO), **_all(_SIGMOID, stopp
 LIBRA_GRAD: Recipe = {**DECOMPX, **_all(_PRODUCT, halved)}
 """Mehri et al., CVPR 2025: and products of two activations give half to each."""
 
-ATTN_LRP: Recipe = {**LIBRA_GRAD, **_all(_SOFTMAX, ordinary), **_all((*_MATMUL, torch.einsum), halved)}
+ATTN_LRP: Recipe = {**LIBRA_GRAD, **_all(_SOFTMAX, ordinary), **_all(_MATMUL, halved)}
 """Achtibat et al., ICML 2024: and attention weights are no constants: softmax is itself, its two products give half."""
 
 RELEVANCE_CAM: Recipe = {

@@ -10,7 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Backward", "Recipe", "Rule", "Share", "Step", "Suspension", "carrying", "halved", "ordinary", "stopped"]
+from vitreous.errors import RuleError
+
+__all__ = [
+    "Backward",
+    "Factors",
+    "Recipe",
+    "Rule",
+    "Share",
+    "Step",
+    "Suspension",
+    "carrying",
+    "halved",
+    "ordinary",
+    "stopped",
+]
 
 Backward = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """Runs an operation on its arguments, and sees to it that its backward is another."""
@@ -95,6 +109,31 @@ class Rule:
         return _Ruled.apply(run, self, in_place, *given)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Factors(Rule):
+    """A rule of products of two tensors, wherever they stand: the operands of `einsum` come after a text."""
+
+    def __call__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """The operation's result; its backward is the rule.
+
+        Raises:
+            RuleError: there are not two.
+        """
+        given = [each for arg in (*args, *kwargs.values()) for each in (arg if _are_tensors(arg) else [arg])]
+        factors = tuple(each for each in given if isinstance(each, Tensor))
+        if len(factors) != 2:
+            raise RuleError(
+                f"no relevance rule for `{getattr(func, '__name__', func)}` of {len(factors)} operands written like "
+                "this. Write it as products of two, with every axis named once."
+            )
+
+        def run(*operands: Tensor) -> Tensor:
+            left = iter(operands)
+            return func(*(next(left) if isinstance(each, Tensor) else each for each in given))
+
+        return super().__call__(run, factors, {})
+
+
 def ordinary(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Autograd's own backward."""
     return func(*args, **kwargs)
@@ -111,6 +150,10 @@ def halved(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
     if carrying((*args, *kwargs.values())) > 1:
         result.register_hook(lambda gradient: gradient / 2)
     return result
+
+
+def _are_tensors(arg: Any) -> bool:
+    return isinstance(arg, list | tuple) and all(isinstance(each, Tensor) for each in arg)
 
 
 def carrying(args: Iterable[Any]) -> int:

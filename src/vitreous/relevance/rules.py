@@ -89,7 +89,9 @@ def matmul_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[T
     left, right = step.operands
     share = divide(relevance, step.result, epsilon)
     share /= 2
-    return left * (share @ right.mT), right * (left.mT @ share)
+    pull: Any = torch.func.vjp(step.run, left, right)[1]
+    to_left, to_right = pull(share)
+    return left * to_left, right * to_right
 
 
 def chosen(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None]:

@@ -16,12 +16,12 @@ import torch
 from vitreous.benchmarking.truth import match_labels
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
-from vitreous.errors import DataError
+from vitreous.errors import DataError, check_setting
 from vitreous.files.manifest import now, read_manifest, versions, write_manifest
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.verification.check import Batch, Check, Measured
-from vitreous.methods.method import check_at_least, check_setting
+from vitreous.methods.method import check_at_least
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, chart_tag, check_charts, line_chart

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from timm.layers.weight_init import trunc_normal_
 from timm.models._builder import build_model_with_cfg
@@ -11,7 +11,7 @@ from timm.models._features import feature_take_indices
 from timm.models._registry import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ShapeError, check_setting
 from vitreous.models.salg.block import Propagation
 from vitreous.models.salg.regions import FeatureMap, RegionMap
 from vitreous.models.salg.stages import ConvMerge, GlobalStage, LinearMerge, Merge, RegionStage, Stem
@@ -36,8 +36,8 @@ class SALG(nn.Module):
         drop_rate: dropout before the head.
         segment: whether regions are segmented; windows otherwise.
         agr: whether regions have aggregation tokens.
-        propagation: between aggregation tokens.
-        merge: between stages.
+        propagation: between aggregation tokens: "ap", their mean, or "msa", a transformer block.
+        merge: between stages: "conv", two convolutions, or "linear", a linear map.
         mask_pad: keep padding out of attention and means; False is the paper's literal reading.
         out_norm: whether each stage's output has a norm of its own, as dense tasks need.
 
@@ -47,6 +47,7 @@ class SALG(nn.Module):
 
     Raises:
         ShapeError: windows so small that a pixel has more than four close.
+        UnknownName: no such `propagation` or `merge`.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class SALG(nn.Module):
         mask_pad: bool = True,
         out_norm: bool = False,
     ) -> None:
+        check_setting("propagation", propagation, get_args(Propagation))
+        check_setting("merge", merge, get_args(Merge))
         if window_size < 2 * max(_MARGINS):
             raise ShapeError(f"`window_size` is {window_size}. Give at least {2 * max(_MARGINS)}; the paper has 7.")
         super().__init__()

@@ -13,7 +13,7 @@ from timm.models._registry import generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
-from vitreous.errors import ShapeError, UnknownName
+from vitreous.errors import ShapeError, check_setting
 from vitreous.models.winft.block import FieldBlock, FieldMode, Grid, resize_bias, resize_fields
 from vitreous.shapes import Images, Logits
 
@@ -59,8 +59,7 @@ class WinfT(VisionTransformer):
         reg_tokens: int = 0,
         **options: Any,
     ) -> None:
-        if rf_mode not in get_args(FieldMode):
-            raise UnknownName("rf_mode", rf_mode, get_args(FieldMode))
+        check_setting("rf_mode", rf_mode, get_args(FieldMode))
         if not 0 < density <= 1:
             raise ShapeError(f"`density` must be above 0 and at most 1; got {density}. Give a share of the patches.")
         for name in ("dynamic_img_size", "patch_drop_rate"):

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from vitreous.errors import UnknownName
+from vitreous.errors import check_setting
 
 __all__ = ["Kernel", "SparseAttention", "tiled_attention"]
 
@@ -44,8 +44,7 @@ class SparseAttention(TorchFunctionMode):
 
     def __init__(self, kernel: Kernel = "auto", tile: int = 32) -> None:
         super().__init__()
-        if kernel not in get_args(Kernel):
-            raise UnknownName("kernel", kernel, get_args(Kernel))
+        check_setting("kernel", kernel, get_args(Kernel))
         self.kernel, self.tile = kernel, tile
         self._known: deque[tuple[Tensor, Any]] = deque(maxlen=64)
 

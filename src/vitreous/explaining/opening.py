@@ -1,0 +1,53 @@
+"""From a picture file to what the model sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vitreous.data.depth import Window
+from vitreous.data.pictures import open_picture
+from vitreous.errors import DataError, ModelError, ShapeError
+from vitreous.models.loaded import LoadedModel
+from vitreous.render.sheet import fit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Opened", "open_for"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture, the model's input made of it, and the part that the model sees at the size of a panel.
+
+    Attributes:
+        window: which values of a gray picture of more than 8 bits are black and white; None of others.
+    """
+
+    file: Path
+    image: Float[Tensor, "channels height width"]
+    view: Image
+    window: tuple[float, float] | None = None
+
+
+def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | DataError:
+    """A picture as the model takes it, or why it cannot be read.
+
+    Raises:
+        ModelError: the model does not say how its pictures are prepared.
+    """
+    if model.preprocess is None:
+        raise ModelError(f"`{model.name}` does not say how its pictures are prepared. Load it with vitreous.load.")
+    try:
+        picture = open_picture(file, window)
+        seen = fit(model.preprocess.view(picture))
+        return Opened(file, model.preprocess(picture), seen, picture.info.get("window"))
+    except DataError as error:
+        return error
+    except ShapeError as error:
+        return DataError(f"`{file}` does not fit the model: {error}")

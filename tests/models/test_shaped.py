@@ -1,0 +1,140 @@
+"""Checkpoints of models that were made with other settings than the architecture's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from vitreous.errors import ModelError
+from vitreous.models.registry import build
+from vitreous.models.shaped import within
+from vitreous.models.zoo import load
+
+SMALL = {"img_size": 48, "patch_size": 16}
+
+
+def saved(path: Path, name: str = "test_vit", wrap: Callable[[dict[str, Tensor]], Any] = dict, **settings: Any) -> Any:
+    """A model of timm with random weights, and its weights in a file."""
+    torch.manual_seed(0)
+    model = build(name, settings).eval()
+    torch.save(wrap(model.state_dict()), path)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"num_classes": 5}, (3, 160, 160)),
+        ({"img_size": 48}, (3, 48, 48)),
+        ({"in_chans": 1, "num_classes": 2}, (1, 160, 160)),
+        ({"patch_size": 8, "img_size": 64, "num_classes": 3}, (3, 64, 64)),
+        ({"global_pool": "avg", "fc_norm": True, "num_classes": 4}, (3, 160, 160)),
+        ({"img_size": 48, "in_chans": 4, "num_classes": 9}, (4, 48, 48)),
+    ],
+    ids=str,
+)
+def test_what_the_tensors_say_need_not_be_said(settings: dict[str, Any], size: tuple[int, ...], tmp_path: Path) -> None:
+    model = saved(tmp_path / "w.pth", **settings)
+    loaded = load(f"timm:test_vit@{tmp_path / 'w.pth'}")
+    images = torch.randn(2, *size)
+    torch.testing.assert_close(loaded.model(images), model(images).detach())
+    assert len(loaded.class_names) == model.num_classes
+    if size[0] == 3:
+        assert loaded.preprocess is not None
+        assert loaded.preprocess.size == size[1:]
+
+
+def test_what_they_do_not_say_is_asked_for_and_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    model = saved(path, img_size=(48, 80), num_classes=3)
+    with pytest.raises(ModelError, match=r'pos_embed is .* "timm:test_vit\?img_size=384@FILE" \(in Python settings='):
+        load(f"timm:test_vit@{path}")
+    images = torch.randn(1, 3, 48, 80)
+    for loaded in (
+        load(f"timm:test_vit?img_size=[48,80]@{path}"),
+        load("timm:test_vit", checkpoint=path, settings={"img_size": (48, 80)}),
+        load("timm:test_vit?img_size=[9,9]", checkpoint=path, settings={"img_size": (48, 80), "num_classes": 3}),
+    ):
+        torch.testing.assert_close(loaded.model(images), model(images).detach())
+        assert loaded.preprocess is not None
+        assert loaded.preprocess.size == (48, 80)
+
+
+def test_a_gray_model_says_how_it_is_normalized(tmp_path: Path) -> None:
+    saved(tmp_path / "w.pth", "deit_tiny_patch16_224", in_chans=1, depth=1, num_classes=2)
+    spec = "timm:deit_tiny_patch16_224?depth=1{}@" + str(tmp_path / "w.pth")
+    assert load(spec.format("")).preprocess is None  # three means for one channel
+    preprocess = load(spec.format("&mean=0.3&std=0.2")).preprocess
+    assert preprocess is not None
+    assert (preprocess.mean, preprocess.std) == ((0.3,), (0.2,))
+
+
+def lightning(state: dict[str, Tensor]) -> Any:
+    beside = {"criterion.weight": torch.ones(3), "metric.total": torch.tensor(1)}
+    return {"state_dict": {f"net.backbone.{key}": value for key, value in state.items()} | beside, "epoch": 3}
+
+
+def averaged(state: dict[str, Tensor]) -> Any:
+    last = {f"model.{key}": value + 1 for key, value in state.items()}
+    return {"state_dict": last | {f"ema_model.module.{key}": value for key, value in state.items()}}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "left"),
+    [
+        (lightning, "criterion.weight, metric.total."),
+        (averaged, "model.cls_token, model.pos_embed, "),
+        (lambda state: {"model_state_dict": {f"module.net.{key}": value for key, value in state.items()}}, ""),
+        (lambda state: {"ema": {f"encoder.{key}": value for key, value in state.items()}, "model": {}}, ""),
+    ],
+    ids=["lightning", "averaged", "data parallel", "a name of one's own"],
+)
+def test_whatever_the_script_called_the_model(wrap: Any, left: str, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    model = saved(path, wrap=wrap, img_size=48, num_classes=3)
+    if left:
+        with pytest.warns(UserWarning, match=re.escape("tensors beside the model's, which were left: " + left)):
+            loaded = load(f"timm:test_vit@{path}")
+    else:
+        loaded = load(f"timm:test_vit@{path}")
+    images = torch.randn(1, 3, 48, 48)
+    torch.testing.assert_close(loaded.model(images), model(images).detach())
+
+
+def test_names_of_another_library_stay() -> None:
+    state = {"encoder.layer.0.weight": torch.ones(1), "norm.weight": torch.ones(1)}
+    assert within(state, ["norm.weight", *(f"blocks.{at}.weight" for at in range(9))], Path("x.pth")) == state
+
+
+def test_torchvision(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = models.get_model("vit_b_32", weights=None, image_size=96, num_classes=5).eval()
+    nn.init.normal_(model.heads[-1].weight)
+    torch.save({"state_dict": {f"model.{key}": value for key, value in model.state_dict().items()}}, tmp_path / "w.pth")
+    loaded = load(f"torchvision:vit_b_32@{tmp_path / 'w.pth'}")
+    images = torch.randn(1, 3, 96, 96)
+    torch.testing.assert_close(loaded.model(images), model(images).detach())
+    assert loaded.preprocess is not None
+    assert (loaded.preprocess.size, loaded.preprocess.resize) == ((96, 96), (110, 110))
+    with pytest.raises(ModelError, match=r"cannot be built with .*img_siz.* Correct them"):
+        load(f"torchvision:vit_b_32?img_siz=96@{tmp_path / 'w.pth'}")
+
+
+def test_settings_without_weights_and_without_values_are_refused(tmp_path: Path) -> None:
+    for spec in ("timm:test_vit?img_size=48", "torchvision:vit_b_32?image_size=96"):
+        with pytest.raises(ModelError, match=r"but no weights that were trained with them\. Leave them out, or give"):
+            load(spec)
+    with pytest.raises(ModelError, match="no weights that were trained with them"):
+        load("default", settings={"img_size": 48})
+    saved(tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"`img_size` of .* has no value\. Write NAME=VALUE"):
+        load(f"timm:test_vit?img_size@{tmp_path / 'w.pth'}")
+    with pytest.raises(ModelError, match=r"cannot be built with these arguments: .*img_sise.* Correct them"):
+        load(f"timm:test_vit?img_sise=48@{tmp_path / 'w.pth'}")
