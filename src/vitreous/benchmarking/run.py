@@ -164,9 +164,27 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
     if not fitted:
         return None
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
-    with evaluation(subject.model), torch.no_grad():
-        predicted = logits_of(subject.model(images.clone()), subject.name).argmax(1)
+    try:
+        with evaluation(subject.model), torch.no_grad():
+            predicted = logits_of(subject.model(images.clone()), subject.name).argmax(1)
+    except NotFinite as error:
+        return _leave_out(plan, run, entries, error)
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
     return Batch(fitted, images, target, follow, predicted == label)
+
+
+def _leave_out(plan: Plan, run: ModelRun, entries: Sequence[Entry], error: NotFinite) -> Batch | None:
+    """The batch without the pictures that have no finite class scores.
+
+    Raises:
+        NotFinite: each has some alone, and together they have not.
+    """
+    if len(entries) == 1:
+        run.unread[entries[0].id] = str(error)
+        return None
+    kept = [entry for entry in entries if open_batch(plan, run, [entry])]
+    if len(kept) == len(entries):
+        raise error
+    return open_batch(plan, run, kept) if kept else None

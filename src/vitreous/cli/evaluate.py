@@ -28,9 +28,9 @@ def evaluate(
 
     Of two classes, the second one counts as positive.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from vitreous.cli.console import Console
     from vitreous.cli.progress import counted
     from vitreous.evaluation.evaluate import evaluate as run
     from vitreous.models.device import find_device

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress
+
+    from vitreous.cli.console import Console
 
 __all__ = ["bars", "counted", "list_recipes", "training_shown"]
 
@@ -48,8 +49,7 @@ def training_shown(output: Path, epochs: int) -> Generator[Callable[[Any], None]
     """A progress bar inside the block, and a line per epoch: call it with each event of a run."""
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from vitreous.cli.console import Console
     from vitreous.training.log import Judged, StepDone
     from vitreous.training.processes import is_first
 

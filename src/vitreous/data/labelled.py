@@ -137,7 +137,7 @@ def _folder(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
             raise DataError(f"{path / part} has no class folders. Lay it out as {part}/CLASS/*.jpg.")
         if part != "test":  # a run may be resumed after the test pictures came
             for file, _ in files:
-                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
         splits[part] = FolderSplit(files, names)
     return splits, digest.hexdigest()
 

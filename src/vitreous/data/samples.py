@@ -110,7 +110,8 @@ class Samples:
         digest = hashlib.sha256()
         for entry in self.entries:
             boxes = None if entry.boxes is None else entry.boxes.tolist()
-            digest.update(f"{entry.id} {entry.label} {boxes} {entry.mask is not None}\n".encode())
+            known = f"{entry.id} {entry.label} {boxes} {entry.mask is not None}\n"
+            digest.update(known.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ from vitreous.errors import (
     DegenerateMap,
     ExplainError,
     ModelError,
+    NotFinite,
     ObservationError,
     ShapeError,
     UnknownName,
@@ -135,9 +136,10 @@ def _explain_batch(
 ) -> Iterator[Result]:
     """What became of each picture; `refused` gains the methods that do not apply to the model."""
     opened = [open_for(order.model, file) for file in files]
-    explained = iter(_explain_opened(order, [each for each in opened if isinstance(each, Opened)], refused))
+    explained = iter(_explain_finite(order, [each for each in opened if isinstance(each, Opened)], refused))
     for file, name, each in zip(files, names, opened, strict=True):
-        yield _write(order, name, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
+        found = next(explained) if isinstance(each, Opened) else each
+        yield _write(order, name, found) if isinstance(found, Explained) else Result(file, error=str(found))
 
 
 def open_for(model: LoadedModel, file: Path) -> Opened | DataError:
@@ -155,6 +157,18 @@ def open_for(model: LoadedModel, file: Path) -> Opened | DataError:
         return error
     except ShapeError as error:
         return DataError(f"`{file}` does not fit the model: {error}")
+
+
+def _explain_finite(
+    order: Order, pictures: Sequence[Opened], refused: dict[str, str]
+) -> Sequence[Explained | NotFinite]:
+    """The pictures of a batch explained, or why not: one without finite scores does not stop the others."""
+    try:
+        return _explain_opened(order, pictures, refused)
+    except NotFinite as error:
+        if len(pictures) == 1:
+            return [error]
+    return [each for picture in pictures for each in _explain_finite(order, [picture], refused)]
 
 
 def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:
