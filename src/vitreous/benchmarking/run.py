@@ -12,7 +12,7 @@ from vitreous.benchmarking.plan import Plan, make_judge, make_methods
 from vitreous.benchmarking.truth import Fitted, fit_sample, match_labels
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
-from vitreous.errors import DataError, ModelError, ObservationError, RuleError, UnknownName
+from vitreous.errors import DataError, ModelError, NotFinite, ObservationError, RuleError, UnknownName
 from vitreous.explaining.fitting import fit_method
 from vitreous.methods.method import Method
 from vitreous.metrics.judge import Judge

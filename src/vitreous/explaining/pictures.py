@@ -136,10 +136,16 @@ def _explain_batch(
 ) -> Iterator[Result]:
     """What became of each picture; `refused` gains the methods that do not apply to the model."""
     opened = [open_for(order.model, file) for file in files]
-    explained = iter(_explain_finite(order, [each for each in opened if isinstance(each, Opened)], refused))
+    try:
+        explained = iter(_explain_opened(order, [each for each in opened if isinstance(each, Opened)], refused))
+    except NotFinite as error:
+        if len(files) == 1:
+            yield Result(files[0], error=str(error))
+        for at in range(len(files) if len(files) > 1 else 0):  # one picture does not stop the others
+            yield from _explain_batch(order, files[at : at + 1], names[at : at + 1], refused)
+        return
     for file, name, each in zip(files, names, opened, strict=True):
-        found = next(explained) if isinstance(each, Opened) else each
-        yield _write(order, name, found) if isinstance(found, Explained) else Result(file, error=str(found))
+        yield _write(order, name, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
 
 
 def open_for(model: LoadedModel, file: Path) -> Opened | DataError:
@@ -157,18 +163,6 @@ def open_for(model: LoadedModel, file: Path) -> Opened | DataError:
         return error
     except ShapeError as error:
         return DataError(f"`{file}` does not fit the model: {error}")
-
-
-def _explain_finite(
-    order: Order, pictures: Sequence[Opened], refused: dict[str, str]
-) -> Sequence[Explained | NotFinite]:
-    """The pictures of a batch explained, or why not: one without finite scores does not stop the others."""
-    try:
-        return _explain_opened(order, pictures, refused)
-    except NotFinite as error:
-        if len(pictures) == 1:
-            return [error]
-    return [each for picture in pictures for each in _explain_finite(order, [picture], refused)]
 
 
 def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError
+from vitreous.files.reading import check_file
 from vitreous.models.tensors import check_stored, read_pickle, read_tensors
 from vitreous.shapes import MOST_CLASSES
 
@@ -31,6 +32,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: there is no such file, or no state dict in it.
     """
+    check_file(path, "Check the path of the checkpoint.", ModelError)
     safe = path.suffix == ".safetensors"
     content = read_tensors(path, _AGAIN) if safe else read_pickle(path, "Save model.state_dict() alone.")
     state = _unwrapped(content)

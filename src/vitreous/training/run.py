@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -19,6 +19,7 @@ from vitreous.training.processes import Processes, join
 __all__ = ["State", "run"]
 
 
+@runtime_checkable
 class State(Protocol):
     """What is trained, and all that changes while it is."""
 
