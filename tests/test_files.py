@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +16,8 @@ import pytest
 import torch
 
 from vitreous.errors import DataError
-from vitreous.files.writing import alone_at, check_writable
+from vitreous.files.reading import read_json
+from vitreous.files.writing import alone_at, check_writable, whole_file, write_json
 from vitreous.models.card import save_folder
 from vitreous.training.checkpoint import save_checkpoint
 from vitreous.training.recipe import Recipe
@@ -91,3 +94,37 @@ def test_who_died_lets_go(tmp_path: Path) -> None:
     waiting.start()
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_a_part_is_nobodys_file(tmp_path: Path) -> None:
+    """A user's `.x.png` is not the part of `x.png`."""
+    hidden = tmp_path / ".x.png"
+    hidden.write_text("the user's")
+    with whole_file(tmp_path / "x.png") as part:
+        assert part.suffix == ".png"
+        part.write_text("new")
+        assert not (tmp_path / "x.png").exists()
+    assert hidden.read_text() == "the user's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.png", "x.png"]
+
+
+@pytest.mark.parametrize("length", [255, 256, 5000])
+def test_a_name_of_any_length_is_written_or_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / ("x" * length)
+    if length == 255:
+        with whole_file(path) as part:
+            part.write_text("long")
+        assert path.read_text() == "long"
+    else:
+        with pytest.raises(DataError, match="cannot be written: File name too long"), whole_file(path) as part:
+            part.write_text("too long")
+    assert len(list(tmp_path.iterdir())) == (length == 255)
+
+
+def test_json_has_no_nan_and_keeps_names_that_are_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_json(tmp_path / "a.json", {"value": [math.nan, math.inf, 1.5], "file": name, "class": "猫"})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert "猫" in text
+    assert "NaN" not in text
+    assert read_json(tmp_path / "a.json", "") == {"value": [None, None, 1.5], "file": name, "class": "猫"}

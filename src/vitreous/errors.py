@@ -11,6 +11,7 @@ ExplainError                 every error of ours; the command line prints it wit
 ├── ShapeError               a tensor or setting of the wrong shape, type or values
 ├── UnknownName              a name that is not in a list; close ones are suggested
 ├── ModelError               a model that cannot be loaded or gives no class scores
+│   └── NotFinite            class scores that are NaN or infinite
 ├── DataError                a picture, folder or data set that cannot be read or written
 └── MissingExtra             an optional dependency is not installed
 """
@@ -29,6 +30,7 @@ __all__ = [
     "NoClassToken",
     "NoGlobalAttention",
     "NoTokenGrid",
+    "NotFinite",
     "NothingObserved",
     "ObservationError",
     "RuleError",
@@ -89,6 +91,10 @@ class ShapeError(ExplainError):
 
 class ModelError(ExplainError):
     """A model cannot be loaded, or gives no class scores."""
+
+
+class NotFinite(ModelError):
+    """A model gave class scores that are NaN or infinite."""
 
 
 class DataError(ExplainError):

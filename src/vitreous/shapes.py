@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 __all__ = [
+    "MOST_CLASSES",
     "ClassRow",
     "FeatureMaps",
     "Heatmap",
@@ -18,6 +19,8 @@ __all__ = [
     "Weights",
 ]
 
+MOST_CLASSES = 100_000
+"""A label beyond is a mistake: each class costs a name, and a row of a classifier."""
 Images = Float[Tensor, "batch channels height width"]
 """Normalised model input."""
 Logits = Float[Tensor, "batch classes"]

@@ -12,7 +12,7 @@ from vitreous.benchmarking.plan import Plan, make_judge, make_methods
 from vitreous.benchmarking.truth import Fitted, fit_sample, match_labels
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
-from vitreous.errors import DataError, ModelError, ObservationError, RuleError, UnknownName
+from vitreous.errors import DataError, ModelError, NotFinite, ObservationError, RuleError, UnknownName
 from vitreous.explaining.fitting import fit_method
 from vitreous.methods.method import Method
 from vitreous.metrics.judge import Judge
@@ -163,8 +163,26 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
     if not fitted:
         return None
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
-    predicted = record(subject.model, images).logits.argmax(1)
+    try:
+        predicted = record(subject.model, images).logits.argmax(1)
+    except NotFinite as error:
+        return _leave_out(plan, run, entries, error)
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
     return Batch(fitted, images, target, follow, predicted == label)
+
+
+def _leave_out(plan: Plan, run: ModelRun, entries: Sequence[Entry], error: NotFinite) -> Batch | None:
+    """The batch without the pictures that have no finite class scores.
+
+    Raises:
+        NotFinite: each has some alone, and together they have not.
+    """
+    if len(entries) == 1:
+        run.unread[entries[0].id] = str(error)
+        return None
+    kept = [entry for entry in entries if open_batch(plan, run, [entry])]
+    if len(kept) == len(entries):
+        raise error
+    return open_batch(plan, run, kept) if kept else None

@@ -11,10 +11,9 @@ import typer
 from vitreous.cli.explain import Precision
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from vitreous.benchmarking.plan import Plan
     from vitreous.benchmarking.run import Step
+    from vitreous.cli.console import Console
     from vitreous.statistics.tables import Table
 
 __all__ = ["EXAMPLES", "benchmark", "show_table"]
@@ -157,10 +156,10 @@ def benchmark(
     Metrics are means over pictures, with 95 % intervals and paired tests from a bootstrap over pictures.
     """
     import torch
-    from rich.console import Console
 
     from vitreous.benchmarking.job import benchmark as run
     from vitreous.benchmarking.plan import use_own
+    from vitreous.cli.console import Console
     from vitreous.cli.progress import bars
     from vitreous.models.device import find_device
 

@@ -104,15 +104,14 @@ def evaluate(
     workers: _Workers = 0,
 ) -> None:
     """Measure COCO's average precision of boxes and masks."""
-    import json
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
+    from vitreous.cli.console import Console
     from vitreous.data.objects import read_scenes
-    from vitreous.files.writing import check_writable, whole_file
+    from vitreous.files.writing import check_writable, write_json
     from vitreous.metrics.average_precision import DetectionScore
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
@@ -137,8 +136,7 @@ def evaluate(
         table.add_row(kind, *("–" if values[name] is None else f"{values[name]:.1%}" for name in _COLUMNS))
     console.print(table)
     inputs = {"model": str(model), "data_sha256": scenes.fingerprint, "split": split, "pictures": len(scenes)}
-    with whole_file(output) as part:
-        part.write_text(json.dumps({**asdict(scores[0]), **inputs, **versions()}, indent=1) + "\n", encoding="utf-8")
+    write_json(output, {**asdict(scores[0]), **inputs, **versions()})
     console.print(f"The figures are in {output}.", soft_wrap=True, markup=False)
 
 
@@ -166,10 +164,10 @@ def explain(
     device: Device = "auto",
 ) -> None:
     """List the objects that a detector finds in a picture, and show what speaks for one of them."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from vitreous.cli.console import Console
     from vitreous.data.pictures import open_picture
     from vitreous.explaining.detections import explain_detection, write_detection
     from vitreous.models.detection.card import load_detector

@@ -37,10 +37,10 @@ def evaluate(
     Of two classes, the second one counts as positive. Then the calibration error, which is how far probabilities are
     from how often they are right; each class's recall, and what its pictures were taken for.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from vitreous.cli.confusions import confusion_lines
+    from vitreous.cli.console import Console
     from vitreous.cli.progress import counted
     from vitreous.evaluation.calibrate import calibrate
     from vitreous.evaluation.evaluate import evaluate as run

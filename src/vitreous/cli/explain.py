@@ -109,8 +109,8 @@ def explain(
 ) -> None:
     """Show what in a picture speaks for a class: one sheet per picture, methods side by side."""
     import torch
-    from rich.console import Console
 
+    from vitreous.cli.console import Console
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
     from vitreous.explaining.pictures import Order, explain_pictures

@@ -80,10 +80,11 @@ def interactions(
     A reconstruction after the abstract of arXiv 2203.05922; its formulas are our own.
     """
     import torch
-    from rich.console import Console
 
+    from vitreous.cli.console import Console, complain
     from vitreous.cli.progress import counted
     from vitreous.data.readers import DATASETS
+    from vitreous.files.names import printable
     from vitreous.files.writing import check_writable
     from vitreous.interacting.numbers import Order
     from vitreous.interacting.pages import average_page, interaction_pages
@@ -108,9 +109,9 @@ def interactions(
     failed = False
     for page in pages:
         if page.error:
-            typer.echo(f"Error: {page.error}", err=True)
+            complain(page.error)
         if page.page:
-            typer.echo(f"Page: {page.page}")
+            typer.echo(printable(f"Page: {page.page}"))
         failed |= bool(page.error)
     raise typer.Exit(int(failed))
 

@@ -60,9 +60,10 @@ def metrics() -> None:
 
 def models() -> None:
     """List the ways to name a model, for --model."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from vitreous.cli.console import Console
 
     table = Table.grid(padding=(0, 3, 0, 0))
     for spec, meaning in _SPECS.items():
@@ -76,9 +77,10 @@ def _list(
     """Each name, the first line of its docstring, what there is about it, and a line per setting."""
     import inspect
 
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
+
+    from vitreous.cli.console import Console
 
     console = Console(highlight=False)
     for name, maker in makers.items():

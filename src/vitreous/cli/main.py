@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from vitreous import __version__
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
 from vitreous.cli.benchmark import benchmark
+from vitreous.cli.console import complain
 from vitreous.cli.detect import detect
 from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
@@ -36,17 +37,17 @@ class _Commands(TyperGroup):
         except ExplainError as error:
             if ctx.params["debug"]:
                 raise
-            typer.echo(f"Error: {_said(error)}", err=True)
+            complain(_said(error))
             raise typer.Exit(_USAGE if isinstance(error, UnknownName) else 1) from None
         except OSError as error:
             if ctx.params["debug"] or error.filename is None:
                 raise
-            typer.echo(f"Error: `{error.filename}`: {error.strerror}. Check the path and its permissions.", err=True)
+            complain(f"`{error.filename}`: {error.strerror}. Check the path and its permissions.")
             raise typer.Exit(1) from None
         except OutOfMemoryError:
             if ctx.params["debug"]:
                 raise
-            typer.echo("Error: there is not enough memory. Free some, or take smaller batches or pictures.", err=True)
+            complain("there is not enough memory. Free some, or take smaller batches or pictures.")
             raise typer.Exit(1) from None
 
 

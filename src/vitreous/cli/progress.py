@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress
+
+    from vitreous.cli.console import Console
 
 __all__ = ["bars", "counted", "list_recipes", "list_settings", "training_shown"]
 
@@ -62,8 +63,7 @@ def training_shown(output: Path, epochs: int, *, every: float = 60.0) -> Generat
     from dataclasses import asdict
     from time import monotonic
 
-    from rich.console import Console
-
+    from vitreous.cli.console import Console
     from vitreous.training.log import Judged, Note, StepDone
     from vitreous.training.processes import is_first
 

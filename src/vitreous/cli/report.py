@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from rich.bar import Bar
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vitreous.cli.console import Console
 from vitreous.cli.progress import bars
 from vitreous.explaining.pictures import Order, Result
 from vitreous.masking.forward import Progress as Tell

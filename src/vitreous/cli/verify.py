@@ -160,9 +160,9 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
 
 def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision) -> None:
     import torch
-    from rich.console import Console
 
     from vitreous.cli.benchmark import show_table
+    from vitreous.cli.console import Console
     from vitreous.cli.progress import counted
     from vitreous.interacting.verification.job import verify
     from vitreous.models.device import find_device

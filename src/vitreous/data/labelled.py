@@ -14,6 +14,7 @@ from vitreous.data.archives import read_archive
 from vitreous.data.pictures import find_pictures, open_picture
 from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError, UnknownName
+from vitreous.files.names import printable
 
 __all__ = [
     "MASKS",
@@ -142,8 +143,8 @@ def _folder(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
             raise DataError(f"{folder} has no class folders. Lay it out as {folder.name}/CLASS/*.jpg.")
         if split != "test":  # a run may be resumed after the test pictures came
             for file, _ in files:
-                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
-        splits[split] = FolderSplit(files, names)
+                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
+        splits[split] = FolderSplit(files, tuple(map(printable, names)))
     return splits, digest.hexdigest()
 
 

@@ -9,11 +9,9 @@ from collections.abc import Iterator, Sequence
 from vitreous.data.samples import Root
 from vitreous.errors import DataError
 from vitreous.settings.typed import shown, typed
+from vitreous.shapes import MOST_CLASSES
 
-__all__ = ["MOST_CLASSES", "Row", "read_rows"]
-
-MOST_CLASSES = 100_000
-"""A label beyond is a mistake: each class costs a name, and a row of a classifier."""
+__all__ = ["Row", "read_rows"]
 
 
 class Row(UserDict[str, str]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from PIL import Image
 
 from vitreous.data.pictures import SUFFIXES
 from vitreous.errors import DataError
+from vitreous.files.names import printable
 from vitreous.files.reading import open_zip, parse_json, read_bytes, read_member, walk
 
 __all__ = ["Entry", "Root", "Sample", "Samples", "as_boxes", "draw"]
@@ -123,20 +124,25 @@ class Root:
     """
 
     path: Path
+    _stored: dict[str, str] = field(default_factory=dict[str, str], init=False, repr=False, compare=False)
 
     @cached_property
     def files(self) -> frozenset[str]:
-        """The names of all files in it, with forward slashes.
+        """The names of all files in it, with forward slashes; of those that are no text, as they are printable.
 
         Raises:
             DataError: there is no such folder or archive.
         """
         archive, inner = self._archive
         if archive is not None:
-            return frozenset(name.removeprefix(inner) for name in self._zip.namelist() if name.startswith(inner))
-        if not self.path.is_dir():
+            found = [name.removeprefix(inner) for name in self._zip.namelist() if name.startswith(inner)]
+        elif self.path.is_dir():
+            found = list(walk(self.path))
+        else:
             raise DataError(f"there is no folder or zip archive `{self.path}`. Check the path.")
-        return frozenset(walk(self.path))
+        written = {name: printable(name) for name in found}
+        self._stored.update({shown: name for name, shown in written.items() if shown != name})
+        return frozenset(written.values())
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.
@@ -145,7 +151,7 @@ class Root:
             DataError: there is no such file, or it cannot be read.
         """
         archive, inner = self._archive
-        remedy = "Check that the data set is complete."
+        name, remedy = self._stored.get(name, name), "Check that the data set is complete."
         if archive is None:
             return read_bytes(self.path / name, remedy)
         try:

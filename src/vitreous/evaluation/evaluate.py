@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
 from vitreous.files.manifest import versions
-from vitreous.files.writing import check_writable, whole_file
+from vitreous.files.writing import check_writable, write_json
 from vitreous.metrics.classification import Measured, calibration_error, confusion, judge_classifier
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.preprocess import Preprocess
@@ -137,8 +136,7 @@ def evaluate(
         "weights_sha256": model.weights_sha256,
         "versions": versions(),
     }
-    with whole_file(output) as part:
-        part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(output, values)
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, DegenerateMap, ObservationError
 from vitreous.evaluation.evaluate import Answers, answers
 from vitreous.explaining.explain import explain
+from vitreous.files.reading import read_json
 from vitreous.files.writing import whole_file
 from vitreous.metrics.classification import confusion
 from vitreous.models.card import ModelCard
@@ -21,6 +20,7 @@ from vitreous.models.zoo import load
 from vitreous.render import page
 from vitreous.render.overlay import overlay
 from vitreous.render.sheet import fit
+from vitreous.training.log import read_log
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +30,7 @@ __all__ = ["write_run_page"]
 _CURVES = {"loss": "training loss", "top1": "top-1, validation", "lr": "learning rate"}
 _METHODS = ("ag_cam", "grad_cam")  # the first that applies to the model
 _MATRIX, _MISTAKES = 30, 8
+_GIVE = "Give a folder written by `vitreous train`."
 
 
 def write_run_page(
@@ -54,12 +55,12 @@ def write_run_page(
         DataError: the folder has no log, or it cannot be written to.
         ModelError: it holds no model.
     """
-    try:
-        with (folder / "log.csv").open(encoding="utf-8", newline="") as file:
-            epochs = list(csv.DictReader(file))
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"there is no `{error.filename}`. Give a folder written by `vitreous train`.") from None
+    epochs, summary = read_log(folder), read_json(folder / "summary.json", _GIVE)
+    wanted = set(_CURVES)
+    if not epochs or not all(wanted <= row.keys() for row in epochs) or not isinstance(summary, dict):
+        raise DataError(f"`{folder}` has no log with {', '.join(wanted)}. {_GIVE}")
+    if not isinstance(summary.get("top1"), float):
+        raise DataError(f"`{folder / 'summary.json'}` does not say `top1`. {_GIVE}")
     model = load(folder, device=device)
     given = answers(model, pictures, workers=workers)
     title = f"{ModelCard.read(folder).architecture}: {summary['top1']:.1%} of the validation pictures right"

@@ -16,6 +16,7 @@ from vitreous.errors import (
     DataError,
     DegenerateMap,
     ExplainError,
+    NotFinite,
     ObservationError,
     UnknownName,
 )
@@ -128,7 +129,14 @@ def _explain_batch(
 ) -> Iterator[Result]:
     """What became of each picture; `refused` gains the methods that do not apply to the model."""
     opened = [open_for(order.model, file, order.window) for file in files]
-    explained = iter(_explain_opened(order, [each for each in opened if isinstance(each, Opened)], refused))
+    try:
+        explained = iter(_explain_opened(order, [each for each in opened if isinstance(each, Opened)], refused))
+    except NotFinite as error:
+        if len(files) == 1:
+            yield Result(files[0], error=str(error))
+        for at in range(len(files) if len(files) > 1 else 0):  # one picture does not stop the others
+            yield from _explain_batch(order, files[at : at + 1], names[at : at + 1], refused)
+        return
     for file, name, each in zip(files, names, opened, strict=True):
         yield _write(order, name, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vitreous.errors import DataError
-from vitreous.files.writing import alone_at, whole_file
+from vitreous.files.reading import read_json
+from vitreous.files.writing import alone_at, write_json
 
 __all__ = ["MANIFEST", "change_manifest", "now", "read_manifest", "versions", "write_manifest"]
 
@@ -38,10 +38,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"`{path}` cannot be read: {error}. Choose another output folder.") from None
+    values = read_json(path, "Choose another output folder.")
+    if not isinstance(values, dict):
+        raise DataError(f"`{path}` is no manifest. Choose another output folder.")
+    return values
 
 
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
@@ -60,5 +60,4 @@ def write_manifest(folder: Path, values: Mapping[str, Any]) -> None:
     Raises:
         DataError: the disk says no.
     """
-    with whole_file(folder / MANIFEST) as part:
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / MANIFEST, values)

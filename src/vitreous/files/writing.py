@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+import math
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from vitreous.errors import DataError
 
-__all__ = ["alone_at", "check_writable", "whole_file"]
+__all__ = ["alone_at", "check_writable", "whole_file", "write_json"]
 
 
 @contextmanager
@@ -18,15 +22,27 @@ def whole_file(path: Path) -> Generator[Path]:
     Raises:
         DataError: the disk says no, or the file's suffix names no format.
     """
-    part = path.with_name(f".{path.name}")
     try:
-        yield part
-        part.replace(path)
+        # in a folder of its own, so that it is nobody's file, keeps its suffix and is no longer a name
+        with TemporaryDirectory(prefix=".part-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+            part = Path(folder, path.name)
+            yield part
+            part.replace(path)
     except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise DataError(f"`{path}` cannot be written: {reason}. Choose another place or name, or make room.") from None
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: object) -> None:
+    """Write values as JSON, which knows neither NaN nor infinity: they become null.
+
+    Raises:
+        DataError: the disk says no.
+    """
+    with whole_file(path) as part:
+        text = json.dumps(_finite(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        # names that are no text come out as JSON escapes them
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
@@ -62,6 +78,14 @@ def check_writable(folder: Path) -> None:
         trial.unlink(missing_ok=True)
     except OSError as error:
         raise _refused(folder, error) from None
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if isinstance(values, Mapping):
+        return {key: _finite(each) for key, each in values.items()}
+    return [_finite(each) for each in values] if isinstance(values, list | tuple) else values
 
 
 def _refused(place: Path | str, error: OSError) -> DataError:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError
-from vitreous.files.writing import check_writable, whole_file
+from vitreous.files.reading import read_json
+from vitreous.files.writing import check_writable, whole_file, write_json
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import build
+from vitreous.models.tensors import read_tensors
+from vitreous.settings.typed import typed_fields
 
 __all__ = ["CARD", "WEIGHTS", "ModelCard", "read_card", "read_weights", "save_folder"]
 
@@ -65,9 +66,8 @@ class ModelCard:
         """
 
         def make(values: dict[str, Any]) -> ModelCard:
-            values["class_names"] = tuple(values["class_names"])
-            values["preprocess"] = Preprocess.from_json(values["preprocess"])
-            return cls(**values)
+            made = {**values, "preprocess": Preprocess.from_json(values["preprocess"])}
+            return cls(**typed_fields(cls, made, f"`{folder / CARD}`", ModelError))
 
         return read_card(folder, make, "vitreous train")
 
@@ -80,8 +80,7 @@ def save_folder(
     weights = {name: (t.to(dtype) if t.is_floating_point() else t).contiguous() for name, t in state.items()}
     with whole_file(folder / WEIGHTS) as part:
         part.write_bytes(save(weights))
-    with whole_file(folder / CARD) as part:
-        part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / CARD, card)
 
 
 def read_card(folder: Path, make: Callable[[dict[str, Any]], _Card], writer: str) -> _Card:
@@ -90,14 +89,15 @@ def read_card(folder: Path, make: Callable[[dict[str, Any]], _Card], writer: str
     Raises:
         ModelError: there is no card, or `make` cannot understand it.
     """
+    path, remedy = folder / CARD, "Train or save the model again."
+    if not path.is_file():
+        raise ModelError(f"`{folder}` has no {CARD}. Give a folder written by `{writer}`.")
+    values = read_json(path, remedy, ModelError)
     try:
-        return make(json.loads((folder / CARD).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(f"`{folder}` has no {CARD}. Give a folder written by `{writer}`.") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"`{folder / CARD}` is not a card of `{writer}`: {error}. Train or save the model again."
-        ) from None
+        return make(values)
+    except (TypeError, KeyError, AttributeError) as error:  # what is missing, too much, or no table at all
+        said = f"it says no {error}" if isinstance(error, KeyError) else error
+        raise ModelError(f"`{path}` is not a card of `{writer}`: {said}. {remedy}") from None
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -106,8 +106,5 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is missing or damaged.
     """
-    try:
-        state = load_file(folder / WEIGHTS)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise ModelError(f"`{folder / WEIGHTS}` cannot be read: {error}. Train or save the model again.") from None
+    state = read_tensors(folder / WEIGHTS, "Train or save the model again.")
     return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError
-from vitreous.models.loaded import first_sentence
+from vitreous.files.reading import check_file
+from vitreous.models.tensors import check_stored, read_pickle, read_tensors
+from vitreous.shapes import MOST_CLASSES
 
 __all__ = ["count_classes", "load_strictly", "misfit", "read_state"]
 
 _NESTS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")  # averaged weights first
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+_DEPTH = 8
+_AGAIN = "Copy or save it again."
 _HEAD = re.compile(r"(heads?|fc|classifier|last_linear)(\.(head|fc\d*|l|linear|\d+))*\.weight")
 
 
@@ -33,12 +32,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: there is no such file, or no state dict in it.
     """
-    if not path.is_file():
-        raise ModelError(f"there is no file `{path}`. Check the path of the checkpoint.")
-    state = _unwrapped(_read(path))
+    check_file(path, "Check the path of the checkpoint.", ModelError)
+    safe = path.suffix == ".safetensors"
+    content = read_tensors(path, _AGAIN) if safe else read_pickle(path, "Save model.state_dict() alone.")
+    state = _unwrapped(content)
+    state.pop("n_averaged", None)
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"`{path}` holds no state dict. Save one with torch.save(model.state_dict(), …).")
-    state.pop("n_averaged", None)
+    check_stored(state, path, _AGAIN)
     while stripped := [prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)]:
         state = {key.removeprefix(stripped[0]): value for key, value in state.items()}
     return state
@@ -48,14 +49,17 @@ def count_classes(state: Mapping[str, Tensor], path: Path) -> int:
     """How many classes the head in a state dict tells apart.
 
     Raises:
-        ModelError: there is no head.
+        ModelError: there is no head, or one of more classes than anybody tells apart.
     """
     heads = [key for key, value in state.items() if _HEAD.fullmatch(key) and value.ndim > 1]
     if not heads:
         raise ModelError(
             f"`{path}` holds no classifier head. Give a checkpoint of a trained classifier, or num_classes=0 for none."
         )
-    return len(state[max(heads, key=lambda key: [int(digits) for digits in re.findall(r"\d+", key)])])
+    head = state[max(heads, key=lambda key: [int(digits) for digits in re.findall(r"\d{1,9}", key)])]
+    if len(head) > MOST_CLASSES:
+        raise ModelError(f"`{path}` tells {len(head):,} classes apart, more than {MOST_CLASSES:,}. {_AGAIN}")
+    return len(head)
 
 
 def load_strictly(
@@ -88,23 +92,12 @@ def _some(what: str, names: Sequence[str], shown: int = 3) -> str:
     return f"{what} {listed}".strip() if names else ""
 
 
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, KeyError):
-        raise ModelError(
-            f"`{path}` is not opened: it is damaged, or holds Python objects, which can run code. "
-            "Save model.state_dict() alone."
-        ) from None
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise ModelError(f"`{path}` cannot be read: {first_sentence(error)}. Copy or save it again.") from None
-
-
 def _unwrapped(content: Any) -> dict[str, Any]:
-    if not isinstance(content, Mapping):
-        return {}
-    inner = next((content[nest] for nest in _NESTS if isinstance(content.get(nest), Mapping)), None)
-    return {str(key): value for key, value in content.items()} if inner is None else _unwrapped(inner)
+    for _ in range(_DEPTH):
+        if not isinstance(content, Mapping):
+            return {}
+        inner = next((content[nest] for nest in _NESTS if isinstance(content.get(nest), Mapping)), None)
+        if inner is None:
+            return {str(key): value for key, value in content.items()}
+        content = inner
+    return {}

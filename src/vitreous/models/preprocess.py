@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ModelError, ShapeError
+from vitreous.settings.typed import Within, shown, typed_fields
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["Preprocess"]
 
+Side = Annotated[int, Within(1, 2**15)]
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 _MAX_RESIZED = 2**26  # pixels: a strip of 1×60000 pixels would grow to gigabytes before the crop
 
 
@@ -41,8 +44,8 @@ class Preprocess:
         ShapeError: a size that is no height and width, or means and deviations that do not fit one or three channels.
     """
 
-    size: tuple[int, int]
-    resize: tuple[int, int] = (0, 0)
+    size: tuple[Side, Side]
+    resize: tuple[Side, Side] = (0, 0)
     keep_ratio: bool = True
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -127,10 +130,22 @@ class Preprocess:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Preprocess:
-        """The inverse of `to_json`; `resize` may be one number, for both."""
-        made: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
+        """The inverse of `to_json`; `resize` may be one number, for both.
+
+        Raises:
+            ModelError: a value is of another type, or no picture could be prepared so.
+            TypeError: one is missing, or there is one too many.
+        """
+        made = dict(values)
         if isinstance(made.get("resize"), int):
             made["resize"] = (made["resize"], made["resize"])
-        return cls(**made)
+        read = cls(**typed_fields(cls, made, "the preprocessing", ModelError))
+        area = max(height * width for height, width in (read.size, read.resize))
+        if read.interpolation not in _INTERPOLATIONS or area > _MAX_RESIZED or not all(read.std):
+            raise ModelError(
+                f"the preprocessing resizes to {read.resize} by {shown(read.interpolation)} for inputs of {read.size} "
+                f"with std {read.std}, which cannot be. Correct it."
+            )
+        if {len(read.mean), len(read.std)} != {3}:
+            raise ModelError(f"the preprocessing has mean {read.mean} and std {read.std}. Give three numbers each.")
+        return read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -31,11 +32,16 @@ def build(architecture: str, arguments: Mapping[str, Any], **more: Any) -> Any:
 
     Raises:
         UnknownName: it is not in there.
-        ModelError: it does not take these arguments.
+        ModelError: it does not take these arguments, or one would load something.
     """
     timm = registry()
     if not timm.is_model(architecture):
         raise UnknownName("architecture", architecture, timm.list_models())
+    if reserved := [name for name in arguments if name in _reserved(timm)]:
+        raise ModelError(
+            f"the arguments of `{architecture}` set `{reserved[0]}`, which reads weights or code from elsewhere. "
+            "Leave it out: they are for the architecture alone."
+        )
     try:
         return timm.create_model(architecture, **arguments, **more)
     except ExplainError:
@@ -44,3 +50,8 @@ def build(architecture: str, arguments: Mapping[str, Any], **more: Any) -> Any:
         raise ModelError(
             f"`{architecture}` cannot be built with these arguments: {first_sentence(error)}. Correct them."
         ) from error
+
+
+def _reserved(timm: ModuleType) -> set[str]:
+    """What `timm.create_model` takes for itself: pretrained weights, files that may hold code, wrappers."""
+    return {*signature(timm.create_model).parameters} - {"kwargs"} | {"pretrained_strict", "pretrained_filter_fn"}

@@ -99,7 +99,7 @@ def _pretrained(name: str) -> nn.Module:
         return registry().create_model(name, pretrained=True)
     except OSError:
         raise not_downloaded(f"timm:{name}", instead) from None
-    except (RuntimeError, ValueError, LookupError, AssertionError) as error:
+    except Exception as error:  # of a folder that is none, anything
         raise ModelError(
             f"`timm:{name}` cannot be loaded: {first_sentence(error)}. "
             f'Choose one of timm.list_models(pretrained=True), or give your own weights: "timm:NAME@FILE".'

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vitreous.errors import ModelError, UnknownName
+from vitreous.files.reading import read_json
 from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_weights
 from vitreous.models.checkpoint import load_strictly
 from vitreous.models.device import find_device
@@ -205,10 +206,9 @@ def _from_card(folder: Path, name: str) -> LoadedModel:
 
 def _from_config(folder: Path) -> LoadedModel:
     """A folder with a config.json, which is timm's or transformers'."""
-    try:
-        config: Any = json.loads((folder / _HF_CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"`{folder / _HF_CONFIG}` is not JSON: {error}. Save the model again.") from None
+    config = read_json(folder / _HF_CONFIG, "Save the model again.", ModelError)
+    if not isinstance(config, dict):
+        raise ModelError(f"`{folder / _HF_CONFIG}` is no configuration of a model. Save the model again.")
     return load_timm(f"local-dir:{folder}") if "architecture" in config else load_hf(str(folder))
 
 

@@ -11,10 +11,21 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import ModelError, ShapeError, UnknownName
+from vitreous.errors import ModelError, NotFinite, ShapeError, UnknownName
 from vitreous.shapes import Logits
 
-__all__ = ["Classes", "Margin", "Predicted", "Scalar", "Scale", "Target", "logits_of", "probabilities", "value_of"]
+__all__ = [
+    "Classes",
+    "Margin",
+    "Predicted",
+    "Scalar",
+    "Scale",
+    "Target",
+    "finite",
+    "logits_of",
+    "probabilities",
+    "value_of",
+]
 
 Scale = Literal["logit", "probability"]
 """What a perturbation is measured on: class scores, or the `probabilities` that they stand for."""
@@ -148,9 +159,25 @@ def logits_of(output: Any, model: str) -> Logits:
 
     Raises:
         ModelError: there are none.
+        NotFinite: some are NaN or infinite.
     """
     found = getattr(output, "logits", output[0] if type(output) in (tuple, list) and output else output)
     if not isinstance(found, Tensor) or found.ndim != 2:
         kind = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"`{type(found).__name__}`"
         raise ModelError(f"`{model}` returned {kind}, not (batch, classes) logits. Load it with a classification head.")
-    return found
+    return finite(found, model)
+
+
+def finite(logits: Logits, model: str) -> Logits:
+    """The same class scores, if all are finite: of others every explanation would be wrong.
+
+    Raises:
+        NotFinite: some are not.
+    """
+    bad = ~logits.detach().isfinite().all(1)
+    if bad.any():
+        raise NotFinite(
+            f"`{model}` gave NaN or infinite class scores for {int(bad.sum())} of {len(bad)} images. Check that its "
+            "weights are finite, and run it in float32 or float64."
+        )
+    return logits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from vitreous.errors import DataError, ExplainError
+from vitreous.files.reading import parse_json
 from vitreous.files.writing import whole_file
+from vitreous.models.tensors import read_pickle
 from vitreous.training.record import make_record
 
 __all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -65,12 +66,12 @@ def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[st
     path = folder / _NAME
     if not path.is_file():
         raise DataError(f"{folder} has no {_NAME} to resume from. Leave --resume out to start there.")
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        made_with = state["recipe"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError):
-        raise DataError(f"{path} is damaged. Remove it and start again.") from None
-    if not _same(made_with, recipe, path):
+    remedy = "Remove it and start again."
+    state = read_pickle(path, remedy, DataError, device=device)
+    wanted: dict[str, type] = {"epoch": int, "recipe": str}
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in wanted.items()):
+        raise DataError(f"{path} is no checkpoint of a run. {remedy}")
+    if not _same(state["recipe"], recipe, path):
         raise DataError(f"{path} was made with another recipe. Resume with the same one, or start elsewhere.")
     return state
 
@@ -82,6 +83,7 @@ def _text(recipe: Plan) -> str:
 def _same(made_with: str, recipe: Plan, path: Path) -> bool:
     """Whether a checkpoint's recipe says the same; a setting that was unknown when it was written has its default."""
     try:
-        return _text(make_record(type(recipe), json.loads(made_with), path)) == _text(recipe)
+        values = parse_json(made_with, f"the recipe in `{path}`", "Start elsewhere.")
+        return isinstance(values, dict) and _text(make_record(type(recipe), values, path)) == _text(recipe)
     except ExplainError:
         return False

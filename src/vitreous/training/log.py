@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
 
 from vitreous import __version__
 from vitreous.errors import DataError, MissingExtra
-from vitreous.files.writing import whole_file
+from vitreous.files.reading import read_bytes
+from vitreous.files.writing import whole_file, write_json
 
 __all__ = [
     "DetectionEpoch",
@@ -27,6 +26,7 @@ __all__ = [
     "StepDone",
     "add_row",
     "open_board",
+    "read_log",
     "versions",
     "write_summary",
 ]
@@ -114,7 +114,7 @@ def versions() -> dict[str, str]:
 
 def add_row(folder: Path, row: Epoch) -> None:
     """Add a row to log.csv; rows of epochs that are done again go."""
-    rows = [old for old in _rows(folder) if int(old["epoch"]) < row.epoch]
+    rows = [old for old in read_log(folder) if int(old["epoch"]) < row.epoch]
     with whole_file(folder / "log.csv") as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [item.name for item in fields(row)])
         writer.writeheader()
@@ -125,9 +125,9 @@ def write_summary(folder: Path, seed: int, fingerprint: str) -> None:
     """Write summary.json: the run in one glance.
 
     Raises:
-        DataError: the log is missing.
+        DataError: the log is missing or damaged.
     """
-    rows = _rows(folder)
+    rows = read_log(folder)
     best = next((row for row in reversed(rows) if row["best"] == "True"), None)
     if best is None:
         raise DataError(f"{folder / 'log.csv'} lacks the epochs that are done. Put it back, or start again elsewhere.")
@@ -140,8 +140,7 @@ def write_summary(folder: Path, seed: int, fingerprint: str) -> None:
         "data_sha256": fingerprint,
         **versions(),
     }
-    with whole_file(folder / "summary.json") as part:
-        part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "summary.json", values)
 
 
 @contextmanager
@@ -165,9 +164,22 @@ def open_board(folder: Path) -> Generator[Callable[[Epoch], None]]:
         yield write
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    log = folder / "log.csv"
+def read_log(folder: Path) -> list[dict[str, str]]:
+    """The rows of log.csv, whose texts are numbers, and "True" or "False" in `best`; none where there is no log.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    log, remedy = folder / "log.csv", "Put it back as it was, or start again elsewhere."
     if not log.is_file():
         return []
-    with log.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        rows = list(csv.DictReader(read_bytes(log, remedy).decode().splitlines()))
+        for row in rows:
+            if not set(_COURSE) <= row.keys():
+                raise ValueError(f"it lacks one of {', '.join(_COURSE)}")
+            int(row["epoch"])
+            [float(value) for name, value in row.items() if name != "best"]
+    except (csv.Error, ValueError, TypeError) as error:
+        raise DataError(f"`{log}` is no log of a run: {error}. {remedy}") from None
+    return rows

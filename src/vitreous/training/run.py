@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from vitreous.errors import DataError
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.models.card import read_card
+from vitreous.models.loaded import first_sentence
 from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.log import Event, Judged, Note, StepDone, add_row, write_summary
 from vitreous.training.processes import Processes, join
@@ -18,6 +19,7 @@ from vitreous.training.processes import Processes, join
 __all__ = ["State", "run"]
 
 
+@runtime_checkable
 class State(Protocol):
     """What is trained, and all that changes while it is."""
 
@@ -74,7 +76,7 @@ def run(
             raise DataError(f"{output} was trained on other data. Resume with the same --data, or start elsewhere.")
         state = start(processes)
         if kept:
-            state.load(kept)
+            _take_up(state, kept, output)
         if processes.rank == 0:
             check_writable(output)
             with whole_file(output / "recipe.toml") as part:
@@ -91,3 +93,14 @@ def run(
                 write_summary(output, recipe.seed, fingerprint)
                 save_checkpoint(output, state.tensors(), recipe, epoch=row.epoch)
             yield row
+
+
+def _take_up(state: State, kept: dict[str, Any], output: Path) -> None:
+    try:
+        state.load(kept)
+    except torch.OutOfMemoryError:
+        raise
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:  # of a checkpoint that was changed
+        raise DataError(
+            f"the checkpoint in {output} does not fit its recipe: {first_sentence(error)}. Start again elsewhere."
+        ) from None

@@ -14,11 +14,12 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
-from vitreous.errors import UnknownName
+from vitreous.errors import ModelError, UnknownName
 from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_card, read_weights, save_folder
 from vitreous.models.checkpoint import load_strictly, read_state
 from vitreous.models.detection.pyramid import Pyramid
 from vitreous.models.registry import build, registry
+from vitreous.settings.typed import Count, typed_fields
 
 __all__ = ["DetectorCard", "input_statistics", "load_detector"]
 
@@ -49,10 +50,10 @@ class DetectorCard:
     arguments: Mapping[str, Any]
     class_names: tuple[str, ...]
     norm: bool
-    width: int
-    rois: int
-    shorter: tuple[int, ...]
-    longer: int
+    width: Count
+    rois: Count
+    shorter: tuple[Count, ...]
+    longer: Count
     mean: tuple[float, ...]
     std: tuple[float, ...]
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -106,8 +107,7 @@ class DetectorCard:
         """
 
         def make(values: dict[str, Any]) -> DetectorCard:
-            rows: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-            return cls(**{**values, **rows})
+            return cls(**typed_fields(cls, values, f"`{folder / CARD}`", ModelError))
 
         return read_card(folder, make, "vitreous detect train")
 

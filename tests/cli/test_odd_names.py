@@ -1,0 +1,88 @@
+"""Names of files that are no text, command a terminal, or hide: nothing crashes, is obeyed or lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.table import Table
+from rich.text import Text
+
+from tests.cli.conftest import Run
+from vitreous.cli.console import Console
+from vitreous.data.labelled import load_labelled
+from vitreous.data.readers import open_samples
+from vitreous.files.names import printable
+
+CLEAR = "\x1b[2J\x1b]0;owned\x07"
+NOT_TEXT = os.fsdecode(b"caf\xe9")
+
+
+def picture(path: Path, gray: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ramp = Image.linear_gradient("L").resize((40, 40)).point(lambda value: (value + gray) % 256)
+    ramp.convert("RGB").save(path)
+    return path
+
+
+def test_a_console_writes_control_characters_out() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=200, color_system="standard")
+    table = Table(title=Text(f"class {CLEAR}", "bold"))
+    table.add_column(Text("name"))
+    table.add_row(Text(f"\u202egpj{CLEAR}"))
+    console.print(table)
+    console.print(Text(f"a{CLEAR}\rb\x9b2J"), soft_wrap=True)
+    said = stream.getvalue()
+    assert "\x1b[1m" in said  # its own style
+    assert "\\x1b[2J" in said
+    for command in ("\x1b[2J", "\x1b]", "\x07", "\r", "\x9b", "\u202e"):
+        assert command not in said
+
+
+def test_names_that_are_text_stay_as_they_are() -> None:
+    for name in ("cat.jpg", "Ünï-猫.png", "two\nlines", "👩‍🔬.webp", "a b"):
+        assert printable(name) == name
+
+
+@pytest.mark.parametrize("stem", [NOT_TEXT, f"x{CLEAR}", "y" * 240])
+def test_odd_names_are_explained(run: Run, tmp_path: Path, stem: str) -> None:
+    odd, plain = picture(tmp_path / "in" / f"{stem}.png"), picture(tmp_path / "in" / "plain.png", 10)
+    done = run("explain", str(odd.parent), "--method", "ag_cam", "--output", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    files = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["pictures"]
+    assert {each["file"] for each in files} == {str(odd), str(plain)}
+    assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+def test_a_hidden_picture_before_its_namesake_loses_nothing(run: Run, tmp_path: Path) -> None:
+    hidden, plain = picture(tmp_path / ".x.png"), picture(tmp_path / "x.png", 10)
+    done = run("explain", str(hidden), str(plain), "--method", "ag_cam", "--output", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {".x.png", ".x.npz", "x.png", "x.npz"} <= names
+
+
+def test_a_wrong_name_is_said_without_commanding_the_terminal(run: Run) -> None:
+    done = run("explain", f"nowhere{CLEAR}.png")
+    assert done.exit_code == 1
+    assert "\x1b" not in done.stderr
+    assert "nowhere\\x1b[2J" in done.stderr
+
+
+def test_data_sets_with_names_that_are_no_text(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for kind in ("hen", NOT_TEXT):
+            picture(tmp_path / part / kind / f"{NOT_TEXT}.png")
+    train, _, fingerprint = load_labelled(tmp_path)
+    samples = open_samples(f"folder:{tmp_path}:train")
+    assert len(samples) == len(train) == 2
+    assert len(fingerprint) == len(samples.fingerprint) == 64
+    for text in (*samples.class_names, *train.class_names, *(entry.id for entry in samples.entries)):
+        text.encode()
+    assert [samples[at].picture.size for at in range(2)] == [(40, 40)] * 2
