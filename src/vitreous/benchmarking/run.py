@@ -20,8 +20,10 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import load
 from vitreous.statistics.store import Key, Record, Store, done
+from vitreous.trace.classifier import check_classifier
 from vitreous.trace.edit import evaluation
-from vitreous.trace.target import logits_of
+from vitreous.trace.reading import reading
+from vitreous.trace.target import Predicted, logits_of
 
 __all__ = ["ModelRun", "Step", "fit_judge", "open_batch", "run_model"]
 
@@ -164,8 +166,10 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
     if not fitted:
         return None
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
-    with evaluation(subject.model), torch.no_grad():
-        predicted = logits_of(subject.model(images.clone()), subject.name).argmax(1)
+    with reading(subject.reading), evaluation(subject.model), torch.no_grad():
+        check_classifier(subject.model, images)
+        logits = logits_of(subject.model(images.clone()), subject.name)
+        predicted = Predicted()(logits).argmax(1)
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]

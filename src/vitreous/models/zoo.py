@@ -20,6 +20,7 @@ from vitreous.models.loaded import LoadedModel as LoadedModel
 from vitreous.models.open_clip_source import load_open_clip
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
+from vitreous.trace.reading import Output
 
 __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 
@@ -38,6 +39,8 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     prompts: Sequence[str] = (),
+    output: Output | None = None,
+    link: str | None = None,
 ) -> LoadedModel:
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
@@ -51,9 +54,14 @@ def load(
         dtype: of its weights; float32 if None.
         prompts: for CLIP, SigLIP and their like ("hf:ID", "open_clip:NAME/TAG"), one text per class: what is
             the picture of?
+        output: which of the model's outputs are the class scores, where there are several: a name, an index, or a
+            function from what the model returns to (batch, classes).
+        link: what they stand for: "softmax", "sigmoid" (of each alone) or "identity" (values of a regression). By
+            default as the configuration of a model of transformers says; else the softmax of several, the sigmoid of
+            one.
 
     Raises:
-        UnknownName: the spec names a source or a model that does not exist.
+        UnknownName: the spec names a source or a model that does not exist, or there is no such link.
         ModelError: the model cannot be found, downloaded, read or placed.
         MissingExtra: transformers or open_clip is needed and not installed.
 
@@ -62,11 +70,12 @@ def load(
     """
     with torch.inference_mode(False):  # what is made there can never be differentiated
         loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint)
-        return replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
+        placed = replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
+        return placed.read_as(output, link)
 
 
-def describe(model: nn.Module) -> LoadedModel:
-    """What a model of your own says about itself, unchanged.
+def describe(model: nn.Module, *, output: Output | None = None, link: str | None = None) -> LoadedModel:
+    """What a model of your own says about itself, unchanged; `output` and `link` as for `load`.
 
     Models of timm know their preprocessing and class names. Models of transformers know their class names, and their
     preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known. The wrappers of
@@ -75,7 +84,7 @@ def describe(model: nn.Module) -> LoadedModel:
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         model = model.module  # its copies run in threads of their own, where nothing is seen of them
     own: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    return replace(_describe(own, type(own).__name__), model=model)
+    return replace(_describe(own, type(own).__name__), model=model).read_as(output, link)
 
 
 def _describe(model: nn.Module, name: str) -> LoadedModel:
