@@ -11,6 +11,7 @@ ExplainError                 every error of ours; the command line prints it wit
 ├── ShapeError               a tensor or setting of the wrong shape, type or values
 ├── UnknownName              a name that is not in a list; close ones are suggested
 ├── ModelError               a model that cannot be loaded or gives no class scores
+│   ├── NoClassScores        what it returns are features, or which of its outputs are the scores cannot be told
 │   └── NotFinite            class scores that are NaN or infinite
 ├── DataError                a picture, folder or data set that cannot be read or written
 └── MissingExtra             an optional dependency is not installed
@@ -27,6 +28,7 @@ __all__ = [
     "ExplainError",
     "MissingExtra",
     "ModelError",
+    "NoClassScores",
     "NoClassToken",
     "NoGlobalAttention",
     "NoTokenGrid",
@@ -91,6 +93,10 @@ class ShapeError(ExplainError):
 
 class ModelError(ExplainError):
     """A model cannot be loaded, or gives no class scores."""
+
+
+class NoClassScores(ModelError):
+    """A model returns features, or several things, and none says that it is the class scores."""
 
 
 class NotFinite(ModelError):

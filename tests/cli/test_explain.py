@@ -178,3 +178,24 @@ def test_all_leaves_out_what_takes_long(run: Run, folder: Path) -> None:
     done = run("explain", "--model", folder, "--method", "all")
     assert done.exit_code == 0
     assert not {"mgrw", "occlusion", "rise"} & set(np.load("explained/chelsea.npz").files)
+
+
+def test_the_output_and_the_kind_of_scores_can_be_named(run: Run, folder: Path) -> None:
+    done = run("explain", "--model", folder, *FAST, "--link", "sigmoid")
+    assert done.exit_code == 0
+    shares = [float(line.split("%")[0].rsplit(None, 1)[1]) for line in done.stdout.splitlines() if "%" in line]
+    assert abs(sum(shares) - 100) > 1, "each class has a probability of its own"
+    assert json.loads(Path("explained/manifest.json").read_text())["reading"] == {"output": None, "link": "sigmoid"}
+    done = run("explain", "--model", folder, *FAST, "--link", "identity", "--target", "1")
+    assert done.exit_code == 0
+    assert "%" not in done.stdout
+    for code, words, said in (
+        (2, ("--link", "sigmoids"), 'no link named "sigmoids". Did you mean "sigmoid"?'),
+        (2, ("--model-output", "scores"), 'no output of `default` named "scores". Known: (it is one tensor)'),
+        (2, ("--model-output", "1"), 'named "1". Known: (it is one tensor)'),
+        (1, ("--link", "identity"), "gives 4 values and no classes, so none of them is predicted"),
+    ):
+        done = run("explain", "--model", folder, *FAST, *words)
+        assert done.exit_code == code, done.output
+        assert said.replace("`default`", f"`{folder}`") in done.stderr.replace("\n", " ")
+        assert "Traceback" not in done.output

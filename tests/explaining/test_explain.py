@@ -274,7 +274,10 @@ def test_the_probability_of_a_single_class_is_its_sigmoid() -> None:
     hidden = images.clone()
     hidden[:, :, :8, :8] = 0
     drop = model(images).sigmoid() - model(hidden).sigmoid()
-    torch.testing.assert_close(occluded.heatmap[:, 0, 0], drop[:, 0].detach())
+    side = model(images).sign()  # a negative score says that it is not the class, and that is explained
+    assert side.unique().tolist() == [-1, 1]
+    torch.testing.assert_close(occluded.heatmap[:, 0, 0], (side * drop)[:, 0].detach())
+    assert occluded.opposed == tuple((side[:, 0] < 0).tolist())
     assert vitreous.explain(model, images, "mgrw", walks=10, length=4, fill="mean").details
     with pytest.raises(ShapeError, match="a single class has no accuracy"):
         Perturbation(scale="accuracy")(model, images, occluded.heatmap, torch.zeros(2, dtype=torch.long))

@@ -67,19 +67,21 @@ def test_a_stride_that_does_not_divide_is_refused() -> None:
         make_method("occlusion", stride=7, fill="mean")(*load("timm_vit"))
 
 
+@pytest.mark.parametrize("centered", [True, False])
 @pytest.mark.parametrize("name", ["timm_vit_wide", "timm_swin"])
-def test_rise(name: str) -> None:
+def test_rise(name: str, centered: bool) -> None:
     model, images = load(name)
     size = (images.shape[2], images.shape[3])
     masks, grid, visible = 12, 5, 0.4
-    method = make_method("rise", masks=masks, grid=grid, visible=visible, seed=3, batch_size=5)
+    method = make_method("rise", masks=masks, grid=grid, visible=visible, centered=centered, seed=3, batch_size=5)
     got = method(model, images, Classes((CLASS,))).heatmap
     shades = draw_shades(masks, grid, visible, size, 3)
     for image, heatmap in zip(images, got, strict=True):
-        expected = torch.zeros(size, dtype=torch.float64)
-        for cells, shift in zip(shades.dark, shades.shift.tolist(), strict=True):
-            mask = slow_mask(cells, shift, size)
-            expected += score(model, image * mask) * mask / (masks * visible)
+        each = [slow_mask(cells, shift, size) for cells, shift in zip(shades.dark, shades.shift.tolist(), strict=True)]
+        scores = [score(model, image * mask) for mask in each]
+        mean = sum(scores) / masks if centered else 0.0
+        total = sum(((value - mean) * mask for value, mask in zip(scores, each, strict=True)), torch.zeros(size))
+        expected = total / sum(each, torch.zeros(size)) if centered else total / (masks * visible)
         torch.testing.assert_close(heatmap, expected, rtol=1e-6, atol=1e-7)
 
 
@@ -116,13 +118,14 @@ def test_rise_needs_light_and_dark(visible: float) -> None:
         make_method("rise", visible=visible)(*load("timm_vit"))
 
 
-def test_vit_cx() -> None:
+@pytest.mark.parametrize(("centered", "scale"), [(True, "logit"), (False, "probability")])
+def test_vit_cx(centered: bool, scale: str) -> None:
     model, images = load("timm_vit_wide")
     norm: list[Tensor] = []
     handle = model.blocks[-1].norm1.register_forward_hook(lambda _, __, out: norm.append(out.detach()))
     model(images)
     handle.remove()
-    got = make_method("vit_cx", seed=3, batch_size=5)(model, images, Classes((CLASS,)))
+    got = make_method("vit_cx", seed=3, batch_size=5, centered=centered, score=scale)(model, images, Classes((CLASS,)))
     assert got.layer == "blocks.2.norm1"
     for image, tokens, heatmap in zip(images, norm[0], got.heatmap, strict=True):
         masks = [scaled(enlarge(channel.view(3, 5), (24, 40))) for channel in tokens[1:].T]
@@ -131,8 +134,9 @@ def test_vit_cx() -> None:
         total, expected = torch.stack(merged).sum(0), torch.zeros(24, 40, dtype=torch.float64)
         for number, mask in enumerate(merged):
             noise = 0.1 * torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(3 + number)).double()
-            through, whole = (score(model, seen + noise * (1 - mask)) for seen in (image * mask, image))
-            expected += (through - whole + score(model, image)) * mask / total / len(merged)
+            through, whole = (score(model, seen + noise * (1 - mask), scale) for seen in (image * mask, image))
+            intact = 0.0 if centered else score(model, image, scale)
+            expected += (through - whole + intact) * mask / total / len(merged)
         torch.testing.assert_close(heatmap, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -182,8 +186,15 @@ def test_complete_linkage(count: int, threshold: float, seed: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["timm_vit_wide", "timm_vit_registers_mean"])
-def test_tis(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "centered", "scale"),
+    [
+        ("timm_vit_wide", True, "probability"),
+        ("timm_vit_wide", False, "logit"),
+        ("timm_vit_registers_mean", True, "logit"),
+    ],
+)
+def test_tis(name: str, centered: bool, scale: str) -> None:
     model, images = load(name)
     prefix = 1 if name == "timm_vit_wide" else 4
     outputs: list[Tensor] = []
@@ -192,7 +203,8 @@ def test_tis(name: str) -> None:
     for handle in handles:
         handle.remove()
     count, kept, seed = 6, 0.4, 3
-    method = make_method("tis", masks=count, kept=kept, seed=seed, batch_size=4)
+    settings = {"masks": count, "kept": kept, "centered": centered, "score": scale, "seed": seed, "batch_size": 4}
+    method = make_method("tis", **settings)
     got = method(model, images, Classes((CLASS,))).heatmap
     for at, image in enumerate(images):
         channels = [channel for out in outputs for channel in out[at, prefix:].T]
@@ -200,11 +212,17 @@ def test_tis(name: str) -> None:
         start = torch.randperm(len(channels), generator=torch.Generator().manual_seed(seed))[:count].tolist()
         centers = slow_k_means(channels, [channels[one] for one in start])
         sums, covered = [0.0] * patches, [0] * patches
-        for center in centers:
-            best = sorted(range(patches), key=lambda one: -center[one].item())[: int(kept * patches)]
-            value = score_of_some(model, image, [*range(prefix), *(prefix + one for one in sorted(best))])
+        halves = [
+            sorted(range(patches), key=lambda one: -center[one].item())[: int(kept * patches)] for center in centers
+        ]
+        values = [
+            score_of_some(model, image, [*range(prefix), *(prefix + one for one in sorted(best))], scale)
+            for best in halves
+        ]
+        mean = sum(values) / count if centered else 0.0
+        for best, value in zip(halves, values, strict=True):
             for one in best:
-                sums[one] += value
+                sums[one] += value - mean
                 covered[one] += 1
         expected = [total / many if many else 0.0 for total, many in zip(sums, covered, strict=True)]
         torch.testing.assert_close(got[at].flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9)
@@ -224,12 +242,12 @@ def slow_k_means(points: list[Tensor], centers: list[Tensor]) -> list[Tensor]:
     return centers
 
 
-def score_of_some(model: nn.Module, image: Tensor, tokens: list[int]) -> float:
+def score_of_some(model: nn.Module, image: Tensor, tokens: list[int], scale: str) -> float:
     """The plain timm ViT, written out, on some of its tokens."""
     embedded = model._pos_embed(model.patch_embed(image[None]))[:, tokens]
     with torch.no_grad():
         logits = model.forward_head(model.norm(model.blocks(model.norm_pre(embedded))))[0].tolist()
-    return math.exp(logits[CLASS]) / sum(map(math.exp, logits))
+    return math.exp(logits[CLASS]) / sum(map(math.exp, logits)) if scale == "probability" else logits[CLASS]
 
 
 @pytest.mark.parametrize("kept", [0.0, 1.0])

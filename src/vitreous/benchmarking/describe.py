@@ -43,6 +43,7 @@ def describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: 
             spec: {
                 "weights_sha256": run.subject.weights_sha256,
                 "preprocess": run.preprocess.to_json(),
+                "reading": run.subject.reading.to_json(),
                 "labels": run.matched,
             }
         },

@@ -21,6 +21,7 @@ from vitreous.metrics.judge import Inputs, Judge
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.statistics.store import Key, Record
+from vitreous.trace.reading import reading
 from vitreous.trace.target import Classes
 
 __all__ = ["Batch", "Missing", "TableRow", "judge_batch"]
@@ -137,7 +138,8 @@ def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[R
 
     def say(some: Batch) -> list[list[Record]]:
         maps = heatmap[[place[each.id] for each in some.fitted]]
-        values = row.judges[metric].of(_inputs(row, some, maps))
+        with reading(row.subject.reading):
+            values = row.judges[metric].of(_inputs(row, some, maps))
         counted = values.pop("counted", torch.ones(len(some.fitted), dtype=torch.bool)).tolist()
         numbers = {
             name: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]

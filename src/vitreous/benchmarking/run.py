@@ -20,7 +20,10 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import load
 from vitreous.statistics.store import Key, Record, Store, done
+from vitreous.trace.classifier import check_classifier
+from vitreous.trace.reading import reading
 from vitreous.trace.recorder import record
+from vitreous.trace.target import Predicted
 
 __all__ = ["ModelRun", "Step", "fit_judge", "open_batch", "run_model"]
 
@@ -164,7 +167,9 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
         return None
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
     try:
-        predicted = record(subject.model, images).logits.argmax(1)
+        with reading(subject.reading):
+            check_classifier(subject.model, images)
+            predicted = Predicted()(record(subject.model, images).logits).argmax(1)
     except NotFinite as error:
         return _leave_out(plan, run, entries, error)
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)

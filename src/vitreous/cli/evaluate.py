@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, Model
+from vitreous.cli.options import Checkpoint, Device, Model, ModelOutput, output_of
 
 __all__ = ["evaluate"]
 
@@ -17,6 +17,7 @@ def evaluate(
     *,
     model: Model = "default",
     checkpoint: Checkpoint = None,
+    model_output: ModelOutput = "",
     split: Annotated[str, typer.Option(help="Which part of the data: test, val or train.")] = "test",
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the scores and the confusions are written, as JSON.")
@@ -48,7 +49,7 @@ def evaluate(
     from vitreous.models.zoo import load
 
     console = Console(highlight=False)
-    loaded = load(model, checkpoint=checkpoint, device=find_device(device))
+    loaded = load(model, checkpoint=checkpoint, device=find_device(device), output=output_of(model_output))
     with counted(console, "pictures") as tell:
         found = run(loaded, data, split, output, workers=workers, progress=tell)
     table = Table(box=None)

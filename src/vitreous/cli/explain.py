@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Pictures, Precision, Window, find_files
+from vitreous.cli.options import (
+    Checkpoint,
+    Device,
+    InPrecision,
+    Link,
+    Model,
+    ModelOutput,
+    Pictures,
+    Precision,
+    Window,
+    find_files,
+    output_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +69,8 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    model_output: ModelOutput = "",
+    link: Link = None,
     method: Annotated[
         str,
         typer.Option(
@@ -124,7 +138,15 @@ def explain(
     report = Report(Console(highlight=False), Console(stderr=True, highlight=False))
     with report.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, prompts=prompt or ())
+        loaded = load(
+            model,
+            checkpoint=checkpoint,
+            device=where,
+            dtype=precision,
+            prompts=prompt or (),
+            output=output_of(model_output),
+            link=link,
+        )
     order = Order(loaded, methods, target, against, output, batch_size, alpha, window=asked_window(window))
     results = report.follow(lambda tell: explain_pictures(replace(order, progress=tell), files), len(files))
     failed = report.finish(results, order, demanded=method not in ("all", _USUAL))

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Precision, find_files
+from vitreous.cli.options import (
+    Checkpoint,
+    Device,
+    InPrecision,
+    Link,
+    Model,
+    ModelOutput,
+    Precision,
+    find_files,
+    output_of,
+)
 
 __all__ = ["Shown", "interactions"]
 
@@ -35,6 +45,8 @@ def interactions(
     ] = None,
     model: Model = "default",
     checkpoint: Checkpoint = None,
+    model_output: ModelOutput = "",
+    link: Link = None,
     indicator: Annotated[
         Shown,
         typer.Option(
@@ -99,7 +111,8 @@ def interactions(
     console = Console(highlight=False)
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision)
+        output_given = output_of(model_output)
+        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, output=output_given, link=link)
     order = Order(loaded, indicator.value, block, place, mass, share, output)
     if dataset:
         with counted(console, "pictures") as tell:

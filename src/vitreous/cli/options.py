@@ -11,7 +11,19 @@ import typer
 
 from vitreous.errors import DataError
 
-__all__ = ["Checkpoint", "Device", "InPrecision", "Model", "Pictures", "Precision", "Window", "find_files"]
+__all__ = [
+    "Checkpoint",
+    "Device",
+    "InPrecision",
+    "Link",
+    "Model",
+    "ModelOutput",
+    "Pictures",
+    "Precision",
+    "Window",
+    "find_files",
+    "output_of",
+]
 
 
 class Precision(StrEnum):
@@ -42,6 +54,23 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE", help="Your weights for a timm:, torchvision: or open_clip: model, .safetensors or .pth."
+    ),
+]
+ModelOutput = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|INDEX",
+        help="Which of the model's outputs are the class scores, where it returns several.",
+        show_default=False,
+    ),
+]
+Link = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What the scores stand for: softmax, sigmoid (several labels at once) or identity (values). Else as "
+        "the model says, or softmax, or sigmoid of a single score.",
+        show_default=False,
     ),
 ]
 Device = Annotated[
@@ -75,3 +104,12 @@ def find_files(pictures: Sequence[str] | None) -> list[Path]:
                 raise
             files.append(Path(picture))
     return list(dict.fromkeys(files))
+
+
+def output_of(name: str) -> str | int | None:
+    """A name, or a place among several; nothing of an empty text.
+
+    >>> output_of("logits"), output_of("1"), output_of("")
+    ('logits', 1, None)
+    """
+    return int(name) if name.isdecimal() else name or None

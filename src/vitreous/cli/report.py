@@ -84,10 +84,11 @@ class Report:
         explained = {target.index for target in result.targets}
         for score in (*result.predicted, *(t for t in result.targets if t not in result.predicted)):
             style = "bold" if score.index in explained else ""
-            bar = Bar(1, 0, score.probability, width=24, color="magenta")
-            table.add_row(Text(score.name, style), Text(f"{score.probability:.1%}", style), bar)
+            bar = Bar(1, 0, score.probability or 0, width=24, color="magenta")
+            table.add_row(Text(score.name, style), Text(score.shown, style), bar)
         self._line(self.out, str(result.file))
-        self.out.print(table)
+        if result.predicted:
+            self.out.print(table)
         for method, found in result.details.items():
             for target, detail in zip(result.targets, found, strict=True):
                 if detail:

@@ -19,6 +19,9 @@ from vitreous.metrics.classification import Measured, calibration_error, confusi
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.preprocess import Preprocess
 from vitreous.shapes import Logits
+from vitreous.trace.classifier import check_classifier
+from vitreous.trace.reading import reading
+from vitreous.trace.target import logits_of
 
 __all__ = ["Answers", "Evaluation", "answers", "evaluate"]
 
@@ -68,7 +71,7 @@ def answers(
 
     Raises:
         DataError: the classes of the pictures are not the model's.
-        ModelError: the model does not say how its pictures are prepared.
+        ModelError: the model does not say how its pictures are prepared, or predicts no class.
     """
     if model.preprocess is None:
         raise ModelError(f"`{model.name}` does not say how its pictures are prepared. Give a model that does.")
@@ -83,11 +86,23 @@ def answers(
     logits: list[Tensor] = []
     labels: list[Tensor] = []
     for images, right in loader:
-        logits.append(model.model(images.to(parameter)).float().cpu())
+        logits.append(_scores(model, images.to(parameter)).float().cpu())
         labels.append(right)
         if progress:
             progress(sum(map(len, labels)), len(pictures))
     return Answers(torch.cat(logits), torch.cat(labels))
+
+
+def _scores(model: LoadedModel, images: Tensor) -> Logits:
+    with reading(model.reading):
+        check_classifier(model.model, images)
+        logits = logits_of(model.model(images), model.name)
+    if logits.shape[1] == 1 or model.reading.link == "identity":
+        raise ModelError(
+            f"`{model.name}` gives {logits.shape[1]} values and predicts none of several classes, so there is nothing "
+            "to count. Give a classifier of two classes or more."
+        )
+    return logits
 
 
 def evaluate(

@@ -89,7 +89,7 @@ def explain_detection(
         upsample(explained.heatmap[0], padded)[:height, :width].cpu(),
         method,
         explained.layer,
-        float(explained.logits[0].softmax(0)[label]),
+        float(explained.probabilities[0, label]),
     )
 
 

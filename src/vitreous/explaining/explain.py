@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +13,21 @@ from torch import Tensor, nn
 
 from vitreous.data.depth import Window
 from vitreous.data.pictures import as_picture
-from vitreous.errors import DegenerateMap, ModelError, ShapeError
+from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError
 from vitreous.explaining.fitting import fit_method
 from vitreous.explaining.targets import UserTarget, as_target, choose_classes, is_top, part_of
 from vitreous.masking.forward import Progress
 from vitreous.methods import make_method
-from vitreous.methods.method import Explanation, Method, SlowMethod
+from vitreous.methods.method import Explanation, Method, ScorelessMethod, SlowMethod
 from vitreous.models.loaded import first_sentence
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.trace.classifier import check_classifier
+from vitreous.trace.output import everything
+from vitreous.trace.reading import Output, current_reading, reading
 from vitreous.trace.recorder import record
 from vitreous.trace.settled import check_input
-from vitreous.trace.target import Target
+from vitreous.trace.target import Classes, Scalar, Target
 
 Preparation = Preprocess | Callable[[Any], Any]
 
@@ -43,6 +47,8 @@ def explain(
     target: UserTarget = None,
     *,
     against: UserTarget = None,
+    output: Output | None = None,
+    link: str | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
@@ -59,8 +65,17 @@ def explain(
         method: a name of `vitreous.METHODS`, "package.module:Class", or a method object.
         target: what to explain: a class index or name, one per image, "top-3" (a row of the result for each of an
             image's three most probable classes), a function from logits (batch, classes) to one number per image, or
-            None for each image's predicted class.
+            None for each image's predicted class. A single score is a binary one, and what speaks against its class is
+            explained where it is negative.
         against: why `target` rather than this: the difference of the two logits is explained.
+        output: which of a model's outputs are the class scores, where it returns several: a name, an index, or a
+            function from what the model returns to (batch, classes). A segmentation's class at one place is
+            output=lambda out: out.logits[:, :, 8, 12], one query of a detector output=lambda out: out.logits[:, 5]. The
+            likeness to another picture's embedding is output="image_embeds" with target=lambda own: own @ other, a
+            function of the embedding.
+        link: what the scores stand for: "softmax", "sigmoid" (several labels may hold at once) or "identity" (values
+            of a regression). By default as the configuration of a model of transformers says; else the softmax of
+            several, the sigmoid of one.
         batch_size: how many images run at once; bounds memory.
         progress: told by a slow method, such as "mgrw" or "rise", how many forward passes of a batch are done, and how
             many there are.
@@ -74,39 +89,72 @@ def explain(
         settings: the method's own, when it is given by name.
 
     Returns:
-        the explanation; `heatmap` is (batch, h, w) on the patch grid, raw, on the model's device.
+        the explanation; `heatmap` is (batch, h, w) on the patch grid, raw, on the model's device. Of a model without a
+        classifier, its `logits` and `target` are None.
 
     Raises:
+        NoClassScores: the model has no classifier, and the method or the target needs one; or it cannot be told which
+            of its outputs are the class scores.
         ExplainError: an input, a name or a model that cannot be explained; the message says what to do.
     """
     subject = describe(model, preprocess if isinstance(preprocess, Preprocess) else None, class_names)
+    subject = subject.read_as(output, link)
     chosen = fit_method(make_method(method, **settings) if isinstance(method, str) else method, subject)
     inputs, pictures = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
-    if is_top(target):
-        seen = [record(subject.model, inputs[part]).logits for part in _parts(len(inputs), batch_size)]
-        classes = choose_classes(target, subject.class_names, torch.cat(seen))
-        each = torch.arange(len(inputs)).repeat_interleave(classes.shape[1])
-        inputs, target = inputs[each], classes.flatten()
-        pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
-    wanted = as_target(target, subject.class_names, against)
-    explain_chunk = partial(_explain_chunk, chosen, subject.model, progress=progress)
-    parts = [
-        explain_chunk(inputs[part], part_of(wanted, len(inputs), part), start=part.start)
-        for part in _parts(len(inputs), batch_size)
-    ]
-    if (names := len(subject.class_names)) not in (0, classes := parts[0].logits.shape[1]):
+    run = partial(_run, chosen, subject, batch_size=batch_size, progress=progress)
+    try:
+        with reading(subject.reading):
+            check_classifier(subject.model, inputs)
+            if is_top(target):
+                seen = torch.cat([record(subject.model, part).logits for part in inputs.split(batch_size)])
+                classes = choose_classes(target, subject.class_names, seen)
+                each = torch.arange(len(inputs)).repeat_interleave(classes.shape[1])
+                inputs, target = inputs[each], classes.flatten() if seen.shape[1] > 1 else None
+                pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
+            found = run(inputs, as_target(target, subject.class_names, against))
+    except NoClassScores:
+        if not isinstance(chosen, ScorelessMethod) or target not in (None, "predicted") or against is not None:
+            raise
+        with reading(replace(subject.reading, output=everything)):
+            found = replace(run(inputs, Classes((0,))), logits=None, target=None)
+    return replace(found, pictures=pictures)
+
+
+def _run(
+    method: Method,
+    subject: LoadedModel,
+    images: Tensor,
+    target: Target,
+    *,
+    batch_size: int,
+    progress: Progress | None,
+) -> Explanation:
+    """The explanations of all batches as one."""
+    # a function of the scores is measured on them, not on what they stand for
+    how = replace(current_reading(), link="identity") if isinstance(target, Scalar) else current_reading()
+    explain_chunk = partial(_explain_chunk, method, subject.model, progress=progress)
+    with reading(how):
+        parts = [
+            explain_chunk(images[part], part_of(target, len(images), part), start=part.start)
+            for part in _parts(len(images), batch_size)
+        ]
+    logits = torch.cat([part.logits for part in parts if part.logits is not None])
+    explained = torch.cat([part.target for part in parts if part.target is not None])
+    if (names := len(subject.class_names)) not in (0, classes := logits.shape[1]):
         raise ShapeError(f"there are {names} `class_names` for {classes} classes. Give one for each.")
+    against = target(logits).gather(1, explained[:, None])[:, 0] < 0
     return Explanation(
         torch.cat([part.heatmap for part in parts]),
-        torch.cat([part.logits for part in parts]),
-        torch.cat([part.target for part in parts]),
-        chosen,
+        logits,
+        None if isinstance(target, Scalar) else explained,
+        method,
         subject.class_names,
-        pictures,
         details=tuple(detail for part in parts for detail in part.details),
         layer=parts[0].layer,
+        link=subject.reading.link,
+        opposed=tuple(against.tolist()) if against.any() else (),
     )
 
 

@@ -14,28 +14,16 @@ from torch import Tensor
 
 from vitreous.files.writing import whole_file
 from vitreous.methods.method import Detail
-from vitreous.models.loaded import LoadedModel, numbered
+from vitreous.models.loaded import LoadedModel
 from vitreous.render.overlay import overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, sheet
-from vitreous.trace.target import probabilities
+from vitreous.trace.answer import Answer, answer, assumed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ClassScore", "Explained", "Found", "output_names", "write_maps", "write_sheet"]
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """A class and its probability."""
-
-    index: int
-    name: str
-    probability: float
-
-    def __str__(self) -> str:
-        return f"{self.name} · {self.probability:.1%}"
+__all__ = ["Explained", "Found", "output_names", "write_maps", "write_sheet"]
 
 
 @dataclass(frozen=True)
@@ -55,9 +43,9 @@ class Explained:
         file: where it came from.
         view: the part that the model saw, at the size of a panel.
         model: that saw it.
-        logits: its class scores.
-        explained: the classes explained.
-        attempts: by method, for each of these classes what it found, or why there is nothing.
+        logits: its class scores; None where it has no classifier.
+        targets: the classes explained; none of a model without a classifier.
+        attempts: by method, for each of these classes what it found, or why there is nothing; without any, for none.
         against: the class that these were held against; empty for none.
         regions: where the model segments the picture, its region maps, stage by stage.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
@@ -66,22 +54,25 @@ class Explained:
     file: Path
     view: Image
     model: LoadedModel
-    logits: Float[Tensor, " classes"]
-    explained: tuple[int, ...]
+    logits: Float[Tensor, " classes"] | None
+    targets: tuple[Answer, ...]
     attempts: Mapping[str, Sequence[Found | str]]
     against: str = ""
     regions: tuple[Tensor, ...] = ()
     window: tuple[float, float] | None = None
 
     @property
-    def predicted(self) -> tuple[ClassScore, ...]:
-        """The most probable classes, best first, at most five."""
-        return self._scores(self.logits.topk(min(5, len(self.logits))).indices.tolist())
-
-    @property
-    def targets(self) -> tuple[ClassScore, ...]:
-        """The classes explained."""
-        return self._scores(self.explained)
+    def predicted(self) -> tuple[Answer, ...]:
+        """The most probable classes, best first, at most five; the values of a regression, in order."""
+        if self.logits is None:
+            return ()
+        names, link = self.model.class_names, self.model.reading.link
+        if len(self.logits) == 1 or link == "identity":
+            best = range(min(5, len(self.logits)))
+        else:
+            best = self.logits.topk(min(5, len(self.logits))).indices.tolist()
+        opposed = len(self.logits) == 1 and link != "identity" and self.logits[0].item() < 0
+        return tuple(answer(index, self.logits, names, link, opposed=opposed) for index in best)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -109,11 +100,6 @@ class Explained:
         reasons = {name: [each for each in found if isinstance(each, str)] for name, found in self.attempts.items()}
         return {name: found[0] for name, found in reasons.items() if found}
 
-    def _scores(self, classes: Sequence[int]) -> tuple[ClassScore, ...]:
-        shares = probabilities(self.logits.float()).tolist()
-        names = self.model.class_names or numbered(len(shares))
-        return tuple(ClassScore(index, names[index], shares[index]) for index in classes)
-
 
 def output_names(files: Sequence[Path], folder: Path) -> list[str]:
     """A name for every picture's outputs: its stem, numbered where pictures share one.
@@ -137,13 +123,14 @@ def output_names(files: Sequence[Path], folder: Path) -> list[str]:
 
 
 def write_maps(path: Path, explained: Explained) -> None:
-    """Write the `.npz`: by method (targets, h, w), raw, NaN where it gave no map; `target` and `logits`.
+    """Write the `.npz`: by method (targets, h, w), raw, NaN where it gave no map; `target` and `logits` if any.
 
     Raises:
         DataError: the disk says no.
     """
     arrays: dict[str, Any] = {method: _stack(explained.attempts[method]) for method in explained.methods}
-    arrays |= {"target": np.array(explained.explained), "logits": _numpy(explained.logits)}
+    if explained.logits is not None:
+        arrays |= {"target": np.array([each.index for each in explained.targets]), "logits": _numpy(explained.logits)}
     with whole_file(path) as part:
         np.savez(part, **arrays)
 
@@ -159,25 +146,36 @@ def write_sheet(path: Path, explained: Explained, *, alpha: float) -> None:
     Raises:
         DataError: the disk says no.
     """
-    best, (first, *others) = explained.predicted[0], explained.targets
-    predicted = f"predicted: {best}" if first.index != best.index else ""
-    against = f"rather than {explained.against}" if explained.against else ""
+    file, model, others = explained.file.name, explained.model.name, explained.targets[1:]
+    about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
+    title, columns, pictures = file, None, [Panel("what the model saw", explained.view)]
     if others:
-        title, columns = explained.file.name, 1 + len(explained.methods)
-        about = (explained.model.name, against, predicted)
-        pictures = [Panel(each.name, explained.view, f"{each.probability:.1%}") for each in (first, *others)]
-    else:
-        title, columns, about = str(first), None, (against, explained.file.name, explained.model.name, predicted)
-        pictures = [Panel("what the model saw", explained.view)]
+        columns = 1 + len(explained.methods)
+        pictures = [Panel(each.name, explained.view, each.shown) for each in explained.targets]
+    elif explained.targets:
+        title = str(explained.targets[0])
+    about = [part for part in about if part and part != title]
     panels: list[Panel] = []
     for at, picture in enumerate(pictures):
         panels += [picture, *_overlays(explained, at, alpha, details=not others)]
     if not others:
         drawn = [draw_regions(explained.view, regions) for regions in explained.regions]
         panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
-    page = sheet(panels, title=title, subtitle=" · ".join(filter(None, about)), columns=columns)
+    page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns)
     with whole_file(path) as part:
         page.save(part)
+
+
+def _notes(explained: Explained) -> Iterator[str]:
+    """What else there is to know of the decision."""
+    if explained.logits is None:
+        yield "no classifier, so no decision"
+        return
+    link = explained.model.reading.link
+    yield assumed(len(explained.logits), link)
+    best = explained.predicted[0]
+    if explained.targets[0].index != best.index and link != "identity":
+        yield f"predicted: {best}"
 
 
 def _overlays(explained: Explained, at: int, alpha: float, *, details: bool) -> Iterator[Panel]:

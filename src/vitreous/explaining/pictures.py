@@ -3,97 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
-from vitreous.data.depth import Window
 from vitreous.errors import (
     DataError,
     DegenerateMap,
     ExplainError,
+    NoClassScores,
     NotFinite,
     ObservationError,
     UnknownName,
 )
 from vitreous.explaining.explain import explain
-from vitreous.explaining.fitting import fit_method, settings_to_json
+from vitreous.explaining.fitting import fit_method
 from vitreous.explaining.opening import Opened, open_for
-from vitreous.explaining.outputs import ClassScore, Explained, Found, output_names, write_maps, write_sheet
-from vitreous.explaining.targets import choose_classes
-from vitreous.files.manifest import now, versions, write_manifest
+from vitreous.explaining.order import Order, Result, describe_order, result_to_json
+from vitreous.explaining.outputs import Explained, Found, output_names, write_maps, write_sheet
+from vitreous.explaining.targets import choose_classes, part_of
+from vitreous.files.manifest import now, write_manifest
 from vitreous.files.writing import check_writable
-from vitreous.masking.forward import Progress
-from vitreous.methods.method import Detail, Method
 from vitreous.models.loaded import LoadedModel
-from vitreous.shapes import Images, TargetClass
+from vitreous.shapes import Images, Logits
+from vitreous.trace.answer import Answer, answer
+from vitreous.trace.classifier import check_classifier
+from vitreous.trace.reading import reading
 from vitreous.trace.settled import quiet
-from vitreous.trace.target import logits_of
+from vitreous.trace.target import Classes, Predicted, Target, logits_of
 
 if TYPE_CHECKING:
     pass
 
 __all__ = ["Order", "Result", "explain_pictures"]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to do with every picture.
-
-    Attributes:
-        model: from `vitreous.load`.
-        methods: by the name that they get on the sheet and in the files.
-        target: "predicted", "top-K" (the K most probable classes), or a class name or index.
-        against: another class name or index: why the target rather than this. Empty for no such class.
-        output: the folder for sheets, maps and the manifest.
-        batch_size: how many pictures run at once.
-        alpha: opacity of the maps on the sheets.
-        progress: told by slow methods how far they are with a batch.
-        window: of gray pictures of more than 8 bits, as in `open_picture`.
-    """
-
-    model: LoadedModel
-    methods: Mapping[str, Method]
-    target: str = "predicted"
-    against: str = ""
-    output: Path = Path("explained")
-    batch_size: int = 8
-    alpha: float = 0.6
-    progress: Progress | None = None
-    window: Window = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one picture.
-
-    Attributes:
-        file: the picture.
-        predicted: its most probable classes, at most five.
-        targets: the classes explained.
-        sheet: the page that shows every method; None where nothing could be explained.
-        maps: the raw maps, as `write_maps` leaves them.
-        details: by method that gave any, per target what it found beside the map.
-        layers: by method that read one layer's output, its dotted name.
-        refused: by method that gave no map for a target, why.
-        error: why there is no sheet.
-        window: which values of a gray picture of more than 8 bits are black and white; None of others.
-    """
-
-    file: Path
-    predicted: tuple[ClassScore, ...] = ()
-    targets: tuple[ClassScore, ...] = ()
-    sheet: Path | None = None
-    maps: Path | None = None
-    details: Mapping[str, Sequence[Detail | None]] = field(default_factory=dict[str, Sequence[Detail | None]])
-    layers: Mapping[str, str] = field(default_factory=dict[str, str])
-    refused: Mapping[str, str] = field(default_factory=dict[str, str])
-    error: str = ""
-    window: tuple[float, float] | None = None
 
 
 def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
@@ -121,7 +65,9 @@ def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
                 results.append(result)
                 yield result
     finally:
-        write_manifest(order.output, {"started": started, **_describe(order), "pictures": [*map(_to_json, results)]})
+        write_manifest(
+            order.output, {"started": started, **describe_order(order), "pictures": [*map(result_to_json, results)]}
+        )
 
 
 def _explain_batch(
@@ -147,11 +93,12 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
         return []
     model = order.model
     images = torch.stack([picture.image for picture in pictures]).to(next(model.model.parameters()))
-    with quiet(model.model), torch.no_grad():
-        logits = logits_of(model.model(images.clone()), model.name)
+    with reading(model.reading), quiet(model.model), torch.no_grad():
+        logits = _scores(order, images)
+        targets = _targets(order, logits)
+        said = [_answers(model, logits, target) for target in targets] if logits is not None else []
         segment: Any = getattr(model.model, "regions", None)
         regions: Any = segment(images) if callable(segment) else []
-    targets = choose_classes(order.target, model.class_names, logits)
     attempts = {name: _try_method(order, name, images, targets, refused) for name in order.methods}
     if len(refused) == len(order.methods):
         raise _none_applies(model.name, refused)
@@ -160,8 +107,8 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
             picture.file,
             picture.view,
             model,
-            logits[at],
-            tuple(targets[at].tolist()),
+            None if logits is None else logits[at],
+            tuple(each[at] for each in said),
             {name: rows[at] for name, rows in attempts.items()},
             order.against,
             tuple(stage[at] for stage in regions),
@@ -171,24 +118,56 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
     ]
 
 
+def _scores(order: Order, images: Images) -> Logits | None:
+    """The class scores; None where the model has none, and none are asked for."""
+    model = order.model
+    try:
+        check_classifier(model.model, images)
+        return logits_of(model.model(images.clone()), model.name)
+    except NoClassScores:
+        if order.target != "predicted" or order.against:
+            raise
+        return None
+
+
+def _targets(order: Order, logits: Logits | None) -> list[Target]:
+    """What each row of a sheet explains."""
+    classes = None if logits is None else choose_classes(order.target, order.model.class_names, logits)
+    if logits is None or classes is None or (logits.shape[1] == 1 and order.target in ("predicted", "top-1")):
+        return [Predicted()]  # of a binary score, the side that it is on
+    return [Classes(tuple(column.tolist())) for column in classes.T]
+
+
+def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]:
+    """What is explained of each picture."""
+    direction = target(logits)
+    index = direction.argmax(1)
+    against = (direction.gather(1, index[:, None])[:, 0] < 0).tolist()
+    names, link = model.class_names, model.reading.link
+    return [
+        answer(at, scores, names, link, opposed=opposed)
+        for at, scores, opposed in zip(index.tolist(), logits, against, strict=True)
+    ]
+
+
 def _try_method(
-    order: Order, name: str, images: Images, targets: Int[Tensor, "batch targets"], refused: dict[str, str]
+    order: Order, name: str, images: Images, targets: Sequence[Target], refused: dict[str, str]
 ) -> list[tuple[Found | str, ...]]:
     """Per picture and target, the map, or why there is none."""
     if name not in refused:
         try:
-            columns = [_attempt(order, name, images, target) for target in targets.T]
+            columns = [_attempt(order, name, images, target) for target in targets]
             return list(zip(*columns, strict=True))
-        except ObservationError as error:
+        except (NoClassScores, ObservationError) as error:
             refused[name] = str(error)
-    return [(refused[name],) * targets.shape[1]] * len(targets)
+    return [(refused[name],) * len(targets)] * len(images)
 
 
-def _attempt(order: Order, name: str, images: Images, target: TargetClass) -> list[Found | str]:
+def _attempt(order: Order, name: str, images: Images, target: Target) -> list[Found | str]:
     """Per picture, the map, or why there is none. A batch that fails is tried again one by one.
 
     Raises:
-        ObservationError: the method does not apply to the model.
+        NoClassScores, ObservationError: the method does not apply to the model.
         UnknownName: one of its settings does not.
     """
     try:
@@ -197,20 +176,20 @@ def _attempt(order: Order, name: str, images: Images, target: TargetClass) -> li
             order.model,
             images,
             order.methods[name],
-            target,
+            None if isinstance(target, Predicted) else target,
             against=against,
             batch_size=len(images),
             progress=order.progress,
         )
         details = explanation.details or [None] * len(images)
         return [Found(*each, explanation.layer) for each in zip(explanation.heatmap, details, strict=True)]
-    except (ObservationError, UnknownName):
+    except (NoClassScores, ObservationError, UnknownName):
         raise
     except (ExplainError, torch.OutOfMemoryError) as error:
         if len(images) == 1:
             return [error.alone if isinstance(error, DegenerateMap) else str(error)]
-    one_by_one = zip(images.split(1), target.split(1), strict=True)
-    return [each for image, wanted in one_by_one for each in _attempt(order, name, image, wanted)]
+    each = [(image, part_of(target, len(images), slice(at, at + 1))) for at, image in enumerate(images.split(1))]
+    return [found for image, wanted in each for found in _attempt(order, name, image, wanted)]
 
 
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
@@ -240,40 +219,3 @@ def _write(order: Order, name: str, explained: Explained) -> Result:
     except DataError as error:
         return replace(result, error=str(error))
     return replace(result, sheet=page, maps=maps)
-
-
-def _describe(order: Order) -> dict[str, Any]:
-    """What the results depend on."""
-    model, parameter = order.model, next(order.model.model.parameters())
-    return {
-        "versions": versions(),
-        "model": model.name,
-        "weights_sha256": model.weights_sha256,
-        "preprocess": model.preprocess.to_json() if model.preprocess else None,
-        "device": str(parameter.device),
-        "dtype": str(parameter.dtype).removeprefix("torch."),
-        "methods": {
-            name: {"source": method.source, "settings": settings_to_json(method)}
-            for name, method in order.methods.items()
-        },
-        "target": order.target,
-        "against": order.against or None,
-        "batch_size": order.batch_size,
-        "alpha": order.alpha,
-    }
-
-
-def _to_json(result: Result) -> dict[str, Any]:
-    """A result in plain values; output files by their names in the folder."""
-    return {
-        "file": str(result.file),
-        "predicted": [asdict(score) for score in result.predicted],
-        "targets": [asdict(score) for score in result.targets],
-        "sheet": result.sheet.name if result.sheet else None,
-        "maps": result.maps.name if result.maps else None,
-        "details": {name: [each and each.to_json() for each in found] for name, found in result.details.items()},
-        "layers": dict(result.layers),
-        "refused": dict(result.refused),
-        "error": result.error or None,
-        "window": result.window,
-    }

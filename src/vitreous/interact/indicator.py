@@ -53,13 +53,13 @@ class Interactions:
         strength: (batch, blocks, patches, patches), mean over heads of N · A: 1 is what uniform attention would give.
         uncertainty: likewise, standard deviation over heads: how much they disagree.
         tokens: how the patches lie on the picture.
-        logits: (batch, classes), the model's class scores.
+        logits: (batch, classes), the model's class scores; None of a model without a classifier.
     """
 
     strength: Float[Tensor, "batch blocks patches patches"]
     uncertainty: Float[Tensor, "batch blocks patches patches"]
     tokens: TokenGrid
-    logits: Logits
+    logits: Logits | None
 
     @property
     def certainty(self) -> Pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from vitreous.data.samples import Entry
 from vitreous.errors import DataError, ModelError, ShapeError
 from vitreous.interact.indicator import Averages, average
 from vitreous.models.loaded import LoadedModel
+from vitreous.trace.output import everything
+from vitreous.trace.reading import reading
 
 __all__ = ["average_pictures", "read_images"]
 
@@ -48,7 +51,8 @@ def average_pictures(
     first = next(found, None)
     if first is None:
         raise DataError(f"none of {len(entries)} pictures can be read: {next(iter(unread.values()), 'there are none')}")
-    return average(subject.model, (batch for part in ([first], found) for batch in part))
+    with reading(replace(subject.reading, output=everything)):  # no class score is read
+        return average(subject.model, (batch for part in ([first], found) for batch in part))
 
 
 def read_images(subject: LoadedModel, entries: Sequence[Entry], unread: dict[str, str]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import ShapeError
+from vitreous.errors import NoClassScores, ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.interact import indicator
 from vitreous.interact.indicator import Interactions
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.trace.classifier import check_classifier
+from vitreous.trace.output import everything
+from vitreous.trace.reading import Output, reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,13 +26,15 @@ if TYPE_CHECKING:
 
     Picture = str | Path | Image | NDArray[Any]
 
-__all__ = ["interactions"]
+__all__ = ["interactions", "interactions_of"]
 
 
 def interactions(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     *,
+    output: Output | None = None,
+    link: str | None = None,
     batch_size: int = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
@@ -42,6 +48,8 @@ def interactions(
         model: your own module, or what `vitreous.load` gave. It comes back as it was.
         images: a tensor (batch, channels, height, width) or one image without the batch axis, taken as the model's
             normalized input; or pictures (paths, PIL, uint8 arrays), which go through the preprocessing.
+        output: which of a model's outputs are the class scores, as for `explain`.
+        link: what they stand for, likewise.
         batch_size: how many images run at once; bounds memory.
         preprocess: as in `explain`: how pictures become the model's input, where it does not say.
         pixel_window: as in `explain`: of gray pictures of more than 8 bits.
@@ -52,14 +60,26 @@ def interactions(
     Raises:
         ExplainError: an input or a model without attention between all patches; the message says what to do.
     """
-    subject = describe(model)
+    subject = describe(model).read_as(output, link)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
-    parts = [indicator.interactions(subject.model, part) for part in inputs.split(batch_size)]
+    parts = [interactions_of(subject, part) for part in inputs.split(batch_size)]
+    scores = [part.logits for part in parts if part.logits is not None]
     return Interactions(
         torch.cat([part.strength for part in parts]),
         torch.cat([part.uncertainty for part in parts]),
         parts[0].tokens,
-        torch.cat([part.logits for part in parts]),
+        torch.cat(scores) if scores else None,
     )
+
+
+def interactions_of(subject: LoadedModel, images: Tensor) -> Interactions:
+    """The interactions in one batch; of a model without a classifier, without `logits`."""
+    try:
+        with reading(subject.reading):
+            check_classifier(subject.model, images)
+            return indicator.interactions(subject.model, images)
+    except NoClassScores:
+        with reading(replace(subject.reading, output=everything)):
+            return replace(indicator.interactions(subject.model, images), logits=None)

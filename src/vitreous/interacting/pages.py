@@ -18,10 +18,10 @@ from vitreous.explaining.opening import open_for
 from vitreous.explaining.outputs import output_names
 from vitreous.files.manifest import now, versions, write_manifest
 from vitreous.files.writing import check_writable, whole_file
-from vitreous.interact.indicator import Averages, effect, interactions
+from vitreous.interact.indicator import Averages, Interactions, effect
 from vitreous.interacting.averages import average_pictures, read_images
+from vitreous.interacting.interactions import interactions_of
 from vitreous.interacting.numbers import Found, Order, check_place, find
-from vitreous.models.loaded import numbered
 from vitreous.render.interactions import (
     draw_arrows,
     draw_flow,
@@ -31,6 +31,8 @@ from vitreous.render.interactions import (
     draw_windows,
 )
 from vitreous.render.sheet import Panel, blank, sheet
+from vitreous.trace.answer import answer
+from vitreous.trace.reading import reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,7 +107,7 @@ def average_page(
     entries = draw(samples.entries, limit, seed)
     readable = (image for entry in entries for image in read_images(order.model, [entry], {}).values())
     for image in islice(readable, 1):  # what is not there is told before the long work
-        first = interactions(order.model.model, image[None])
+        first = interactions_of(order.model, image[None])
         check_place(order, first.strength.shape[1], first.tokens)
     seen = average_pictures(order.model, entries, batch_size, unread, tell)
     found = find(order, seen)
@@ -127,6 +129,7 @@ def _check(order: Order) -> None:
 
 def _write_manifest(order: Order, told: Mapping[str, Any]) -> None:
     about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
+    about |= {"reading": order.model.reading.to_json()}
     settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share")}
     write_manifest(order.output, {**about, **settings, **told})
 
@@ -135,20 +138,30 @@ def _page(order: Order, file: Path, name: str) -> Page:
     opened = open_for(order.model, file)
     if isinstance(opened, DataError):
         return Page(file, error=str(opened))
-    model = order.model.model
-    images = opened.image[None].to(next(model.parameters()))
-    seen = interactions(model, images)
-    effects = effect(model, images)[0] if order.indicator == "impact" else None
-    names = order.model.class_names or numbered(seen.logits.shape[1])
-    logits = seen.logits[0].float().cpu()
+    images = opened.image[None].to(next(order.model.model.parameters()))
+    seen = interactions_of(order.model, images)
+    with reading(order.model.reading):
+        effects = effect(order.model.model, images)[0] if order.indicator == "impact" else None
+    scores = {} if seen.logits is None else {"logits": seen.logits[0].float().cpu().numpy()}
     try:
         found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
-        title, view = names[int(logits.argmax())], opened.view.convert("RGB")
-        return _write(order, found, file, name=name, title=title, view=view, logits=logits.numpy())
+        title, view = _title(order, seen, file), opened.view.convert("RGB")
+        return _write(order, found, file, name=name, title=title, view=view, **scores)
     except DegenerateMap as error:
         return Page(file, error=f"`{file}`: {error.alone}")
     except DataError as error:
         return Page(file, error=str(error))
+
+
+def _title(order: Order, seen: Interactions, file: Path) -> str:
+    """What the model says, or the file's name where it says nothing."""
+    names, link = order.model.class_names, order.model.reading.link
+    if seen.logits is None or (link == "identity" and seen.logits.shape[1] > 1):
+        return file.name
+    scores = seen.logits[0]
+    opposed = len(scores) == 1 and link != "identity" and scores[0].item() < 0
+    said = answer(int(scores.argmax()), scores, names, link, opposed=opposed)
+    return str(said) if link == "identity" else said.name
 
 
 def _write(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.masking.forward import Progress
+from vitreous.masking.moves import moving_values
 from vitreous.methods.feature_maps import weighted_sum
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images, Logits
@@ -55,9 +56,10 @@ class AblationCAM:
         maps, logits = seen.maps, seen.logits.detach()
         direction = target(logits)
         ablated = _without_each(model, images, seen.layer, maps.shape[1], batch_size=self.batch_size, progress=progress)
-        score = (logits * direction).sum(1, keepdim=True)
-        dropped = (score - (ablated * direction[:, None]).sum(2)) / score.abs()
-        heatmap = weighted_sum(maps, dropped).relu()
+        values = moving_values(torch.cat([logits[:, None], ablated], 1), direction, "logit", "AblationCAM")
+        score = values[:, :1]
+        dropped = (score - values[:, 1:]) / score.abs().where(score != 0, 1)  # one factor for the whole map
+        heatmap = weighted_sum(maps, dropped.to(maps)).relu()
         return Explanation(heatmap, logits, direction.argmax(1), self, layer=seen.layer.name)
 
 

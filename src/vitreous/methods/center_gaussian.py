@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -33,6 +33,7 @@ class CenterGaussian:
     """
 
     source: ClassVar[str] = "baseline: the bias of photographs towards their center"
+    scoreless: ClassVar[Literal[True]] = True
 
     sigma: float = 0.25
     grid: int | None = None

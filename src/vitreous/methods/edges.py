@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,7 @@ class Edges:
     """
 
     source: ClassVar[str] = "baseline: Sobel's operator; Adebayo et al., NeurIPS 2018"
+    scoreless: ClassVar[Literal[True]] = True
 
     grid: int | None = None
 

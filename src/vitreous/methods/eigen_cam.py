@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -32,6 +32,7 @@ class EigenCAM:
     """
 
     source: ClassVar[str] = "Muhammad & Yeasin, Eigen-CAM: Class Activation Map using Principal Components, IJCNN 2020"
+    scoreless: ClassVar[Literal[True]] = True
 
     center: bool = False
     layer: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from csv import DictWriter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import DegenerateMap, NoClassToken, ShapeError
+from vitreous.errors import DegenerateMap, ModelError, NoClassScores, NoClassToken, ShapeError
 from vitreous.files.writing import whole_file
 from vitreous.masking.forward import Progress
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass, TokenMask
+from vitreous.trace.answer import Answer, answer, assumed, score_name
+from vitreous.trace.reading import Reading, current_reading, reading
 from vitreous.trace.record import TokenGrid
 from vitreous.trace.target import Target, probabilities
 
@@ -29,6 +31,7 @@ __all__ = [
     "Detail",
     "Explanation",
     "Method",
+    "ScorelessMethod",
     "SlowMethod",
     "check_at_least",
     "check_class_token",
@@ -61,6 +64,13 @@ class SlowMethod(Method, Protocol):
 
 
 @runtime_checkable
+class ScorelessMethod(Method, Protocol):
+    """A method whose map is the same for every class: a model without a classifier has one too."""
+
+    scoreless: ClassVar[Literal[True]]
+
+
+@runtime_checkable
 class BlockMethod(Method, Protocol):
     """A method whose map is of whole blocks: metrics enlarge it to the nearest, so that blocks keep their edges."""
 
@@ -90,26 +100,32 @@ class Explanation:
 
     Attributes:
         heatmap: (batch, h, w) on the patch grid, raw: neither resized nor normalised.
-        logits: (batch, classes), the model's class scores.
-        target: (batch,), the class explained.
+        logits: (batch, classes), the model's class scores; None of a model without a classifier.
+        target: (batch,), the class explained; None where no class is: without a classifier, or by a function of the
+            scores.
         method: what made it; its fields are the settings.
         class_names: one per logit, where known.
         pictures: per image, the part of the picture that the model saw, where known.
         details: per image, what the method found beside the map; empty for most methods.
         layer: dotted name of the layer whose output was read; empty where a method reads no single one.
+        link: what the class scores stand for, as it was said; None where their number says it (see `Reading`).
+        opposed: per image, whether what speaks against the class is explained: where a binary score is negative. Empty
+            for nowhere.
 
     Raises:
         DegenerateMap: a map is constant or not finite, so it would explain nothing.
     """
 
     heatmap: Heatmap
-    logits: Logits
-    target: TargetClass
+    logits: Logits | None
+    target: TargetClass | None
     method: Method
     class_names: tuple[str, ...] = ()
     pictures: tuple[Image, ...] = ()
     details: tuple[Detail, ...] = ()
     layer: str = ""
+    link: str | None = field(default_factory=lambda: current_reading().link)
+    opposed: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         flat = self.heatmap.flatten(1)
@@ -127,18 +143,37 @@ class Explanation:
 
     def __repr__(self) -> str:
         batch, height, width = self.heatmap.shape
-        classes = ", ".join(self.class_name(at) for at in self.target[:3].tolist()) + (", …" if batch > 3 else "")
+        answers = [self.answer(at) for at in range(min(batch, 3))]
+        classes = ", ".join(each.name for each in answers if each) + (", …" if batch > 3 and any(answers) else "")
         layer = f" at {self.layer}" if self.layer else ""
-        return f"Explanation({batch} × {height}×{width} by {self.method}{layer} of {classes})"
+        return f"Explanation({batch} × {height}×{width} by {self.method}{layer} of {classes or 'no class'})"
 
     def class_name(self, index: int) -> str:
         """The name of a class, or "class 7" where none is known."""
-        return self.class_names[index] if index < len(self.class_names) else f"class {index}"
+        count = len(self.class_names) if self.logits is None else self.logits.shape[1]
+        return score_name(index, self.class_names, count, self.link)
+
+    def answer(self, index: int = 0) -> Answer | None:
+        """What the model says of one image, as far as it is explained: the class and its probability, or the value."""
+        if self.logits is None or self.target is None:
+            return None
+        target, opposed = int(self.target[index]), bool(self.opposed) and self.opposed[index]
+        return answer(target, self.logits[index], self.class_names, self.link, opposed=opposed)
 
     @property
     def probabilities(self) -> Logits:
-        """(batch, classes): softmax of the logits; of a single class, its sigmoid."""
-        return probabilities(self.logits.float())
+        """(batch, classes): what the class scores stand for: their softmax, or the sigmoid of each.
+
+        Raises:
+            ModelError: they are values of a regression.
+            NoClassScores: there are none.
+        """
+        if self.logits is None:
+            raise NoClassScores("the model has no classifier, so nothing has a probability. Read `heatmap`.")
+        if self.link == "identity":
+            raise ModelError("the model's scores are values, which have no probabilities. Read `logits`.")
+        with reading(Reading(link=self.link)):
+            return probabilities(self.logits.float())
 
     def overlay(self, index: int = 0) -> Image:
         """The heat map of one image over the part of its picture that the model saw.
@@ -153,22 +188,23 @@ class Explanation:
         return overlay(self.pictures[index], self.heatmap[index])
 
     def sheet(self) -> Image:
-        """Every image's picture and overlay side by side, the class and its probability named."""
+        """Every image's picture and overlay side by side, the class and its probability named, or the value."""
         from vitreous.render.overlay import draw
         from vitreous.render.sheet import Panel, sheet
 
         panels: list[Panel] = []
-        for at, target in enumerate(self.target.tolist()):
-            name = self.class_name(target)
-            caption = f"{self.probabilities[at, target].item():.1%}"
+        for at in range(images := len(self.heatmap)):
+            answer = self.answer(at)
+            name, caption = (answer.name, answer.shown) if answer else (f"image {at}", "")
             if self.pictures:
                 panels.append(Panel(name, self.pictures[at], caption))
             panels.append(Panel(name, self.overlay(at) if self.pictures else draw(self.heatmap[at]), caption))
             if self.pictures and self.details:
                 panels += self.details[at].panels(self.pictures[at])
-        per_image = len(panels) // len(self.target)
-        several = self.pictures and len(self.target) > 1
-        return sheet(panels, title=repr(self.method), columns=max(4, per_image) if several else None)
+        several = self.pictures and images > 1
+        columns = max(4, len(panels) // images) if several else None
+        note = assumed(self.logits.shape[1], self.link) if self.logits is not None else ""
+        return sheet(panels, title=repr(self.method), subtitle=note, columns=columns)
 
     def save(self, path: str | Path) -> None:
         """Write raw numbers (`.npz`: heatmap, logits, target), the details' table (`.csv`) or the sheet (`.png`, …).
@@ -183,8 +219,10 @@ class Explanation:
             if path.suffix == ".npz":
                 import numpy as np
 
-                arrays = {name: getattr(self, name).float().cpu().numpy() for name in ("heatmap", "logits")}
-                np.savez(part, **arrays, target=self.target.cpu().numpy())
+                logits = None if self.logits is None else self.logits.float()
+                given = {"heatmap": self.heatmap.float(), "logits": logits, "target": self.target}
+                arrays: dict[str, Any] = {name: each.cpu().numpy() for name, each in given.items() if each is not None}
+                np.savez(part, **arrays)
             elif path.suffix == ".csv":
                 part.write_text(table, encoding="utf-8")
             else:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vitreous.errors import DegenerateMap, ModelError, ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
+from vitreous.masking.moves import rounding
 from vitreous.masking.patches import refine
 from vitreous.masking.walks import components, draw_clocks, edge_weights, neighbors_of, visited, walk
 from vitreous.methods.method import Explanation, check_at_least
@@ -24,6 +25,7 @@ from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, su
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
+from vitreous.trace.reading import link_of
 from vitreous.trace.target import Predicted, Scale, Target, probabilities
 
 __all__ = ["MGRW", "DecisionClasses", "importance"]
@@ -195,11 +197,14 @@ class MGRW:
         hidden: PatchMask,
         progress: Progress | None = None,
     ) -> Float[Tensor, " sets"]:
-        """Algorithm 2: I of each set of blocks. The intact image runs with them, so that hiding nothing is 0."""
+        """Algorithm 2: I of each set of blocks, 0 where it is mere rounding. The intact image runs with them."""
         masks = torch.cat([torch.zeros_like(hidden[:1]), hidden]).to(image.device)
         fill = make_fill(self.fill, self.mean, self.std)
         logits = masked_logits(model, image, masks, fill, batch_size=self.batch_size, progress=progress)[0]
-        return importance(logits[0], logits[1:], direction, self.classes, self.score).cpu()
+        found = importance(logits[0], logits[1:], direction, self.classes, self.score)
+        shares = self.score == "probability" and link_of(logits.shape[1]) != "identity"
+        size = probabilities(logits.double()).amax() if shares else logits.double().abs().amax()
+        return found.where(found > rounding(found if shares else logits, size), 0).cpu()
 
     def _colors(self, images: Images, grid: tuple[int, int]) -> Float[Tensor, "images nodes channels"]:
         """The mean color of every block, before normalisation where that is known."""

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
+from vitreous.masking.moves import moving_values
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record
-from vitreous.trace.target import Predicted, Scale, Target, value_of
+from vitreous.trace.target import Predicted, Scale, Target
 
 __all__ = ["Occlusion", "Windows"]
 
@@ -69,7 +70,7 @@ class Occlusion:
         windows = Windows((images.shape[-2], images.shape[-1]), self.window, self.stride)
         fill = make_fill(self.fill, self.mean, self.std)
         covered = masked_logits(model, images, windows, fill, batch_size=self.batch_size, progress=progress)
-        values = value_of(torch.cat([logits[:, None], covered], 1).double(), direction.double(), self.score)
+        values = moving_values(torch.cat([logits[:, None], covered], 1), direction, self.score, "Occlusion")
         heatmap = (values[:, :1] - values[:, 1:]).unflatten(1, windows.places)
         return Explanation(heatmap.to(images), logits, direction.argmax(1), self)
 

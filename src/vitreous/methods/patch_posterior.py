@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitreous.errors import ObservationError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
+from vitreous.masking.moves import moving_values, rounding
 from vitreous.methods.generic_attention import GenericAttention
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
@@ -95,10 +96,9 @@ class PatchPosterior:
         grid = (maps.shape[2], maps.shape[3])
         hidden = draw_blobs(self.masks, grid, self.seed).to(images.device)
         fill = make_fill(self.fill, self.mean, self.std)
-        masked = masked_logits(model, images, hidden, fill, batch_size=self.batch_size, progress=progress).double()
-        logit, probability = (
-            _standardized(value_of(masked, direction.double(), scale)) for scale in ("logit", "probability")
-        )
+        masked = masked_logits(model, images, hidden, fill, batch_size=self.batch_size, progress=progress)
+        logit = _standardized(moving_values(masked, direction, "logit", "PatchPosterior"))
+        probability = _standardized(value_of(masked.double(), direction.double(), "probability"))
         shown = (~hidden).flatten(1).double()
         heat = [posterior(shown, *each) for each in zip(logit + probability, alike, strict=True)]
         heatmap = torch.stack(heat).unflatten(1, grid).to(images)
@@ -166,8 +166,9 @@ def _generic_attention(model: nn.Module, images: Images, target: Target, grid: S
 
 
 def _standardized(values: Tensor) -> Tensor:
-    """Mean 0 and standard deviation 1 of each image's values; 0 where they are all alike."""
+    """Mean 0 and standard deviation 1 of each image's values; 0 where they are all alike but for rounding."""
     flat = values.flatten(1).double()
     centered = flat - flat.mean(1, keepdim=True)
     spread = centered.square().mean(1, keepdim=True).sqrt()
-    return (centered / spread.clamp(min=torch.finfo(flat.dtype).tiny)).view_as(values)
+    moves = spread > rounding(flat, flat.abs().amax(1, keepdim=True))
+    return torch.where(moves, centered / spread.where(moves, 1), 0).view_as(values)

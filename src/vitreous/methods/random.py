@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int
@@ -33,6 +33,7 @@ class Random:
     """
 
     source: ClassVar[str] = "baseline: a method has to beat chance"
+    scoreless: ClassVar[Literal[True]] = True
 
     seed: Seed = 0
     grid: int | None = None

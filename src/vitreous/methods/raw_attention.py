@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -31,6 +31,7 @@ class RawAttention:
     """
 
     source: ClassVar[str] = "baseline of Chefer et al., Transformer Interpretability, CVPR 2021"
+    scoreless: ClassVar[Literal[True]] = True
 
     readout: Readout = "class"
 

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
+from vitreous.masking.moves import moving_values
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record
-from vitreous.trace.target import Predicted, Scale, Target, value_of
+from vitreous.trace.target import Predicted, Scale, Target
 
 __all__ = ["RISE", "Shades", "draw_shades"]
 
@@ -28,9 +29,12 @@ __all__ = ["RISE", "Shades", "draw_shades"]
 class RISE:
     """How well the model does, on average, when a place is visible: thousands of random masks, weighted by the score.
 
-    heat = 1/(p·N) · Σ_i y(x ⊙ M_i) · M_i (their eq. 6), at the resolution of the picture. A mask is a grid × grid of
-    cells, each visible with probability p, enlarged to (grid + 1)² cells of ⌈side / grid⌉ pixels by bilinear
-    interpolation and cropped to the picture at a random place. N is 4000 in the paper for VGG-16, 8000 for ResNet-50.
+    heat = Σ_i (y_i − ȳ) · M_i / Σ_i M_i, y_i = y(x ⊙ M_i) and ȳ their mean, at the resolution of the picture: how much
+    better the model does than on average where a place is visible. The paper's 1/(p·N) · Σ_i y_i · M_i (eq. 6, and the
+    authors' code), which centered=False gives, adds ȳ times how often a place happened to be visible: on a picture of
+    which the model is sure, the map then shows mostly that. A mask is a grid × grid of cells, each visible with
+    probability p, enlarged to (grid + 1)² cells of ⌈side / grid⌉ pixels by bilinear interpolation and cropped to the
+    picture at a random place. N is 4000 in the paper for VGG-16, 8000 for ResNet-50.
 
     The paper rounds the side of a cell down, and a mask may then be too small for the picture; here, as in the authors'
     code, it is rounded up. Their code mirrors cells at the outer edge of the enlarged mask, this continues them.
@@ -39,6 +43,7 @@ class RISE:
         masks: N.
         grid: cells along each side.
         visible: p.
+        centered: subtract the mean score, and divide by how often a place was visible; False is the paper's equation.
         score: "probability" or "logit".
         fill: what shows where a mask is dark: "mean" (as in the paper: zero after normalization), "black", "gray",
             "white", "blur".
@@ -57,6 +62,7 @@ class RISE:
     masks: int = 4000
     grid: int = 7
     visible: float = 0.5
+    centered: bool = True
     score: Scale = "probability"
     fill: str = "mean"
     mean: Sequence[float] = field(default=(), repr=False)
@@ -83,14 +89,21 @@ class RISE:
         shades = draw_shades(self.masks, self.grid, self.visible, (images.shape[-2], images.shape[-1]), self.seed)
         fill = make_fill(self.fill, self.mean, self.std)
         masked = masked_logits(model, images, shades, fill, batch_size=self.batch_size, progress=progress)
-        values = value_of(masked.double(), direction.double(), self.score).cpu()
+        values = moving_values(masked, direction, self.score, "RISE").cpu()
+        if self.centered:
+            values = values - values.mean(1, keepdim=True)
         heatmap = torch.zeros(len(images), *shades.size, dtype=torch.float64)
+        coverage = torch.zeros(shades.size, dtype=torch.float64)
         for start in range(
             0, self.masks, 64
         ):  # 64 masks at a time, however large the batch: sums must not depend on it
             part = slice(start, start + 64)
-            heatmap += torch.einsum("bm,mhw->bhw", values[:, part], 1 - shades[part].double())
-        return Explanation((heatmap / (self.visible * self.masks)).to(images), logits, direction.argmax(1), self)
+            light = 1 - shades[part].double()
+            heatmap += torch.einsum("bm,mhw->bhw", values[:, part], light)
+            coverage += light.sum(0)
+        expected = torch.full_like(coverage, self.visible * self.masks)
+        heatmap = heatmap / (coverage.clamp(min=torch.finfo(coverage.dtype).tiny) if self.centered else expected)
+        return Explanation(heatmap.to(images), logits, direction.argmax(1), self)
 
 
 @dataclass(frozen=True, eq=False)

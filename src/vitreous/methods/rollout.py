@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,7 @@ class Rollout:
     """
 
     source: ClassVar[str] = "Abnar & Zuidema, Quantifying Attention Flow in Transformers, ACL 2020"
+    scoreless: ClassVar[Literal[True]] = True
 
     start_layer: int = 0
     readout: Readout = "class"

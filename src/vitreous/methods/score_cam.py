@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import check_setting
 from vitreous.masking.forward import Masks, Progress, masked_logits
+from vitreous.masking.moves import moving_values
 from vitreous.methods.feature_maps import weighted_sum
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.shapes import Images
@@ -73,15 +74,17 @@ class ScoreCAM:
         size = (images.shape[-2], images.shape[-1])
         hidden: list[Masks] = [_Hidden(each, size, self.align_corners) for each in maps]
         masked = masked_logits(model, images, hidden, torch.zeros_like, batch_size=self.batch_size, progress=progress)
-        weights = value_of(masked, direction, self.scale)
+        weights = moving_values(masked, direction, self.scale, "ScoreCAM", setting="scale")
         if self.weights == "softmax":
             weights = weights.softmax(1)
         elif self.weights == "increase":
             blank = masked_logits(model, images, maps.new_ones(1, 1, 1), torch.zeros_like)
-            weights = weights - value_of(blank, direction, self.scale)
+            weights = weights - value_of(blank.double(), direction.double(), self.scale)
         else:
             weights = weights.masked_fill(maps.amax((2, 3)) == maps.amin((2, 3)), 0)
-        return Explanation(weighted_sum(maps, weights).relu(), logits, direction.argmax(1), self, layer=seen.layer.name)
+        return Explanation(
+            weighted_sum(maps, weights.to(maps)).relu(), logits, direction.argmax(1), self, layer=seen.layer.name
+        )
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import ObservationError, ShapeError
+from vitreous.errors import ObservationError, ShapeError, check_setting
 from vitreous.masking.forward import Progress
+from vitreous.masking.moves import moving_values
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.blocks import observe_blocks
 from vitreous.trace.edit import change_inputs
 from vitreous.trace.recorder import record
-from vitreous.trace.target import Predicted, Target, value_of
+from vitreous.trace.target import Predicted, Scale, Target
 
 __all__ = ["TIS", "k_means", "logits_of_some"]
 
@@ -29,10 +30,11 @@ _MOST_STEPS, _STILL = 100, 1e-4
 class TIS:
     """How well the model does on half of its tokens: which half is taken from clusters of its own activations.
 
-    heat_t = Σ_i p_i · m_i[t] / Σ_i m_i[t]. Every channel of every block's output is a map of the patches; k-means finds
-    N centers of them, m_i is 1 at the largest values of center i and 0 elsewhere, and p_i is the probability when the
-    model runs on these patches' tokens alone, the others being dropped before the first block, where they have their
-    positions. A patch that no mask takes has heat 0.
+    heat_t = Σ_i (p_i − p̄) · m_i[t] / Σ_i m_i[t]. Every channel of every block's output is a map of the patches;
+    k-means finds N centers of them, m_i is 1 at the largest values of center i and 0 elsewhere, and p_i is the
+    probability when the model runs on these patches' tokens alone, the others being dropped before the first block,
+    where they have their positions; p̄ is their mean. A patch that no mask takes has heat 0: it is as good as the
+    average. In the paper nothing is subtracted, so such a patch is worse than any other; centered=False gives that.
 
     The centers start at channels drawn at random; one that loses all its channels stays where it is (in the authors'
     code it goes to 0). The published code scales the map to [0, 1]; here it stays raw.
@@ -40,6 +42,8 @@ class TIS:
     Attributes:
         masks: N, at most the number of channels.
         kept: share of the patches that a mask keeps.
+        centered: subtract the mean score; False is the paper's equation.
+        score: "probability", as in the paper, or "logit".
         seed: of the draw; every picture has the same.
         batch_size: masks per forward pass.
 
@@ -53,6 +57,8 @@ class TIS:
 
     masks: int = 1024
     kept: float = 0.5
+    centered: bool = True
+    score: Scale = "probability"
     seed: Seed = 0
     batch_size: int = 64
 
@@ -65,6 +71,7 @@ class TIS:
         progress: Progress | None = None,
     ) -> Explanation:
         """Explain a batch of normalised images."""
+        check_setting("score", self.score, get_args(Scale))
         check_at_least("masks", self.masks, 1)
         check_at_least("batch_size", self.batch_size, 1)
         trace, blocks = observe_blocks(model, images, changing=True)
@@ -90,7 +97,8 @@ class TIS:
                 parts.append(logits_of_some(model, images[at : at + 1], first, part))
                 if progress:
                     progress(at * count + sum(map(len, parts)), len(images) * count)
-            scores = value_of(torch.cat(parts)[None].double(), direction[at : at + 1].double(), "probability")[0]
+            scores = moving_values(torch.cat(parts)[None], direction[at : at + 1], self.score, "TIS", start=at)[0]
+            scores = scores - scores.mean() if self.centered else scores
             masks = torch.zeros_like(centers, dtype=torch.float64).scatter(1, patches, 1.0)
             heat.append((scores @ masks) / masks.sum(0).clamp(min=1))
         return Explanation(grid.unflatten(torch.stack(heat)).to(images), logits, direction.argmax(1), self)

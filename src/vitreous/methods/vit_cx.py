@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vitreous.errors import check_setting
 from vitreous.masking.forward import Progress
+from vitreous.masking.moves import moving_values
 from vitreous.methods.method import Explanation, check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer, read_layer
 from vitreous.trace.recorder import record
-from vitreous.trace.target import Predicted, Target, value_of
+from vitreous.trace.target import Predicted, Scale, Target
 
 __all__ = ["ViTCX", "cluster_masks", "complete_linkage"]
 
@@ -25,14 +27,17 @@ __all__ = ["ViTCX", "cluster_masks", "complete_linkage"]
 class ViTCX:
     """Masks made of a layer's channels, like ones merged; each place by the score that what it belongs to keeps.
 
-    heat = 1/N · Σ_i s_i · M_i / Σ_j M_j, s_i = p(x ⊙ M_i + Z_i ⊙ (1 - M_i)) - p(x + Z_i ⊙ (1 - M_i)) + p(x), where Z_i
-    is Gaussian noise and p the probability; at the resolution of the picture. The masks are the layer's maps, enlarged
-    and scaled to [0, 1]; maps are merged by complete linkage as long as 1 - cosine is below `distance`, and the sum of
-    a cluster's maps is scaled to [0, 1] again. A constant map belongs to no place and is left out.
+    heat = 1/N · Σ_i s_i · M_i / Σ_j M_j, s_i = p(x ⊙ M_i + Z_i ⊙ (1 - M_i)) - p(x + Z_i ⊙ (1 - M_i)), where Z_i is
+    Gaussian noise and p the probability; at the resolution of the picture. The paper's s_i also holds p(x), which
+    centered=False adds: the same number everywhere, but for places that no mask covers. The masks are the layer's maps,
+    enlarged and scaled to [0, 1]; maps are merged by complete linkage as long as 1 - cosine is below `distance`, and
+    the sum of a cluster's maps is scaled to [0, 1] again. A constant map belongs to no place and is left out.
 
     Attributes:
         distance: below which clusters are merged.
         noise: standard deviation of Z, in normalized pixels.
+        centered: leave out p(x); False is the paper's equation.
+        score: "probability", as in the paper, or "logit".
         layer: dotted name; by default the last whose patches the class scores depend on: in a ViT that reads its class
             token the input of the last attention after its norm, as in the paper.
         seed: of the noise; every picture has the same.
@@ -47,6 +52,8 @@ class ViTCX:
 
     distance: float = 0.1
     noise: float = 0.1
+    centered: bool = True
+    score: Scale = "probability"
     layer: str = ""
     seed: Seed = 0
     batch_size: int = 64
@@ -60,6 +67,7 @@ class ViTCX:
         progress: Progress | None = None,
     ) -> Explanation:
         """Explain a batch of normalised images."""
+        check_setting("score", self.score, get_args(Scale))
         check_at_least("batch_size", self.batch_size, 1)
         seen = read_layer(model, images, find_layer(model, images, self.layer))
         logits = seen.logits.detach()
@@ -68,18 +76,22 @@ class ViTCX:
         each = [cluster_masks(maps, size, self.distance) for maps in seen.maps]
         done, total, heat = 0, sum(map(len, each)), list[Tensor]()
         for at, masks in enumerate(each):
-            scores: list[Tensor] = []
+            seen_through: list[Tensor] = []
+            wholes: list[Tensor] = []
             for start in range(0, len(masks), self.batch_size):
                 part = range(start, min(start + self.batch_size, len(masks)))
-                both = self._noisy(model, images[at], masks[part.start : part.stop].to(images), part)
-                through, whole = value_of(torch.stack(both).double(), direction[[at, at]].double(), "probability")
-                scores.append(through - whole)
+                through, whole = self._noisy(model, images[at], masks[part.start : part.stop].to(images), part)
+                seen_through.append(through)
+                wholes.append(whole)
                 done += len(part)
                 if progress:
                     progress(done, total)
-            intact = value_of(logits[None, at : at + 1].double(), direction[at : at + 1].double(), "probability")
+            passes = torch.cat([logits[at : at + 1], *seen_through, *wholes])[None]
+            values = moving_values(passes, direction[at : at + 1], self.score, "ViTCX", start=at)[0]
+            scores = values[1 : 1 + len(masks)] - values[1 + len(masks) :]
             coverage = masks.sum(0).clamp(min=torch.finfo(masks.dtype).tiny)
-            shares = torch.einsum("m,mhw->hw", torch.cat(scores) + intact[0], masks.double()) / coverage
+            scores = scores if self.centered else scores + values[0]
+            shares = torch.einsum("m,mhw->hw", scores, masks.double()) / coverage
             heat.append(shares / len(masks))
         return Explanation(torch.stack(heat).to(images), logits, direction.argmax(1), self, layer=seen.layer.name)
 

@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.bands import hidden_logits
+from vitreous.masking.moves import moving_values, rounding
+from vitreous.metrics.bands import hidden_logits, one_hot
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.judge import Judge, Number
 from vitreous.metrics.perturbation import values_of
@@ -55,12 +56,13 @@ class Infidelity(Judge):
 
         Raises:
             ShapeError: there are no squares, or more than any model can be run on.
+            DegenerateMap: no square changes the score, so that any map would fit.
         """
         hidden = squares((heatmap.shape[1], heatmap.shape[2]), self.sides).to(images.device)
         masks = torch.cat([torch.zeros_like(hidden[:1]), hidden])
         fill = metric_fill(self.fill, self.mean, self.std)
         logits = hidden_logits(model, images, masks, fill, batch_size=self.batch_size, precision=self.precision)
-        scores = values_of(logits, target, self.scale).double()
+        scores = moving_values(logits, one_hot(target, logits), self.scale, "Infidelity", setting="scale")
         said = torch.einsum("bhw,shw->bs", heatmap.detach().double(), hidden.double())
         return {"infidelity": infidelity(said, scores[:, :1] - scores[:, 1:], scaling=self.scaling)}
 
@@ -120,12 +122,16 @@ class Completeness(Judge):
         """Values per image.
 
         Raises:
-            ShapeError: the score does not change, so there is nothing to distribute.
+            ShapeError: the score does not change but for rounding, so there is nothing to distribute.
         """
         masks = torch.tensor([False, True], device=images.device)[:, None, None]
         fill = metric_fill(self.fill or "mean", self.mean, self.std)
-        scores = values_of(hidden_logits(model, images, masks, fill, batch_size=self.batch_size), target, self.scale)
-        change = scores[:, 0].double() - (scores[:, 1].double() if self.fill else 0)
-        if len(none := (change == 0).nonzero()):
-            raise ShapeError(f"the score of image {int(none[0])} has nothing to distribute: it is 0. Use another fill.")
+        logits = hidden_logits(model, images, masks, fill, batch_size=self.batch_size)
+        scores = values_of(logits, target, self.scale)
+        change = scores[:, 0] - (scores[:, 1] if self.fill else 0)
+        if len(none := (change.abs() <= rounding(logits, scores.abs().amax(1))).nonzero()):
+            raise ShapeError(
+                f"the score of image {int(none[0])} has nothing to distribute: it is {change[none[0]].item():g}. "
+                'Use another fill, or scale="logit".'
+            )
         return {"completeness_error": (heatmap.detach().double().sum((1, 2)) - change).abs() / change.abs()}

@@ -14,6 +14,7 @@ from vitreous.metrics.bands import Band, band_logits, one_hot
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.judge import Judge, Number
 from vitreous.shapes import Heatmap, Images, TargetClass
+from vitreous.trace.reading import link_of
 from vitreous.trace.target import value_of
 
 __all__ = ["PRESETS", "CurveScale", "Perturbation", "bands_of", "values_of"]
@@ -158,8 +159,10 @@ def values_of(logits: Tensor, target: TargetClass, scale: CurveScale) -> Tensor:
     if scale == "accuracy":
         if logits.shape[2] == 1:
             raise ShapeError('a model of a single class has no accuracy. Set scale="probability" or "logit".')
+        if link_of(logits.shape[2]) == "identity":
+            raise ShapeError('values of a regression have no accuracy. Set scale="logit".')
         return (logits.argmax(2) == target[:, None]).to(logits)
-    return value_of(logits, direction, scale)
+    return value_of(logits.double(), direction.double(), scale)
 
 
 PRESETS = {

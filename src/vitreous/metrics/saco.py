@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.masking.forward import Masks
-from vitreous.metrics.bands import band_logits, hidden_logits, ranks
+from vitreous.masking.moves import moving_values, rounding
+from vitreous.metrics.bands import band_logits, hidden_logits, one_hot, ranks
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.judge import Judge, Number, scaled
 from vitreous.metrics.perturbation import values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
+from vitreous.trace.target import Scale
 
 __all__ = ["AverageDrop", "SaCo", "saco"]
 
@@ -26,7 +28,7 @@ class SaCo(Judge):
     """The salience-guided faithfulness coefficient: do parts that the map says matter more, matter more? From −1 to 1.
 
     All pixels, by falling map, make `groups` groups of one size, s_g the sum of the map over group g, d_g the drop of
-    the class's probability when the group alone is hidden. F = Σ_{i<j} w_ij / Σ_{i<j} |w_ij|, with
+    the class's probability (or logit: `scale`) when the group alone is hidden. F = Σ_{i<j} w_ij / Σ_{i<j} |w_ij|, with
     w_ij = s_i − s_j if d_i ≥ d_j and its negative otherwise.
 
     The authors' code leaves groups and fill open: 10 groups and the picture's mean are what others report of their
@@ -41,6 +43,7 @@ class SaCo(Judge):
     }
     groups: int = 10
     fill: str = "image_mean"
+    scale: Scale = "probability"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     batch_size: int = 64
@@ -52,7 +55,11 @@ class SaCo(Judge):
             raise ShapeError(f"`groups` must be at least 2; got {self.groups}. The paper takes 10.")
 
     def __call__(self, model: nn.Module, images: Images, heatmap: Heatmap, target: TargetClass) -> dict[str, Tensor]:
-        """F of each image."""
+        """F of each image.
+
+        Raises:
+            DegenerateMap: no group changes the score, so that any order would be as right.
+        """
         values = scaled(heatmap, (images.shape[2], images.shape[3]))
         pixels = values[0].numel()
         cuts = [pixels * group // self.groups for group in range(self.groups + 1)]
@@ -61,7 +68,7 @@ class SaCo(Judge):
         logits = band_logits(
             model, images, heatmap, [(0, 0), *bands], fill, batch_size=self.batch_size, precision=self.precision
         )
-        scores = values_of(logits, target, "probability").double()
+        scores = moving_values(logits, one_hot(target, logits), self.scale, "SaCo", setting="scale")
         ordered = torch.empty_like(values.flatten(1)).scatter(1, ranks(values).flatten(1), values.flatten(1)).double()
         salience = torch.stack([ordered[:, low:high].sum(1) for low, high in bands], 1)
         return {"saco": saco(salience, scores[:, :1] - scores[:, 1:])}
@@ -80,8 +87,9 @@ class AverageDrop(Judge):
     """Average drop and increase: the class score when only what the map marks is kept.
 
     The image is kept as far as the map, min-max normalized at picture size, and filled for the rest. Y and O are the
-    class's probabilities before and after: drop = mean max(0, Y − O) / Y, increase = the share of images with O > Y.
-    Shares, not percent. The defaults multiply the normalized image by the map, as the authors do.
+    class's probabilities before and after (or its logits, or values of a regression): drop = mean max(0, Y − O) / |Y|,
+    increase = the share of images with O > Y by more than rounding. Shares, not percent. The defaults multiply the
+    normalized image by the map, as the authors do.
 
     Cost: two forward passes per image.
     """
@@ -92,6 +100,7 @@ class AverageDrop(Judge):
         "average_increase": Number("↑", "share of pictures whose probability rises"),
     }
     fill: str = "mean"
+    scale: Scale = "probability"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     batch_size: int = 64
@@ -103,5 +112,6 @@ class AverageDrop(Judge):
         masks: list[Masks] = list(torch.stack([torch.zeros_like(hidden), hidden], 1))
         fill = metric_fill(self.fill, self.mean, self.std)
         logits = hidden_logits(model, images, masks, fill, batch_size=self.batch_size, precision=self.precision)
-        before, after = values_of(logits, target, "probability").double().unbind(1)
-        return {"average_drop": (before - after).clamp(min=0) / before, "average_increase": (after > before).double()}
+        before, after = values_of(logits, target, self.scale).unbind(1)
+        rises = after - before > rounding(logits, before.abs())
+        return {"average_drop": (before - after).clamp(min=0) / before.abs(), "average_increase": rises.double()}

@@ -16,9 +16,12 @@ from vitreous.models.network import hub_is_reachable, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.prompted import PromptClassifier
 from vitreous.models.timm_source import preprocess_from
+from vitreous.trace.reading import Reading
 
 __all__ = ["describe_hf", "load_hf", "load_prompted", "read_preprocess"]
 
+_LINKS = {"multi_label_classification": "sigmoid", "regression": "identity"}
+"""What a `problem_type` makes of the scores; classification of one label is what their number says."""
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 
@@ -37,6 +40,7 @@ def load_hf(name: str) -> LoadedModel:
         _class_names(model),
         f"hf:{name}",
         weights if weights.is_file() else None,
+        _reading(model),
     )
 
 
@@ -110,7 +114,8 @@ def _pretrained(auto: str, name: str, wanted: str) -> tuple[Any, bool]:
 def describe_hf(model: Any, name: str) -> LoadedModel:
     """What a model of transformers says about itself; its preprocessing where it was loaded from is looked up."""
     source = getattr(model.config, "_name_or_path", "")
-    return LoadedModel(model, _preprocess(model, source, local=True) if source else None, _class_names(model), name)
+    preprocess = _preprocess(model, source, local=True) if source else None
+    return LoadedModel(model, preprocess, _class_names(model), name, reading=_reading(model))
 
 
 def _preprocess(model: Any, source: str, local: bool) -> Preprocess | None:
@@ -118,10 +123,14 @@ def _preprocess(model: Any, source: str, local: bool) -> Preprocess | None:
     return read_preprocess(source, local) if getattr(model.config, "num_channels", 3) == 3 else None
 
 
+def _reading(model: Any) -> Reading:
+    return Reading(link=_LINKS.get(getattr(model.config, "problem_type", None) or ""))
+
+
 def _class_names(model: Any) -> tuple[str, ...]:
     labels: dict[int, str] = model.config.id2label
     if all(label == f"LABEL_{index}" for index, label in labels.items()):
-        return numbered(len(labels))
+        return numbered(len(labels), "value" if _reading(model).link == "identity" else "class")
     return tuple(labels[index] for index in sorted(labels))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.models.preprocess import Preprocess
+from vitreous.trace.reading import Output, Reading
 
 __all__ = ["LoadedModel", "digest", "first_sentence", "numbered"]
 
@@ -26,6 +27,7 @@ class LoadedModel:
         class_names: one per logit; "class 0", … where nobody named them, and none where even their number is unknown.
         name: the spec that it was loaded by, or the name of its class.
         weights_file: the file that holds all its weights, where there is one.
+        reading: which of its outputs are the class scores, and what they stand for.
     """
 
     model: nn.Module
@@ -33,6 +35,17 @@ class LoadedModel:
     class_names: tuple[str, ...]
     name: str
     weights_file: Path | None = None
+    reading: Reading = Reading()  # noqa: RUF009  # frozen
+
+    def read_as(self, output: Output | None = None, link: str | None = None) -> LoadedModel:
+        """The same model, read otherwise where that is said.
+
+        Raises:
+            UnknownName: there is no such link.
+        """
+        how = self.reading
+        output, link = how.output if output is None else output, how.link if link is None else link
+        return replace(self, reading=replace(how, output=output, link=link))
 
     @cached_property
     def weights_sha256(self) -> str:

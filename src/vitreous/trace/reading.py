@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
 
 from vitreous.errors import UnknownName
 
-__all__ = ["LINKS", "Output", "Reading", "current_reading", "reading"]
+__all__ = ["LINKS", "Output", "Reading", "current_reading", "link_of", "reading"]
 
 LINKS = ("softmax", "sigmoid", "identity")
 """What class scores stand for: odds among classes, odds of each class alone, or values of a regression."""
@@ -27,7 +27,7 @@ class Reading:
 
     Attributes:
         output: which of a model's outputs the class scores are; None where there is only one that they could be.
-        link: one of `LINKS`; None for what the number of scores says: the softmax of several, the sigmoid of one.
+        link: one of `LINKS`; None for what their number says, as in `link_of`.
         part: dotted name of the module whose attention, blocks and layers are read; "" for the whole model.
         call: which pass through it, from 0; None where there is only one.
         grid: (height, width) of the patches; None to measure it.
@@ -49,6 +49,11 @@ class Reading:
         """
         if self.link is not None and self.link not in LINKS:
             raise UnknownName("link", self.link, LINKS)
+
+    def to_json(self) -> dict[str, Any]:
+        """It in plain values, for a manifest; of a function, its name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"output": getattr(self.output, "__qualname__", self.output)}
 
 
 _CURRENT = ContextVar("reading", default=Reading())  # noqa: B039  # frozen
@@ -73,3 +78,8 @@ def reading(how: Reading) -> Generator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+def link_of(scores: int) -> str:
+    """What so many scores stand for: as the block says, or else the softmax of several, the sigmoid of one."""
+    return current_reading().link or ("softmax" if scores > 1 else "sigmoid")

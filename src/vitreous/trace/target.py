@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import ModelError, NotFinite, ShapeError, UnknownName
+from vitreous.errors import NotFinite, ShapeError, UnknownName
 from vitreous.shapes import Logits
+from vitreous.trace.output import class_scores
+from vitreous.trace.reading import current_reading, link_of
 
 __all__ = [
     "Classes",
@@ -36,11 +38,27 @@ Target = Callable[[Logits], Logits]
 
 @dataclass(frozen=True)
 class Predicted:
-    """The class with the largest logit, per image."""
+    """The class with the largest logit, per image; of a single, binary score the side that it is on.
+
+    >>> Predicted()(torch.tensor([[0.5], [-2.0]]))
+    tensor([[ 1.],
+            [-1.]])
+    """
 
     def __call__(self, logits: Logits) -> Logits:
-        """One-hot rows at each image's largest logit."""
-        return F.one_hot(logits.argmax(1), logits.shape[1]).to(logits)
+        """One-hot rows at each image's largest logit; -1 where a binary score says that it is not its class.
+
+        Raises:
+            ShapeError: they are several values of a regression, and none of them is the answer.
+        """
+        classes, link = logits.shape[1], link_of(logits.shape[1])
+        if link == "identity" and classes > 1:
+            raise ShapeError(
+                f"the model gives {classes} values and no classes, so none of them is predicted. "
+                f"Name the one to explain: target=0 … {classes - 1}."
+            )
+        direction = F.one_hot(logits.argmax(1), classes).to(logits)
+        return direction.where(logits >= 0, -1) if classes == 1 and link != "identity" else direction
 
 
 @dataclass(frozen=True)
@@ -134,12 +152,25 @@ class Scalar:
 
 
 def probabilities(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:
-    """Softmax over the classes; of a single class, where that would always be 1, the sigmoid.
+    """What the scores stand for, as `link_of` says: softmax over the classes, sigmoid of each, or themselves.
+
+    Raises:
+        ShapeError: of one score, whose softmax is always 1.
 
     >>> probabilities(torch.tensor([[0.0]]))
     tensor([[0.5000]])
     """
-    return logits.softmax(-1) if logits.shape[-1] > 1 else logits.sigmoid()
+    match link_of(logits.shape[-1]):
+        case "identity":
+            return logits
+        case "sigmoid":
+            return logits.sigmoid()
+        case _ if logits.shape[-1] > 1:
+            return logits.softmax(-1)
+        case _:
+            raise ShapeError(
+                'the softmax of a single score is always 1. Read it by link="sigmoid", or a value by link="identity".'
+            )
 
 
 def value_of(
@@ -155,17 +186,13 @@ def value_of(
 
 
 def logits_of(output: Any, model: str) -> Logits:
-    """The class scores in what a model returned: a tensor, a record with `.logits`, or the first of a tuple.
+    """The class scores in what a model returned, read as the block says; see `class_scores`.
 
     Raises:
-        ModelError: there are none.
+        NoClassScores, UnknownName, ModelError: likewise.
         NotFinite: some are NaN or infinite.
     """
-    found = getattr(output, "logits", output[0] if type(output) in (tuple, list) and output else output)
-    if not isinstance(found, Tensor) or found.ndim != 2:
-        kind = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"`{type(found).__name__}`"
-        raise ModelError(f"`{model}` returned {kind}, not (batch, classes) logits. Load it with a classification head.")
-    return finite(found, model)
+    return finite(class_scores(output, current_reading().output, model), model)
 
 
 def finite(logits: Logits, model: str) -> Logits:

@@ -29,7 +29,9 @@ from vitreous.settings.typed import Seed, check_settings
 from vitreous.statistics.store import Record, Store
 from vitreous.statistics.summary import Values
 from vitreous.statistics.tables import Table, write_page, write_tables
+from vitreous.trace.classifier import check_classifier
 from vitreous.trace.edit import evaluation
+from vitreous.trace.reading import reading
 
 __all__ = ["SOURCE", "Trial", "Verified", "verify"]
 
@@ -136,7 +138,8 @@ def verify(
     for start in range(0, len(todo), trial.batch_size):
         batch, ids = _batch(trial, subject, labels, todo[start : start + trial.batch_size], unread)
         if batch:
-            with evaluation(subject.model), torch.no_grad():
+            with reading(subject.reading), evaluation(subject.model), torch.no_grad():
+                check_classifier(subject.model, batch.images)
                 measured = check.measure(subject.model, batch, averages)
             store.add(list(_records(trial.model, check.name, measured, ids)))
         if tell:

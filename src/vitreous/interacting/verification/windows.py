@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError, UnknownName
+from vitreous.errors import NoClassScores, ShapeError, UnknownName
 from vitreous.interact.fields import Fields, responsive_fields
 from vitreous.interact.indicator import Averages, Pairs, interactions
 from vitreous.interact.windows import (
@@ -69,11 +69,13 @@ class Windows(Check):
         if averages is None:
             raise ShapeError("static windows need averages over a calibration set. Give some.")
         seen = interactions(model, batch.images)
-        tokens = seen.tokens
+        tokens, logits = seen.tokens, seen.logits
+        if logits is None:
+            raise NoClassScores(f"`{type(model).__name__}` has no classifier that could be right. Give one that has.")
 
         def right(masks: Tensor) -> Tensor:
-            logits = restricted_logits(model, batch.images, dict(enumerate(masks.unbind(1))))
-            return hits(logits, batch.labels).double()
+            restricted = restricted_logits(model, batch.images, dict(enumerate(masks.unbind(1))))
+            return hits(restricted, batch.labels).double()
 
         def curve(sizes: Iterator[Fields]) -> dict[str, Tensor]:
             found = [(right(masks), masks.double().mean((1, 2, 3)).expand(len(batch.labels))) for masks in sizes]
@@ -82,7 +84,7 @@ class Windows(Check):
 
         blocks = seen.strength.shape[1]
         itself = fixed_windows(tokens, 0).expand(1, blocks, -1, -1)
-        whole = hits(seen.logits, batch.labels).double()
+        whole = hits(logits, batch.labels).double()
         alone = right(itself), itself.double().mean((1, 2, 3)).expand(len(batch.labels))
         measured = {"fixed": curve(fixed_windows(tokens, r).expand(1, blocks, -1, -1) for r in self.radii)}
         made_of: dict[str, Pairs] = {

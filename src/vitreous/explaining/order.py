@@ -1,0 +1,112 @@
+"""What is to be done with many pictures, what became of each, and both in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitreous.data.depth import Window
+from vitreous.explaining.fitting import settings_to_json
+from vitreous.files.manifest import versions
+from vitreous.masking.forward import Progress
+from vitreous.methods.method import Detail, Method
+from vitreous.models.loaded import LoadedModel
+from vitreous.trace.answer import Answer
+
+__all__ = ["Order", "Result", "describe_order", "result_to_json"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do with every picture.
+
+    Attributes:
+        model: from `vitreous.load`.
+        methods: by the name that they get on the sheet and in the files.
+        target: "predicted", "top-K" (the K most probable classes), or a class name or index.
+        against: another class name or index: why the target rather than this. Empty for no such class.
+        output: the folder for sheets, maps and the manifest.
+        batch_size: how many pictures run at once.
+        alpha: opacity of the maps on the sheets.
+        progress: told by slow methods how far they are with a batch.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
+    """
+
+    model: LoadedModel
+    methods: Mapping[str, Method]
+    target: str = "predicted"
+    against: str = ""
+    output: Path = Path("explained")
+    batch_size: int = 8
+    alpha: float = 0.6
+    progress: Progress | None = None
+    window: Window = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one picture.
+
+    Attributes:
+        file: the picture.
+        predicted: its most probable classes, at most five, or its values; none without a classifier.
+        targets: the classes explained.
+        sheet: the page that shows every method; None where nothing could be explained.
+        maps: the raw maps, as `write_maps` leaves them.
+        details: by method that gave any, per target what it found beside the map.
+        layers: by method that read one layer's output, its dotted name.
+        refused: by method that gave no map for a target, why.
+        error: why there is no sheet.
+        window: which values of a gray picture of more than 8 bits are black and white; None of others.
+    """
+
+    file: Path
+    predicted: tuple[Answer, ...] = ()
+    targets: tuple[Answer, ...] = ()
+    sheet: Path | None = None
+    maps: Path | None = None
+    details: Mapping[str, Sequence[Detail | None]] = field(default_factory=dict[str, Sequence[Detail | None]])
+    layers: Mapping[str, str] = field(default_factory=dict[str, str])
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    error: str = ""
+    window: tuple[float, float] | None = None
+
+
+def describe_order(order: Order) -> dict[str, Any]:
+    """What the results depend on."""
+    model, parameter = order.model, next(order.model.model.parameters())
+    return {
+        "versions": versions(),
+        "model": model.name,
+        "weights_sha256": model.weights_sha256,
+        "reading": model.reading.to_json(),
+        "preprocess": model.preprocess.to_json() if model.preprocess else None,
+        "device": str(parameter.device),
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "methods": {
+            name: {"source": method.source, "settings": settings_to_json(method)}
+            for name, method in order.methods.items()
+        },
+        "target": order.target,
+        "against": order.against or None,
+        "batch_size": order.batch_size,
+        "alpha": order.alpha,
+    }
+
+
+def result_to_json(result: Result) -> dict[str, Any]:
+    """A result in plain values; output files by their names in the folder."""
+    return {
+        "file": str(result.file),
+        "predicted": [asdict(score) for score in result.predicted],
+        "targets": [asdict(score) for score in result.targets],
+        "sheet": result.sheet.name if result.sheet else None,
+        "maps": result.maps.name if result.maps else None,
+        "details": {name: [each and each.to_json() for each in found] for name, found in result.details.items()},
+        "layers": dict(result.layers),
+        "refused": dict(result.refused),
+        "error": result.error or None,
+        "window": result.window,
+    }

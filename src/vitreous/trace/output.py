@@ -1,0 +1,181 @@
+"""The class scores in what a model returns: a tensor, a record, a dict, a tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vitreous.errors import ModelError, NoClassScores, UnknownName
+from vitreous.shapes import Logits
+from vitreous.trace.reading import Output
+
+__all__ = ["class_scores", "everything"]
+
+_LISTED = 8
+"""Outputs that a message names."""
+_WIDE = 32
+"""Rows of length 1 are an embedding where they have as many numbers: of a few, scores may have that length too."""
+
+
+def class_scores(output: Any, wanted: Output | None, model: str) -> Logits:
+    """The class scores in what a model returned.
+
+    Args:
+        output: what it returned.
+        wanted: a name or an index in it, or a function of it. By default a tensor itself, what is named `logits`, and
+            of anything else the one tensor in it.
+        model: its name, for messages.
+
+    Returns:
+        (batch, classes); of (batch,) values (batch, 1).
+
+    Raises:
+        NoClassScores: none were named, and it cannot be told which they are, or there are none.
+        UnknownName: there is no output of that name, or at that index.
+        ModelError: what was named is no (batch, classes).
+    """
+    if wanted is None:
+        return _found(output, model)
+    if callable(wanted):
+        found, where = wanted(output), "out"
+        given = f"{_kind(found)} by the function `output`"
+    else:
+        parts = _parts(output)
+        names = [*parts]
+        name = names[wanted] if isinstance(wanted, int) and -len(names) <= wanted < len(names) else wanted
+        if name not in parts:
+            raise UnknownName(f"output of `{model}`", str(wanted), map(str, names or ["(it is one tensor)"]))
+        found, where = parts[name], _access(output, name)
+        given = f"{_kind(found)} as `{name}`"
+    if (scores := _rows(found)) is not None:
+        return scores
+    raise ModelError(f"`{model}` gave {given}, not (batch, classes) logits. {_remedy(found, where)}")
+
+
+def everything(output: Any) -> Logits:
+    """All numbers that a model returned, a row per image: what stands in for the scores where there are none.
+
+    Raises:
+        NoClassScores: there are no numbers either.
+    """
+    if not (tensors := _tensors(output)):
+        raise NoClassScores(f"the model returned {_kind(output)} without any numbers. Give one that returns tensors.")
+    return torch.cat([each.reshape(len(each), -1) for each in tensors if len(each) == len(tensors[0])], 1)
+
+
+def _found(output: Any, model: str) -> Logits:
+    parts = _parts(output)
+    listed = {name: part for name, part in parts.items() if _is_choice(part)}
+    if "logits" in parts:
+        name, found = "logits", parts["logits"]
+    elif isinstance(output, Tensor) or len(listed) == 1:
+        name, found = next(iter(listed.items()), ("", output))
+    else:
+        raise NoClassScores(_undecided(output, listed, model))
+    where = "out" if isinstance(output, Tensor) else _access(output, name)
+    if (scores := _rows(found)) is None:
+        called = "" if isinstance(output, Tensor) else f" as `{name}`"
+        raise NoClassScores(
+            f"`{model}` returned {_kind(found)}{called}, not (batch, classes) logits. {_remedy(found, where)}"
+        )
+    if _is_embedding(scores):
+        raise NoClassScores(
+            f"`{model}` returned {_kind(scores)} whose rows have length 1: an embedding, not class scores. Explain a "
+            f"function of it, such as its likeness to another one: output=lambda out: {where}, target=lambda own: "
+            "own @ other."
+        )
+    return scores
+
+
+def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str) -> str:
+    """Why none of several outputs was taken, and how to name one."""
+    if not listed:
+        return (
+            f"`{model}` returned {_kind(output)}, in which there are no class scores. Give output=, a function of it."
+        )
+    shown = ", ".join(f"`{name}` {tuple(part.shape)}" for name, part in [*listed.items()][:_LISTED])
+    likely = next((name for name, part in listed.items() if part.ndim == 2), None)
+    if likely is None:
+        name, part = next(iter(listed.items()))
+        return f"`{model}` returned {shown}: none is (batch, classes) logits. {_remedy(part, _access(output, name))}"
+    remedy = f"Name one, such as output={likely!r} (--model-output {likely})"
+    if "last_hidden_state" in listed:
+        return (
+            f"`{model}` returned {shown}: features, and no class scores. Load it with a classifier, use a method that "
+            f"needs none, such as `raw_attention`, or explain a function of them: output={likely!r}, target=lambda "
+            "features: …."
+        )
+    return f"`{model}` returned {shown}, and which of them are the class scores cannot be told. {remedy}."
+
+
+def _remedy(found: Any, where: str) -> str:
+    """How to make (batch, classes) of something else."""
+    if not isinstance(found, Tensor):
+        return "Give output=, a function of what the model returns that gives (batch, classes)."
+    if not found.is_floating_point():
+        return "Give the scores that these were made of: numbers without a fraction have no gradient."
+    ways = {
+        0: f"give one row per image, output=lambda out: {where}.reshape(-1, 1).",
+        3: f"choose a row, output=lambda out: {where}[:, 0], or take each class's best, {where}.amax(1).",
+        4: f"choose a place, output=lambda out: {where}[:, :, 0, 0], or take the mean, {where}.mean((2, 3)).",
+    }
+    way = ways.get(found.ndim, f"take means, output=lambda out: {where}.flatten(2).mean(2).")
+    return f"Load it with a classification head, or {way}"
+
+
+def _parts(output: Any) -> dict[str | int, Any]:
+    """What a record, a dict or a tuple holds, by name or else by place; of a tensor, nothing."""
+    if isinstance(output, Tensor):
+        return {}
+    if isinstance(output, Mapping):
+        named: Mapping[Any, Any] = output
+    elif hasattr(output, "_asdict"):  # a named tuple
+        named = output._asdict()
+    elif isinstance(output, tuple | list):
+        named = dict(enumerate(output))
+    else:
+        named = {**getattr(output, "__dict__", {}), **({"logits": output.logits} if hasattr(output, "logits") else {})}
+    return {name: part for name, part in named.items() if part is not None}
+
+
+def _access(output: Any, name: str | int) -> str:
+    """How Python reaches a part of it.
+
+    >>> _access({"maps": 1}, "maps"), _access((1, 2), 1)
+    ("out['maps']", 'out[1]')
+    """
+    return f"out.{name}" if isinstance(name, str) and hasattr(output, name) else f"out[{name!r}]"
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output] if _is_choice(output) else []
+    return [tensor for part in _parts(output).values() for tensor in _tensors(part)]
+
+
+def _is_choice(part: Any) -> bool:
+    """Whether it could be meant: one number, such as a loss or a temperature, is of no image."""
+    return isinstance(part, Tensor) and part.ndim > 0 and part.is_floating_point()
+
+
+def _rows(found: Any) -> Logits | None:
+    """As (batch, classes), where it is that."""
+    if not _is_choice(found) or found.ndim > 2:
+        return None
+    return found if found.ndim == 2 else found[:, None]
+
+
+def _is_embedding(scores: Logits) -> bool:
+    """Whether every row has length 1, and is no row of probabilities."""
+    length = scores.detach().to(torch.promote_types(scores.dtype, torch.float32)).norm(dim=1)
+    unit = (length - 1).abs() <= torch.finfo(scores.dtype).eps * 4
+    return scores.shape[1] >= _WIDE and bool(unit.all()) and bool((scores < 0).any(1).all())
+
+
+def _kind(found: Any) -> str:
+    if isinstance(found, Tensor):
+        return f"a tensor of shape {tuple(found.shape)}" + ("" if found.is_floating_point() else f" {found.dtype}")
+    return f"`{type(found).__name__}`"
