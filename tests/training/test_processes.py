@@ -55,7 +55,10 @@ def weights(tensors: dict[str, Any], part: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_are_one_run(folder: Path, together: list[Any], name: str) -> None:
     (first, rows), (second, others) = (rank[name] for rank in together)
-    for part in ("model", "ema", "project"):
+    assert first.keys() == second.keys()
+    lessons = {"distilled": {"project"}, "hinted": {"hints", "probe"}}.get(name, set())
+    assert lessons <= first.keys()
+    for part in ("model", "ema", *lessons):
         assert all(torch.equal(first[part][key], second[part][key]) for key in first[part])
     assert [(row["loss"], row["top1"], row["best"]) for row in rows] == [
         (row["loss"], row["top1"], row["best"]) for row in others

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from tests.training.test_classify import RECIPE
-from tests.training.test_teacher import DISTILL
+from tests.training.test_teacher import DISTILL, HINTED
 from vitreous.data.labelled import load_labelled
 from vitreous.training import classify
 from vitreous.training.recipe import Augment, Recipe
@@ -22,6 +22,7 @@ RECIPES = {
     "plain": PLAIN,
     "everything": replace(RECIPE, architecture="salg_st", image_size=32, arguments=SALG, drop_path=0.3, epochs=2),
     "distilled": replace(PLAIN, distill=DISTILL),
+    "hinted": replace(PLAIN, distill=HINTED),
 }
 
 
