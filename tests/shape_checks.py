@@ -15,21 +15,20 @@ _jaxtyped = jaxtyping.jaxtyped
 
 
 def check_shapes(package: str) -> None:
-    """Check the types of every call into the package, which must not be imported yet."""
+    """Check the types of every call of a function with shapes in the package, which must not be imported yet."""
     jaxtyping.jaxtyped = _checked  # what the import hook decorates everything with
     jaxtyping.install_import_hook(package, "beartype.beartype")
 
 
 def _checked(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Of a function without shapes plain types are checked, which is quick.
+    """Functions without shapes are left as they are: pyright has read their types.
 
-    Not even these of one that each call makes anew: decorating takes milliseconds, and there are hundreds in one pass.
+    To decorate one takes milliseconds, and hooks are made anew by the hundred in every pass.
     """
 
     def decorate(function: Any) -> Any:
-        if not isinstance(function, FunctionType) or _has_shapes(function):
-            return _jaxtyped(function, typechecker=typechecker)
-        return function if "<locals>" in function.__qualname__ else typechecker(function)
+        plain = isinstance(function, FunctionType) and not _has_shapes(function)
+        return function if plain else _jaxtyped(function, typechecker=typechecker)
 
     return decorate
 

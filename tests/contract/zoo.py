@@ -95,10 +95,11 @@ def _conditioned(case: Case) -> nn.Module:
 
 
 def _scale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
-    """Give a linear layer the weights with which this output has a spread of one."""
+    """Give a linear layer the weights with which this output has a spread of about one: by a power of two, exactly."""
+    scale = 2 ** output.std().log2().round()
     for parameter in layer.parameters(recurse=False):
-        parameter.div_(output.std())
-    return output / output.std()
+        parameter.div_(scale)
+    return output / scale
 
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": CLASSES}
