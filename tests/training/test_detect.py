@@ -78,6 +78,7 @@ def judged(folder: Path, scenes: Scenes) -> DetectionScore:
     return scores[0]
 
 
+@pytest.mark.slow
 def test_four_pictures_are_learned_by_heart(learned: Path, scenes: Scenes) -> None:
     card = DetectorCard.read(learned)
     assert card.class_names == ("square", "disc")
@@ -88,6 +89,7 @@ def test_four_pictures_are_learned_by_heart(learned: Path, scenes: Scenes) -> No
     assert json.loads((learned / "summary.json").read_text())["box_ap"] == pytest.approx(card.notes["box_ap"])
 
 
+@pytest.mark.slow
 def test_a_detection_is_explained_where_it_is(learned: Path, folder: Path, scenes: Scenes, tmp_path: Path) -> None:
     detector, card = load_detector(learned)
     picture, objects = scenes[0]
@@ -226,6 +228,7 @@ def test_refusals(scenes: Scenes, tmp_path: Path) -> None:
         replace(BRIEF, shorter=())
 
 
+@pytest.mark.slow
 def test_the_commands(learned: Path, folder: Path, tmp_path: Path) -> None:
     runner, where = CliRunner(), ["--model", str(learned), "--device", "cpu"]
     out = str(tmp_path / "scores.json")
