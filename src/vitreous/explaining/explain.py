@@ -114,12 +114,19 @@ def explain(
                 inputs, target = inputs[each], classes.flatten() if seen.shape[1] > 1 else None
                 pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
             found = run(inputs, as_target(target, subject.class_names, against))
+            _check_names(subject, found)
     except NoClassScores:
         if not isinstance(chosen, ScorelessMethod) or target not in (None, "predicted") or against is not None:
             raise
         with reading(replace(subject.reading, output=everything)):
             found = replace(run(inputs, Classes((0,))), logits=None, target=None)
     return replace(found, pictures=pictures)
+
+
+def _check_names(subject: LoadedModel, found: Explanation) -> None:
+    names, classes = len(subject.class_names), 0 if found.logits is None else found.logits.shape[1]
+    if names not in (0, classes):
+        raise ShapeError(f"there are {names} `class_names` for {classes} classes. Give one for each.")
 
 
 def _run(
@@ -142,8 +149,6 @@ def _run(
         ]
     logits = torch.cat([part.logits for part in parts if part.logits is not None])
     explained = torch.cat([part.target for part in parts if part.target is not None])
-    if (names := len(subject.class_names)) not in (0, classes := logits.shape[1]):
-        raise ShapeError(f"there are {names} `class_names` for {classes} classes. Give one for each.")
     against = target(logits).gather(1, explained[:, None])[:, 0] < 0
     return Explanation(
         torch.cat([part.heatmap for part in parts]),

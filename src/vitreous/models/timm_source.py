@@ -119,14 +119,11 @@ def _is_at_hand(name: str) -> bool:
 def _from_checkpoint(name: str, checkpoint: Path, settings: Mapping[str, Any]) -> nn.Module:
     pixels = {key: settings[key] for key in ("mean", "std") if key in settings}
     given = {key: value for key, value in settings.items() if key not in pixels}
-    if pixels:
-        given["pretrained_cfg_overlay"] = {
-            key: tuple(value) if isinstance(value, list | tuple) else (value,) for key, value in pixels.items()
-        }
+    overlay = {key: tuple(value) if isinstance(value, list | tuple) else (value,) for key, value in pixels.items()}
     usual = build(name, {})
     state = within(read_state(checkpoint), usual.state_dict().keys(), checkpoint)
     found = timm_settings(usual, state, checkpoint, given)
-    model = build(name, {**found, **given})
+    model = build(name, {**found, **given}, **({"pretrained_cfg_overlay": overlay} if overlay else {}))
     load_strictly(model, _converted(model, state), checkpoint, f"timm:{name}", _remedy(f"timm:{name}", "img_size"))
     return model
 
