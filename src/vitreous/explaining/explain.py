@@ -119,6 +119,8 @@ def explain(
             raise
         with reading(replace(subject.reading, output=everything)):
             found = replace(run(inputs, Classes((0,))), logits=None, target=None)
+    if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
+        raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
     return replace(found, pictures=pictures)
 
 
@@ -142,8 +144,6 @@ def _run(
         ]
     logits = torch.cat([part.logits for part in parts if part.logits is not None])
     explained = torch.cat([part.target for part in parts if part.target is not None])
-    if (names := len(subject.class_names)) not in (0, classes := logits.shape[1]):
-        raise ShapeError(f"there are {names} `class_names` for {classes} classes. Give one for each.")
     against = target(logits).gather(1, explained[:, None])[:, 0] < 0
     return Explanation(
         torch.cat([part.heatmap for part in parts]),
