@@ -120,6 +120,8 @@ def explain(
             raise
         with reading(replace(subject.reading, output=everything)):
             found = replace(run(inputs, Classes((0,))), logits=None, target=None)
+    if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
+        raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
     return replace(found, pictures=pictures)
 
 
