@@ -114,7 +114,6 @@ def explain(
                 inputs, target = inputs[each], classes.flatten() if seen.shape[1] > 1 else None
                 pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
             found = run(inputs, as_target(target, subject.class_names, against))
-            _check_names(subject, found)
     except NoClassScores:
         if not isinstance(chosen, ScorelessMethod) or target not in (None, "predicted") or against is not None:
             raise
@@ -123,12 +122,6 @@ def explain(
     if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
         raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
     return replace(found, pictures=pictures)
-
-
-def _check_names(subject: LoadedModel, found: Explanation) -> None:
-    names, classes = len(subject.class_names), 0 if found.logits is None else found.logits.shape[1]
-    if names not in (0, classes):
-        raise ShapeError(f"there are {names} `class_names` for {classes} classes. Give one for each.")
 
 
 def _run(
