@@ -18,8 +18,9 @@ from vitreous.trace.target import Classes
 MESSAGES = {
     "mean pooling": (
         lambda: make_method("ag_cam")(*_case("timm_vit_mean")),
-        "`ag_cam` reads the class-token row, but the class scores of `VisionTransformer` do not depend on its first "
-        'token: it pools the patches, or its head is all zeros. Use `rollout` or `raw_attention` with readout="mean".',
+        "`ag_cam` reads the class-token row, but the class scores of `VisionTransformer` depend on none of its 1 "
+        "tokens beside the patches: it pools these, or its head is all zeros. "
+        'Use `rollout` or `raw_attention` with readout="mean".',
     ),
     "no class token": (
         lambda: make_method("rollout")(*_case("timm_siglip")),
@@ -33,8 +34,8 @@ MESSAGES = {
     ),
     "windows": (
         lambda: make_method("ag_cam")(*_case("timm_swin")),
-        "the first attention of `SwinTransformer` is not between all 16×16 patches of the picture. Windowed, pooled "
-        "and channel attention, and heads that share an axis with the images, give no global map: use a method that "
+        "the first attention of `SwinTransformer` is not between all patches of the picture. Windowed and pooled "
+        "attention, and heads that share an axis with the images, give no global map: use a method that "
         "reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`.",
     ),
     "a CNN": (
@@ -45,8 +46,9 @@ MESSAGES = {
     ),
     "an untrained head": (
         lambda: make_method("ag_cam")(*_untrained()),
-        "`ag_cam` reads the class-token row, but the class scores of `VisionTransformer` do not depend on its first "
-        'token: it pools the patches, or its head is all zeros. Use `rollout` or `raw_attention` with readout="mean".',
+        "`ag_cam` reads the class-token row, but the class scores of `VisionTransformer` depend on none of its 1 "
+        "tokens beside the patches: it pools these, or its head is all zeros. "
+        'Use `rollout` or `raw_attention` with readout="mean".',
     ),
     "method": (
         lambda: make_method("agcam"),

@@ -21,7 +21,7 @@ GRID = TokenGrid(1, 4, 4)
 
 
 def test_uniform_attention() -> None:
-    strength = between_patches(torch.full((2, 3, 17, 17), 1 / 17), 1).mean(1)
+    strength = between_patches(torch.full((2, 3, 17, 17), 1 / 17), GRID).mean(1)
     torch.testing.assert_close(strength, torch.ones_like(strength))
     assert discriminativeness(strength).abs().max() < 1e-6
     torch.testing.assert_close(entropy(strength), torch.ones(2, 16))
@@ -41,7 +41,7 @@ def test_attention_to_one_patch_each() -> None:
     weights = torch.zeros(1, 2, 17, 17)
     weights[..., 0, 0] = 1
     weights[..., torch.arange(16) + 1, other + 1] = 1
-    strength = between_patches(weights, 1).mean(1)[0]
+    strength = between_patches(weights, GRID).mean(1)[0]
     expected = torch.zeros(16, 16)
     expected[torch.arange(16), other] = 16
     torch.testing.assert_close(strength, expected)
@@ -68,7 +68,7 @@ def test_keys_that_all_use_alike_are_indiscriminative() -> None:
 def test_a_model_gives_what_its_attention_says(case: str) -> None:
     model, images = CASES[case].model(), CASES[case].images()
     found, trace = interactions(model, images), observe(model, images)
-    prefix = trace.tokens.prefix
+    prefix = trace.tokens.extra
     for block, attention in enumerate(trace.global_attentions):
         patches = attention.weights[:, :, prefix:, prefix:].detach()
         scaled = 16 * patches / patches.sum(-1, keepdim=True)

@@ -87,7 +87,7 @@ def test_ag_cam_by_the_recurrence_of_their_equation_5(image: Tensor) -> None:
         values = trace_inputs[f"qkv{at}"][0].reshape(17, 3, 2, 16)[:, 2].detach()
         per_head = (block.attn.proj.weight.T @ beta).detach().reshape(2, 16)
         alpha = torch.stack([values[:, head] @ per_head[head] for head in range(2)])
-        torch.testing.assert_close(rows[at][1][0], alpha, rtol=1e-9, atol=1e-13)
+        torch.testing.assert_close(rows[at][1][0, :, 0], alpha, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("start", [0, 1])

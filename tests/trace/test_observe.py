@@ -61,7 +61,7 @@ def test_sees_every_attention_and_changes_nothing(name: str) -> None:
     if not windowed:
         height, width = (side // 8 for side in case.size[1:])
         assert (trace.tokens.height, trace.tokens.width) == (height, width)
-        assert trace.tokens.prefix == PREFIX.get(name, 1)
+        assert trace.tokens.extra == PREFIX.get(name, 1)
 
 
 @pytest.mark.parametrize("pair", [("timm_vit", "timm_vit_unfused"), ("hf_vit_sdpa", "hf_vit_eager")])
@@ -207,7 +207,7 @@ def test_a_sequence_model_has_attention_but_no_grid() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, batch_first=True)
     trace = observe(nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), torch.randn(1, 5, 8))
     assert len(trace.attentions) == 2
-    with pytest.raises(NoTokenGrid, match="patch grid is unknown"):
+    with pytest.raises(NoTokenGrid, match=r"an input of 3 axes, \(1, 5, 8\), which is no batch of pictures"):
         _ = trace.tokens
     with pytest.raises(ModelError, match=r"a tensor of shape \(1, 5, 8\), not \(batch, classes\) logits"):
         _ = trace.logits

@@ -16,6 +16,7 @@ from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_attention, change_inputs, evaluation
+from vitreous.trace.recorder import tokens_of
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
@@ -141,7 +142,7 @@ def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
     """The transformer blocks of a model whose tokens know their own position, so that some can be left out.
 
     Raises:
-        ObservationError: a bias between positions is added to attention.
+        ObservationError: a bias between positions is added to attention, or extra tokens stand between patches.
         NothingObserved, …: as `find_blocks`.
 
     Cost: a forward pass of the first image.
@@ -152,6 +153,7 @@ def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
         if isinstance(call, AttentionCall) and call.attn_mask is not None:
             raise _needs_all(type(model).__name__, f"a bias of {tuple(call.attn_mask.shape)} is added to attention")
 
+    tokens_of(model, images).check_patches_can_go(type(model).__name__)
     with change_attention(attend):
         return find_blocks(model, images, changing=True)
 

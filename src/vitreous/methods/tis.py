@@ -76,6 +76,7 @@ class TIS:
         check_at_least("batch_size", self.batch_size, 1)
         trace, blocks = observe_blocks(model, images, changing=True)
         grid, logits = trace.tokens, trace.logits.detach()
+        grid.check_patches_can_go(trace.model)
         taken = int(self.kept * grid.height * grid.width)
         if not 0 < taken < grid.height * grid.width:
             raise ShapeError(

@@ -14,13 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.errors import NoGlobalAttention, NothingObserved, NoTokenGrid
+from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.reading import current_reading
 from vitreous.trace.record import INSTEAD, TokenGrid
 from vitreous.trace.seen import AttentionSeen
-from vitreous.trace.settled import settled
+from vitreous.trace.settled import is_scripted, nothing_observed, settled
 
 __all__ = ["SAY", "grid_of", "measure_tokens"]
 
@@ -43,7 +43,7 @@ Reads = Callable[[int, str], bool]
 """Whether an attention is read, by its place among all that run and the name of the module that runs it."""
 
 
-def measure_tokens(model: nn.Module, images: Images, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
+def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
     """How the tokens lie on the picture that go into the first attention that is read.
 
     Only the size, the mean and the spread of the first image are used, so that every picture of a size gives the same.
@@ -218,11 +218,7 @@ def _tokens(model: nn.Module, image: Images, is_read: Reads) -> Float[Tensor, "t
             model(image)
         except _Reached:
             return _rows(found[0], type(model).__name__)
-    raise NothingObserved(
-        f"`{type(model).__name__}` ran without any attention between tokens that torch could show, as convolutional "
-        "networks and linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides "
-        "parts of the picture, such as `rise`."
-    )
+    raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
 
 
 def _rows(seen: AttentionSeen, model: str) -> Float[Tensor, "tokens numbers"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import NoGlobalAttention
+from vitreous.errors import NoGlobalAttention, ObservationError
 from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
@@ -113,6 +113,18 @@ class TokenGrid:
         taken = set(self.order or range(self.extra, self.tokens))
         return tuple(at for at in range(self.tokens) if at not in taken)
 
+    def check_patches_can_go(self, model: str) -> None:
+        """Refuse to run a model without some of its patches where that would move the token that it reads.
+
+        Raises:
+            ObservationError: an extra token stands between patches.
+        """
+        if self.order and any(min(self.order) < at < max(self.order) for at in self.extra_places):
+            raise ObservationError(
+                f"`{model}` has tokens between its patches, {', '.join(map(str, self.extra_places))} of {self.tokens}, "
+                "which would lose their places without some of these. Use `rise` or `vit_cx`, which leave all tokens."
+            )
+
     def of_patches(self, tensor: Tensor, dim: int = -1) -> Tensor:
         """What an axis of all tokens holds for the patches, row by row.
 
@@ -133,7 +145,7 @@ class TokenGrid:
             return tensor.narrow(dim, 0, self.extra)
         return tensor.index_select(dim, torch.tensor(self.extra_places, dtype=torch.long, device=tensor.device))
 
-    def among_tokens(self, tensor: Tensor, dim: int, *, extra: float) -> Tensor:
+    def among_tokens(self, tensor: Tensor, dim: int, *, extra: int | float) -> Tensor:
         """The way back: an axis of patches, row by row, becomes one of all tokens, with one value for the extra ones.
 
         >>> TokenGrid(1, 1, 2, order=(2, 0)).among_tokens(torch.tensor([7.0, 5.0]), 0, extra=0)

@@ -20,7 +20,7 @@ from vitreous.trace.reading import current_reading, reading
 from vitreous.trace.record import TokenGrid
 from vitreous.trace.recording import Recording
 from vitreous.trace.seen import AttentionSeen
-from vitreous.trace.settled import check_input, settled
+from vitreous.trace.settled import check_input, is_scripted, settled
 
 __all__ = ["record", "tokens_of"]
 
@@ -115,7 +115,7 @@ def record(
         interceptor.grid,
         how,
         lambda: measure_tokens(model, images, is_read),
-        any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()),
+        is_scripted(model),
     )
 
 

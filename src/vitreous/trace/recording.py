@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from vitreous.errors import NoGlobalAttention, NothingObserved, ObservationError
+from vitreous.errors import NoGlobalAttention, ObservationError
 from vitreous.shapes import Logits
 from vitreous.trace.reading import Reading
 from vitreous.trace.record import INSTEAD, TokenGrid, check_same_tokens
+from vitreous.trace.settled import nothing_observed
 from vitreous.trace.target import logits_of
 
 __all__ = ["Recording"]
@@ -133,23 +134,8 @@ class Recording:
         Raises:
             NothingObserved: none was seen.
         """
-        if self.names:
-            return
-        if self.reading.part:
-            raise NothingObserved(
-                f"`{self.reading.part}` of `{self.model}` ran without any attention between tokens that torch could "
-                "show. Name another part of the model."
-            )
-        if self.is_scripted:
-            raise NothingObserved(
-                f"`{self.model}` holds TorchScript, and attention inside a TorchScript graph cannot be seen. "
-                "Pass the model that it was scripted or traced from."
-            )
-        raise NothingObserved(
-            f"`{self.model}` ran without any attention between tokens that torch could show, as convolutional networks "
-            "and linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides "
-            "parts of the picture, such as `rise`; a flash-attention or xformers kernel can be switched to torch's own."
-        )
+        if not self.names:
+            raise nothing_observed(self.model, self.reading.part, is_scripted=self.is_scripted)
 
 
 def _encoder(names: Sequence[str], numbers: Sequence[int]) -> str:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import ModelError, ShapeError
+from vitreous.errors import ModelError, NothingObserved, ShapeError
 from vitreous.trace.changes import Changes, changes
 
-__all__ = ["check_input", "check_weights", "quiet", "settled"]
+__all__ = ["check_input", "check_weights", "is_scripted", "nothing_observed", "quiet", "settled"]
 
 
 @contextmanager
@@ -66,3 +66,27 @@ def check_input(images: Tensor) -> None:
         raise ShapeError(
             f"`images` {tuple(images.shape)} holds NaN or infinite values. Check how they were normalized."
         )
+
+
+def nothing_observed(model: str, part: str, *, is_scripted: bool) -> NothingObserved:
+    """Why no attention was seen in a model, or in a part of it, and what to do."""
+    if part:
+        return NothingObserved(
+            f"`{part}` of `{model}` ran without any attention between tokens that torch could show. "
+            "Name another part of the model."
+        )
+    if is_scripted:
+        return NothingObserved(
+            f"`{model}` holds TorchScript, and attention inside a TorchScript graph cannot be seen. "
+            "Pass the model that it was scripted or traced from."
+        )
+    return NothingObserved(
+        f"`{model}` ran without any attention between tokens that torch could show, as convolutional networks and "
+        "linear or factorized attention do. Use a method that reads a layer, such as `grad_cam`, or hides parts of the "
+        "picture, such as `rise`; a flash-attention or xformers kernel can be switched to torch's own."
+    )
+
+
+def is_scripted(model: nn.Module) -> bool:
+    """Whether parts of the model are TorchScript, in which nothing is seen."""
+    return any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())

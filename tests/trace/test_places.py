@@ -1,0 +1,236 @@
+"""Where tokens lie is measured: the same weights give the same map, however their tokens are ordered."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from vitreous.errors import DegenerateMap, NoTokenGrid, ObservationError
+from vitreous.interact.indicator import interactions
+from vitreous.interact.removal import prune
+from vitreous.methods import make_method
+from vitreous.methods.method import Method
+from vitreous.trace.places import grid_of, measure_tokens
+from vitreous.trace.reading import Reading, reading
+from vitreous.trace.record import TokenGrid
+from vitreous.trace.restrict import restricted_logits
+from vitreous.trace.target import Classes
+
+SIZE = (32, 48)
+SHUFFLED = torch.randperm(24, generator=torch.Generator().manual_seed(3))
+
+
+class Ordered(nn.Module):
+    """A ViT that puts its tokens in any order; positions are added to the patches before that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.patches = nn.Conv2d(3, 32, 8, 8)
+        self.token = nn.Parameter(torch.randn(1, 1, 32, generator=generator))
+        self.registers = nn.Parameter(torch.randn(1, 4, 32, generator=generator))
+        self.position = nn.Parameter(torch.randn(1, 24, 32, generator=generator))
+        layer = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        self.head = nn.Linear(32, 5)
+        self.order, self.is_linear, self.sequence, self.reads = torch.arange(24), False, "crp", 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.is_linear:  # unfolded pixels through a linear layer
+            pixels = (
+                images.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+            )
+            patches = nn.functional.linear(pixels, self.patches.weight.flatten(1), self.patches.bias)
+        else:
+            patches = self.patches(images).flatten(2).mT
+        patches = (patches + self.position)[:, self.order]
+        first, second = patches[:, :10], patches[:, 10:]
+        many = len(images)
+        parts = {"c": self.token.expand(many, -1, -1), "r": self.registers.expand(many, -1, -1), "p": patches}
+        parts |= {"1": first, "2": second}
+        tokens = torch.cat([parts[part] for part in self.sequence], 1)
+        return self.head(self.encoder(tokens)[:, self.reads])
+
+
+def made(**how: Any) -> nn.Module:
+    torch.manual_seed(0)
+    model = Ordered().eval()
+    for name, value in how.items():
+        setattr(model, name, value)
+    return model.double()
+
+
+def images(batch: int = 2) -> Tensor:
+    return torch.randn(batch, 3, *SIZE, generator=torch.Generator().manual_seed(1)).double()
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "registers at the end": {"sequence": "cpr"},
+    "class token at the end": {"sequence": "rpc", "reads": -1},
+    "all at the end": {"sequence": "prc", "reads": -1},
+    "class token in the middle": {"sequence": "r1c2", "reads": 14},
+    "linear on unfolded pixels": {"is_linear": True},
+    "column by column": {"order": torch.arange(24).view(4, 6).T.flatten()},
+    "shuffled": {"order": SHUFFLED, "sequence": "cpr"},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "ag_cam": {},
+    "ablation_cam": {},
+    "attcat": {},
+    "attention_grad_cam": {},
+    "bt_head": {"steps": 2},
+    "bt_token": {"steps": 2},
+    "generic_attention": {},
+    "grad_cam": {},
+    "legrad": {},
+    "mgrw": {"walks": 10, "length": 5, "fill": "mean"},
+    "patch_posterior": {"masks": 16},
+    "raw_attention": {},
+    "rollout": {},
+    "tam": {"steps": 2},
+    "tis": {"masks": 8},
+    "transformer_attribution": {},
+    "vit_cx": {},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_grid_is_found(kind: str) -> None:
+    model = made(**KINDS[kind])
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        tokens = measure_tokens(copy.deepcopy(model).to(dtype), images().to(dtype))
+        assert (tokens.height, tokens.width, tokens.extra) == (4, 6, 5)
+        patches = tokens.of_patches(torch.arange(29))
+        sequence = KINDS[kind].get("sequence", "crp")
+        letters = "".join(
+            {"c": "c", "r": "rrrr", "p": "p" * 24, "1": "p" * 10, "2": "p" * 14}[part] for part in sequence
+        )
+        places = torch.tensor([at for at, letter in enumerate(letters) if letter == "p"])
+        order = KINDS[kind].get("order", torch.arange(24))
+        assert torch.equal(patches, places[order.argsort()])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_weights_give_the_same_map(method: str) -> None:
+    explain, pictures = make_method(method, **METHODS[method]), images()
+    target = _with_a_map(explain, made(), pictures)
+    expected = explain(made(), pictures, target)
+    scale = expected.heatmap.abs().max().item()
+    for kind, how in KINDS.items():
+        if kind == "class token in the middle" and method == "tis":
+            with pytest.raises(ObservationError, match="`Ordered` has tokens between its patches"):
+                explain(made(**how), pictures, target)
+            continue
+        found = explain(made(**how), pictures, target)
+        torch.testing.assert_close(found.logits, expected.logits, rtol=1e-9, atol=1e-9)
+        difference = (found.heatmap - expected.heatmap).abs().max().item()
+        assert difference <= 1e-5 * scale, kind
+
+
+def _with_a_map(explain: Method, model: nn.Module, pictures: Tensor) -> Classes:
+    """A class of which a ReLU leaves something."""
+    for target in (Classes((at,)) for at in range(5)):
+        try:
+            explain(model, pictures, target)
+        except DegenerateMap:
+            continue
+        return target
+    raise AssertionError("no class of this model has a map")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interactions_masks_and_removal_go_by_the_places(kind: str) -> None:
+    plain, model, pictures = made(), made(**KINDS[kind]), images()
+    torch.testing.assert_close(interactions(model, pictures).strength, interactions(plain, pictures).strength)
+    kept = torch.rand(1, 24, 24, generator=torch.Generator().manual_seed(0)) < 0.3
+    found, expected = (restricted_logits(each, pictures, {1: kept}) for each in (model, plain))
+    torch.testing.assert_close(found, expected)
+    if kind == "class token in the middle":
+        with pytest.raises(ObservationError, match="tokens between its patches, 0, 1, 2, 3, 14 of 29"):
+            prune(model, 0.5)(pictures)
+        return
+    for by in ("lowest", "class_attention"):
+        torch.testing.assert_close(prune(model, 0.5, by)(pictures), prune(plain, 0.5, by)(pictures))
+
+
+def test_what_is_said_is_taken() -> None:
+    model, pictures = made(**KINDS["registers at the end"]), images()
+    with reading(Reading(grid=(4, 6), patches=slice(1, 25))):
+        assert measure_tokens(model, pictures) == TokenGrid.of(29, (4, 6), range(1, 25))
+    with reading(Reading(grid=(4, 6), patches=tuple(range(-28, -4)))):
+        assert measure_tokens(model, pictures) == TokenGrid.of(29, (4, 6), range(1, 25))
+    with reading(Reading(grid=(2, 12))):  # the patches are measured
+        assert measure_tokens(model, pictures) == TokenGrid.of(29, (2, 12), range(1, 25))
+    with reading(Reading(grid=(4, 7))), pytest.raises(NoTokenGrid, match="28 cells, but 24 of 29 tokens are patches"):
+        measure_tokens(model, pictures)
+    with reading(Reading(patches=(1, 1))), pytest.raises(NoTokenGrid, match=r"each once; got 1, 1\. Count from"):
+        measure_tokens(model, pictures)
+
+
+class Cropped(nn.Module):
+    """Sees only the middle of its input."""
+
+    def __init__(self, inner: nn.Module, margin: int) -> None:
+        super().__init__()
+        self.inner, self.margin = inner, margin
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.inner(pictures[..., self.margin : -self.margin, self.margin : -self.margin])
+
+
+@pytest.mark.parametrize("margin", [8, 16])
+def test_patches_that_do_not_cover_the_picture_are_refused(margin: int) -> None:
+    pictures = torch.randn(1, 3, SIZE[0] + 2 * margin, SIZE[1] + 2 * margin).double()
+    with pytest.raises(NoTokenGrid, match=r"24 of the 29 tokens that attend in `Cropped` move.*grid=\(height, width\)"):
+        make_method("rollout")(Cropped(made(), margin), pictures)
+
+
+def test_an_input_that_is_no_picture_is_refused_in_true_words() -> None:
+    class Video(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = made()
+
+        def forward(self, frames: Tensor) -> Tensor:
+            return self.inner(frames[:, :, 0])
+
+    with pytest.raises(NoTokenGrid, match=r"5 axes, \(1, 3, 2, 32, 48\), which is no batch of pictures.*one frame"):
+        measure_tokens(Video(), torch.randn(1, 3, 2, *SIZE).double())
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_r_s16_p8_224", "levit_128s", "visformer_tiny"])
+def test_stems_that_overlap(name: str) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(name, pretrained=False).eval()
+    tokens = measure_tokens(model, torch.randn(1, 3, 224, 224))
+    side = 7 if "r_s16" in name else 14
+    assert (tokens.height, tokens.width, tokens.order) == (side, side, ())
+
+
+def test_a_blank_picture_and_large_numbers_change_nothing() -> None:
+    model = made()
+    for pictures in (images() * 0, images() * 0 + 3, images() * 1000):
+        assert measure_tokens(model, pictures) == TokenGrid(5, 4, 6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1), (3, 5), (14, 14), (24, 24)])
+def test_places_on_a_grid_in_any_order(size: tuple[int, int]) -> None:
+    rows, columns = ((torch.arange(each) + 0.5) * 2 / each - 1 for each in size)
+    down, right = rows.repeat_interleave(size[1]), columns.repeat(size[0])
+    order = torch.randperm(len(down))
+    noise = (torch.rand(2, len(down)) - 0.5) * 0.3 / torch.tensor(size)[:, None]
+    found = grid_of(down[order] + noise[0], right[order] + noise[1])
+    assert found is not None
+    assert found[0] == size
+    assert torch.equal(order[found[1]], torch.arange(len(down)))
+
+
+def test_places_that_are_no_grid() -> None:
+    assert grid_of(torch.rand(24), torch.rand(24)) is None
+    assert grid_of(torch.zeros(16), torch.zeros(16)) is None
+    assert grid_of(torch.linspace(-0.8, 0.8, 7), torch.linspace(-0.8, 0.8, 7)) is None
