@@ -49,6 +49,10 @@ def explain(
     against: UserTarget = None,
     output: Output | None = None,
     link: str | None = None,
+    part: str = "",
+    call: int | None = None,
+    grid: tuple[int, int] | int | None = None,
+    patches: slice | Sequence[int] | None = None,
     batch_size: int = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
@@ -76,6 +80,11 @@ def explain(
         link: what the scores stand for: "softmax", "sigmoid" (several labels may hold at once) or "identity" (values
             of a regression). By default as the configuration of a model of transformers says; else the softmax of
             several, the sigmoid of one.
+        part: dotted name of the module whose attention, blocks and layers are read, where a model has several encoders.
+        call: which pass is read, from 0, where an encoder runs several times: on another picture, or a flipped one.
+        grid: (height, width) of the patches, where it cannot be measured; one number is the method's own setting of
+            that name.
+        patches: which tokens are patches, row by row, where that cannot be measured: a slice or their places.
         batch_size: how many images run at once; bounds memory.
         progress: told by a slow method, such as "mgrw" or "rise", how many forward passes of a batch are done, and how
             many there are.
@@ -98,7 +107,12 @@ def explain(
         ExplainError: an input, a name or a model that cannot be explained; the message says what to do.
     """
     subject = describe(model, preprocess if isinstance(preprocess, Preprocess) else None, class_names)
-    subject = subject.read_as(output, link)
+    if isinstance(grid, int):
+        settings["grid"], grid = grid, None
+    how = subject.read_as(output, link).reading
+    listed = patches if isinstance(patches, slice | None) else tuple(patches)
+    said = {name: value for name, value in (("call", call), ("grid", grid), ("patches", listed)) if value is not None}
+    subject = replace(subject, reading=replace(how, part=part or how.part, **said))
     chosen = fit_method(make_method(method, **settings) if isinstance(method, str) else method, subject)
     inputs, pictures = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:

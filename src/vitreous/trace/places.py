@@ -43,7 +43,7 @@ Reads = Callable[[int, str], bool]
 """Whether an attention is read, by its place among all that run and the name of the module that runs it."""
 
 
-def measure_tokens(model: nn.Module, images: Images, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
+def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
     """How the tokens lie on the picture that go into the first attention that is read.
 
     Only the size, the mean and the spread of the first image are used, so that every picture of a size gives the same.

@@ -51,9 +51,11 @@ class Reading:
             raise UnknownName("link", self.link, LINKS)
 
     def to_json(self) -> dict[str, Any]:
-        """It in plain values, for a manifest; of a function, its name."""
+        """It in plain values, for a manifest; of a function, its name, and of a slice, its three numbers."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return values | {"output": getattr(self.output, "__qualname__", self.output)}
+        which = self.patches
+        shown = [which.start, which.stop, which.step] if isinstance(which, slice) else which
+        return values | {"output": getattr(self.output, "__qualname__", self.output), "patches": shown}
 
 
 _CURRENT = ContextVar("reading", default=Reading())  # noqa: B039  # frozen
