@@ -43,6 +43,7 @@ CANCELLING = {
     "input_x_gradient",
     "integrated_gradients",
     "libra_grad",
+    "occlusion",
     "score_cam",
 }
 # which of a case's expectations a method goes by, where it is not the class token's

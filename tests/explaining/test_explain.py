@@ -269,6 +269,8 @@ def test_the_probability_of_a_single_class_is_its_sigmoid() -> None:
     model = timm.create_model("vit_tiny_patch16_224", **{**TINY, "num_classes": 1}).eval()
     nn.init.normal_(model.head.weight)
     images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        model.head.bias -= model(images).mean()  # one score on either side of zero
     occluded = vitreous.explain(model, images, "occlusion", window=8, stride=8, fill="mean")
     torch.testing.assert_close(occluded.probabilities, model(images).sigmoid().detach())
     hidden = images.clone()

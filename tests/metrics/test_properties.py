@@ -206,7 +206,7 @@ def test_the_map_that_is_the_weights_is_best(seed: int) -> None:
     assert means[0]["lerf"] >= means[1]["lerf"] - 1e-5
     assert means[0]["insertion"] >= means[1]["insertion"] - 1e-5
     assert means[0]["abpc"] == means[0]["lerf"] - means[0]["morf"]
-    found = SaCo(groups=4, fill="mean")(model, IMAGES, best, TARGET)["saco"]
+    found = SaCo(groups=4, fill="mean", scale="logit")(model, IMAGES, best, TARGET)["saco"]
     assert found.tolist() == pytest.approx([1] * 3)
 
 

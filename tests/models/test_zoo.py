@@ -157,7 +157,10 @@ def test_the_size_is_that_of_the_model_not_of_its_pretraining() -> None:
 
 
 def test_gray_input_and_no_classifier() -> None:
-    assert describe(timm.create_model("test_vit", in_chans=1)).preprocess is None
+    gray = describe(timm.create_model("test_vit", in_chans=1)).preprocess
+    assert gray is not None
+    assert gray.mean == (0.5,)  # that of every channel
+    assert describe(timm.create_model("deit_tiny_patch16_224", depth=1, in_chans=1)).preprocess is None
     model = timm.create_model("test_vit", num_classes=0)
     names = describe(model).class_names
     assert names[-1] == f"feature {model(IMAGES).shape[1] - 1}"

@@ -221,7 +221,7 @@ def test_refusals(data: Data, tmp_path: Path) -> None:
         next(iter(train(replace(RECIPE, epochs=1), data, tmp_path / "out", resume=True)))
     for damage in (lambda path: path.write_bytes(b"hello"), lambda path: torch.save({"model": {}}, path)):
         damage(tmp_path / "out" / "checkpoint.pt")
-        with pytest.raises(DataError, match=r"checkpoint\.pt is damaged"):
+        with pytest.raises(DataError, match=r"checkpoint\.pt` is not opened: it is damaged"):
             next(iter(train(replace(RECIPE, epochs=1), data, tmp_path / "out", resume=True)))
     with pytest.raises(DataError, match="a batch has 7 pictures"):
         next(iter(train(replace(RECIPE, batch_size=7), data, tmp_path / "odd")))

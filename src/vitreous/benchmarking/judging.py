@@ -200,13 +200,13 @@ def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:
 
 @contextmanager
 def _forwards(models: Sequence[nn.Module]) -> Generator[list[int]]:
-    """How many images each call of any of the models has, as they come."""
+    """How many images each call of any of the models has, as they come; what ends before the end is no pass."""
     passes: list[int] = []
 
-    def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def count(_: nn.Module, inputs: tuple[Tensor, ...], __: Any) -> None:
         passes.append(len(inputs[0]))
 
-    handles = [model.register_forward_pre_hook(count) for model in models]
+    handles = [model.register_forward_hook(count) for model in models]
     try:
         yield passes
     finally:

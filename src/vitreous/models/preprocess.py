@@ -136,6 +136,8 @@ class Preprocess:
             ModelError: a value is of another type, or no picture could be prepared so.
             TypeError: one is missing, or there is one too many.
         """
+        if not isinstance(values, Mapping):
+            raise ModelError(f"the preprocessing is {shown(values)}. Give a table.")
         made = dict(values)
         if isinstance(made.get("resize"), int):
             made["resize"] = (made["resize"], made["resize"])

@@ -68,7 +68,8 @@ def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at
     how, generator = current_reading(), torch.Generator().manual_seed(0)
     height, width = images.shape[-2:]
     spread, middle = torch.std_mean(images[:1].detach().float(), correction=0)
-    scale = spread if spread > 0 else 1.0
+    # of a picture of one color, the spread is mere rounding
+    scale = spread if spread > torch.finfo(spread.dtype).eps ** 0.5 * middle.abs() else 1.0
 
     def noise() -> Tensor:
         return scale * torch.randn(1, *images.shape[1:], generator=generator).to(spread.device)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from vitreous.errors import NotFinite
 from vitreous.shapes import Logits, Scores
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import one_each
@@ -96,7 +97,7 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
     try:
         with first, others:
             logits = record(model, images, attention=attend, gradients=True).logits
-    except (_NotPlain, RuntimeError, IndexError):  # the latter two: something outside attention needs the patches too
+    except (_NotPlain, NotFinite, RuntimeError, IndexError):  # the others: something else needs the patches too
         return None
     tolerance = torch.finfo(logits.dtype).eps ** 0.5 * stream.logits.abs().max()
     if not (logits - stream.logits).abs().max() <= tolerance:
