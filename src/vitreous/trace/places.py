@@ -266,8 +266,8 @@ def _not_laid_out(
         )
     if interceptor.sizes[read[0]] != tokens:
         return NoGlobalAttention(
-            f"the first attention of `{kind}` is not between all patches of the picture but between channels, which "
-            f"gives no global map: {INSTEAD}"
+            f"the first attention of `{kind}` is between channels, not between all patches of the picture. That gives "
+            f"no global map: {INSTEAD}"
         )
     return NoTokenGrid(
         f"{moving} of the {tokens} tokens that attend in `{kind}` move with the picture, and they lie on no grid that "
