@@ -1,8 +1,8 @@
-"""The class-token stream: one fused forward pass, then gradients along the skip path for the prefix tokens alone.
+"""The class-token stream: one fused forward pass, then gradients along the skip path for the extra tokens alone.
 
 With every attention's input detached, nothing but attention mixes tokens, so the class scores of a pre-norm ViT depend
-on its prefix tokens (class token, distillation token, registers) and, through each attention's weights, on constants.
-A forward pass that keeps S[prefix, :] and V of every attention is enough to run the prefix tokens through the model's
+on its extra tokens (class token, distillation token, registers) and, through each attention's weights, on constants.
+A forward pass that keeps S[extra, :] and V of every attention is enough to run the extra tokens through the model's
 own modules again, alone, and to differentiate that: a computation on a token or five instead of hundreds.
 """
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from vitreous.errors import ModelError
 from vitreous.shapes import Logits, Scores
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import one_each
@@ -96,7 +97,7 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
     try:
         with first, others:
             logits = record(model, images, attention=attend, gradients=True).logits
-    except (_NotPlain, RuntimeError, IndexError):  # the latter two: something outside attention needs the patches too
+    except (_NotPlain, RuntimeError, IndexError, ModelError):  # but for the first: something else needs the patches too
         return None
     tolerance = torch.finfo(logits.dtype).eps ** 0.5 * stream.logits.abs().max()
     if not (logits - stream.logits).abs().max() <= tolerance:
