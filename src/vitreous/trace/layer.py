@@ -119,7 +119,8 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
             change.after(module, keep(module_name))
         seen = record(model, images[:1].detach(), attention=begun.append, inputs=[""], gradients=True)
 
-    picture = get_gradient_edge(seen.inputs[""]).node
+    with torch.inference_mode(False), torch.enable_grad():
+        picture = get_gradient_edge(seen.inputs[""]).node
     layers = {
         at: layer
         for at, layer in _lay_out(ran, (images.shape[-2], images.shape[-1]), seen)

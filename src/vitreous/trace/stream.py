@@ -1,8 +1,8 @@
-"""The class-token stream: one fused forward pass, then gradients along the skip path for the prefix tokens alone.
+"""The class-token stream: one fused forward pass, then gradients along the skip path for the extra tokens alone.
 
 With every attention's input detached, nothing but attention mixes tokens, so the class scores of a pre-norm ViT depend
-on its prefix tokens (class token, distillation token, registers) and, through each attention's weights, on constants.
-A forward pass that keeps S[prefix, :] and V of every attention is enough to run the prefix tokens through the model's
+on its extra tokens (class token, distillation token, registers) and, through each attention's weights, on constants.
+A forward pass that keeps S[extra, :] and V of every attention is enough to run the extra tokens through the model's
 own modules again, alone, and to differentiate that: a computation on a token or five instead of hundreds.
 """
 
