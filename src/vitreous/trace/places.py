@@ -149,14 +149,17 @@ def grid_of(down: Positions, right: Positions) -> tuple[tuple[int, int], Tensor]
     >>> grid_of(torch.tensor([0.5, -0.5, 0.5, -0.5]), torch.tensor([-0.6, -0.5, 0.5, 0.5]))
     ((2, 2), tensor([1, 3, 0, 2]))
     """
-    tokens = len(down)
+    tokens, found = len(down), list[tuple[float, tuple[int, int], Tensor]]()
     for height in (side for side in range(1, tokens + 1) if tokens % side == 0):
-        rows, columns = _ranks(down, height), _ranks(right, tokens // height)
+        width = tokens // height
+        rows, columns = _ranks(down, height), _ranks(right, width)
         if rows is not None and columns is not None:
-            cells = rows * (tokens // height) + columns
+            cells = rows * width + columns
             if len(cells.unique()) == tokens:
-                return (height, tokens // height), cells.argsort()
-    return None
+                away = (down - _ramp(height)[rows]).abs().mean() + (right - _ramp(width)[columns]).abs().mean()
+                found.append((away.item(), (height, width), cells.argsort()))
+    # few tokens may be told apart on more than one grid: the one whose cells they lie in the middle of
+    return min(found, key=lambda each: each[0])[1:] if found else None
 
 
 def _in_rows(down: Positions, right: Positions) -> tuple[int, int] | None:
