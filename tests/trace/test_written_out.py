@@ -142,4 +142,5 @@ def test_factorized_attention_is_none_between_tokens(name: str) -> None:
     for method in ("ag_cam", "rollout", "attcat"):
         with pytest.raises(NothingObserved, match=r"`CoaT`.*factorized attention.*`grad_cam`.*`rise`"):
             make_method(method)(model, images)
-    assert make_method("eigen_cam")(model, images).heatmap.any()
+    meeting_in_none = {"coat_tiny": "parallel_blocks.5"}  # its scales reach the class scores side by side
+    assert make_method("eigen_cam", layer=meeting_in_none.get(name, ""))(model, images).heatmap.any()
