@@ -172,5 +172,5 @@ def test_a_folder_of_another_job_is_left_alone(tmp_path: Path, dataset: str, spe
     with pytest.raises(DataError, match="another job's results"):
         benchmark(plan(dataset, spec), tmp_path, device=CPU)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is not JSON"):
         benchmark(plan(dataset, spec), tmp_path, device=CPU)
