@@ -166,8 +166,9 @@ def test_the_passes_of_a_second_model_are_counted(
     forward = VisionTransformer.forward
 
     def count(self: VisionTransformer, images: Tensor, *rest: Any, **named: Any) -> Tensor:
-        passed.append(len(images))
-        return forward(self, images, *rest, **named)
+        scores = forward(self, images, *rest, **named)
+        passed.append(len(images))  # what ends before its end is no pass
+        return scores
 
     monkeypatch.setattr(VisionTransformer, "forward", count)
     method = {"use": "mgrw", "fine": str(fine), "walks": 20, "length": 8}
