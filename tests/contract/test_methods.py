@@ -47,7 +47,9 @@ CANCELLING = {
     "score_cam",
 }
 # small differences of scores: bfloat16 keeps few of their digits
-BFLOAT16 = {"mgrw": 0.5, "score_cam": 0.3, "tis": 0.5}
+BFLOAT16 = {"mgrw": 0.35, "score_cam": 0.2, "tis": 0.3}
+# one patch of a map is all that is positive: in bfloat16 none may be, and that is refused
+VANISHING = {"layer_cam"}
 # which of a case's expectations a method goes by, where it is not the class token's
 FAMILY = {
     "attcat": "attention",
@@ -228,7 +230,9 @@ class TestEveryMethod:
         for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, BFLOAT16.get(method_name, 0.1))):
             try:
                 low = method(copy.deepcopy(model).to(dtype), images.to(dtype), target).heatmap
-            except errors.DegenerateMap:  # the little that is left of a map may vanish: then it is refused, not wrong
+            except errors.DegenerateMap:
+                assert dtype == torch.bfloat16
+                assert method_name in VANISHING
                 continue
             assert low.dtype == dtype
             assert (low.double() - exact).abs().max() <= tolerance * exact.abs().max()

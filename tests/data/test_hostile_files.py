@@ -14,21 +14,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.data.test_labelled import archive, medmnist, write_folder
 from tests.data.trees import coco, folder, imagenet_seg, table, voc, write
 from vitreous.data.labelled import load_labelled
 from vitreous.data.objects import read_scenes
-from vitreous.data.pictures import decode_mask, find_pictures, open_picture
 from vitreous.data.readers import open_samples
 from vitreous.data.readers.coco import fill_polygon
 from vitreous.data.samples import Root
 from vitreous.errors import DataError
 from vitreous.files import reading
-from vitreous.files.reading import read_bytes, read_json, read_toml, walk
-
-GIB = 2**30
+from vitreous.files.reading import read_json, read_toml
 
 
 def everything(spec: str) -> None:
@@ -222,49 +218,6 @@ def test_deep_json_and_toml(tmp_path: Path) -> None:
         read_toml(tmp_path / "deep.toml", "recipe")
 
 
-def test_files_that_never_end_or_are_too_large(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.jpg")
-    for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), tmp_path):
-        with pytest.raises(DataError, match="is no file"):
-            read_bytes(path, "Copy it again.")
-    with pytest.raises(DataError, match="is not a file"):
-        open_picture(tmp_path / "pipe.jpg")
-    assert not list(walk(tmp_path))
-    with (tmp_path / "sparse").open("wb") as file:
-        file.truncate(4 * GIB)
-    with pytest.raises(DataError, match=r"has 4,294,967,296 bytes, more than 1,073,741,824"):
-        read_bytes(tmp_path / "sparse", "Copy it again.")
-    (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(DataError, match=r"there is no file|Too many levels"):
-        read_bytes(tmp_path / "loop", "Copy it again.")
-    with pytest.raises(DataError, match="File name too long"):
-        read_bytes(tmp_path / ("x" * 300), "Copy it again.")
-
-
-def test_loops_of_links_end(tmp_path: Path) -> None:
-    write(tmp_path / "hen" / "a.jpg")
-    write(tmp_path / "cat" / "b.jpg")
-    for name in "abcdefgh":
-        (tmp_path / "hen" / name).symlink_to(tmp_path)
-        (tmp_path / name).symlink_to(".")
-    (tmp_path / "self").symlink_to("self")
-    (tmp_path / "two").symlink_to("cat")
-    found = sorted(name for name in walk(tmp_path) if name.count("/") == 1)
-    assert found == ["cat/b.jpg", "hen/a.jpg", "two/b.jpg"]
-    assert sorted(path.name for path in find_pictures([tmp_path])) == ["a.jpg", "b.jpg"]
-    assert {path.name for path in find_pictures([tmp_path / "**" / "*.jpg"])} == {"a.jpg", "b.jpg"}
-
-
-def test_links_that_lead_to_very_many_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_LINKED", 1000)
-    for name in map(str, range(9)):
-        (tmp_path / name).mkdir()
-        for other in map(str, range(9)):
-            (tmp_path / name / other).symlink_to(tmp_path / other)
-    with pytest.raises(DataError, match="lead to more than 1,000 folders"):
-        list(walk(tmp_path))
-
-
 def test_archives_that_are_encrypted_or_packed_otherwise(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w") as file:
@@ -306,51 +259,6 @@ def test_xml_that_declares_entities(tmp_path: Path) -> None:
     (tmp_path / "Annotations/2007_1.xml").write_bytes(b"<?xml version='1.0' encoding='klingon'?><annotation/>")
     with pytest.raises(DataError, match="is no annotation"):
         open_samples(spec)
-
-
-def tiff(path: Path, pages: list[Image.Image], **options: Any) -> Path:
-    first, *others = pages
-    first.save(path, save_all=bool(others), append_images=others, **options)
-    return path
-
-
-def test_a_page_of_several_must_be_chosen(tmp_path: Path) -> None:
-    pages = [Image.new("L", (6, 4), gray) for gray in (10, 20, 30)]
-    several = tiff(tmp_path / "a.tif", pages)
-    with pytest.raises(DataError, match=r"has 3 pages\. Save the one that you mean"):
-        open_picture(several)
-    with pytest.raises(DataError, match="has 3 pages"):
-        decode_mask(several.read_bytes(), "a mask")
-    assert open_picture(tiff(tmp_path / "b.tif", pages[:1])).getpixel((0, 0)) == (10, 10, 10)
-    pages[0].save(tmp_path / "c.gif", save_all=True, append_images=pages[1:])
-    assert open_picture(tmp_path / "c.gif").size == (6, 4)
-
-
-def test_a_smaller_copy_is_no_page(tmp_path: Path) -> None:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    copy = ImageFileDirectory_v2()
-    copy[254] = 1
-    thumbnail = Image.new("L", (3, 2), 99)
-    thumbnail.encoderinfo = {"tiffinfo": copy}
-    path = tiff(tmp_path / "a.tif", [Image.new("L", (6, 4), 10), thumbnail])
-    assert open_picture(path).getpixel((0, 0)) == (10, 10, 10)
-
-
-def test_sixteen_bits_from_white_to_black(tmp_path: Path) -> None:
-    values = np.array([[0, 65535, 257]], np.uint16)
-    picture = Image.fromarray(values)
-    picture.save(tmp_path / "a.tif", tiffinfo={262: 0})
-    with Image.open(tmp_path / "a.tif") as saved:
-        stored = saved.tag_v2[262]
-    if stored != 0:  # this Pillow writes what it always writes
-        content = bytearray((tmp_path / "a.tif").read_bytes())
-        at = content.index(struct.pack("<HHI", 262, 3, 1))
-        content[at + 8 : at + 10] = struct.pack("<H", 0)
-        (tmp_path / "a.tif").write_bytes(bytes(content))
-    assert np.asarray(open_picture(tmp_path / "a.tif"))[0, :, 0].tolist() == [255, 0, 254]
-    with pytest.raises(DataError, match="a mask in which white is 0"):
-        decode_mask((tmp_path / "a.tif").read_bytes(), "it")
 
 
 def test_tables_that_are_none(tmp_path: Path) -> None:

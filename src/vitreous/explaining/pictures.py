@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -33,9 +33,6 @@ from vitreous.trace.classifier import check_classifier
 from vitreous.trace.reading import reading
 from vitreous.trace.settled import quiet
 from vitreous.trace.target import Classes, Predicted, Target, logits_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Order", "Result", "explain_pictures"]
 

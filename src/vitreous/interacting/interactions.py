@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +20,7 @@ from vitreous.trace.output import everything
 from vitreous.trace.reading import Output, reading
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-
-    Picture = str | Path | Image | NDArray[Any]
+    from vitreous.explaining.explain import Picture
 
 __all__ = ["interactions", "interactions_of"]
 

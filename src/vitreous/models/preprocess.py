@@ -129,7 +129,7 @@ class Preprocess:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Preprocess:
+    def from_json(cls, values: Any) -> Preprocess:
         """The inverse of `to_json`; `resize` may be one number, for both.
 
         Raises:

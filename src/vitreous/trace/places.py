@@ -18,7 +18,7 @@ from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.reading import current_reading
-from vitreous.trace.record import INSTEAD, TokenGrid
+from vitreous.trace.record import TokenGrid, not_global
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import is_scripted, nothing_observed, settled
 
@@ -229,10 +229,7 @@ def _rows(seen: AttentionSeen, model: str) -> Float[Tensor, "tokens numbers"]:
     """An attention's values, token by token, in a type that differences keep their digits in."""
     values, tokens, how = seen.attention.value, seen.sizes[-1], current_reading()
     if tokens is None or (values is not None and (values.ndim != 4 or len(values) != 1)):
-        raise NoGlobalAttention(
-            f"the first attention of `{model}` is not between all patches of the picture. Windowed and pooled "
-            f"attention, and heads that share an axis with the images, give no global map: {INSTEAD}"
-        )
+        raise not_global(model)
     if values is None and how.grid and how.patches is not None:
         return torch.zeros(tokens, 1)
     if values is None:
@@ -268,10 +265,7 @@ def _not_laid_out(
             "else. Read another part= or call= of the model."
         )
     if interceptor.sizes[read[0]] != tokens:
-        return NoGlobalAttention(
-            f"the first attention of `{kind}` is between channels, not between all patches of the picture. That gives "
-            f"no global map: {INSTEAD}"
-        )
+        return not_global(kind)
     return NoTokenGrid(
         f"{moving} of the {tokens} tokens that attend in `{kind}` move with the picture, and they lie on no grid that "
         f"covers it. {SAY}"

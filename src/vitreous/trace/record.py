@@ -15,9 +15,9 @@ from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
 
-__all__ = ["INSTEAD", "Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "rows_read"]
+__all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "not_global", "rows_read"]
 
-INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
+_INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,14 @@ def mutual_tokens(shape: Sequence[int]) -> int | None:
     return shape[-1] if len(shape) == 4 and shape[-2] == shape[-1] else None
 
 
+def not_global(model: str) -> NoGlobalAttention:
+    """Why the first attention of a model gives no map, and what to do."""
+    return NoGlobalAttention(
+        f"the first attention of `{model}` is not between all patches of the picture. Windowed, pooled and channel "
+        f"attention, and heads that share an axis with the images, give no global map: {_INSTEAD}"
+    )
+
+
 def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str) -> None:
     """Refuse a model whose tokens change on the way; attention that pools them (None) is no change.
 
@@ -186,7 +194,7 @@ def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str
     if found != {tokens.tokens}:
         raise NoGlobalAttention(
             f"`{model}` attends among {', '.join(map(str, sorted(found)))} tokens in turn, not among the same "
-            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: {INSTEAD}"
+            f"{tokens.tokens} throughout. Windowed or merged tokens give no global map: {_INSTEAD}"
         )
 
 

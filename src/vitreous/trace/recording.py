@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from vitreous.errors import NoGlobalAttention, ObservationError
+from vitreous.errors import ObservationError
 from vitreous.shapes import Logits
 from vitreous.trace.reading import Reading
-from vitreous.trace.record import INSTEAD, TokenGrid, check_same_tokens
+from vitreous.trace.record import TokenGrid, check_same_tokens, not_global
 from vitreous.trace.settled import nothing_observed
 from vitreous.trace.target import logits_of
 
@@ -82,11 +82,7 @@ class Recording:
         self.check_attention()
         self.check_one_pass()
         if not self.sizes[0]:
-            raise NoGlobalAttention(
-                f"the first attention of `{self.model}` is not between all patches of the picture. Windowed, pooled "
-                "and channel attention, and heads that share an axis with the images, give no global map: "
-                f"{INSTEAD}"
-            )
+            raise not_global(self.model)
         tokens = self.measure()
         self.check_tokens(tokens)
         return tokens
