@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,9 +220,13 @@ def test_refusals(data: Data, tmp_path: Path) -> None:
     (tmp_path / "out" / "log.csv").unlink()
     with pytest.raises(DataError, match=r"log\.csv lacks the epochs that are done"):
         next(iter(train(replace(RECIPE, epochs=1), data, tmp_path / "out", resume=True)))
-    for damage in (lambda path: path.write_bytes(b"hello"), lambda path: torch.save({"model": {}}, path)):
+    damages: dict[str, Callable[[Path], object]] = {
+        r"checkpoint\.pt` is not opened: it is damaged": lambda path: path.write_bytes(b"hello"),
+        r"checkpoint\.pt is no checkpoint of a run": lambda path: torch.save({"model": {}}, path),
+    }
+    for said, damage in damages.items():
         damage(tmp_path / "out" / "checkpoint.pt")
-        with pytest.raises(DataError, match=r"checkpoint\.pt` is not opened: it is damaged"):
+        with pytest.raises(DataError, match=said):
             next(iter(train(replace(RECIPE, epochs=1), data, tmp_path / "out", resume=True)))
     with pytest.raises(DataError, match="a batch has 7 pictures"):
         next(iter(train(replace(RECIPE, batch_size=7), data, tmp_path / "odd")))
