@@ -185,7 +185,14 @@ def test_the_output_and_the_kind_of_scores_can_be_named(run: Run, folder: Path) 
     assert done.exit_code == 0
     shares = [float(line.split("%")[0].rsplit(None, 1)[1]) for line in done.stdout.splitlines() if "%" in line]
     assert abs(sum(shares) - 100) > 1, "each class has a probability of its own"
-    assert json.loads(Path("explained/manifest.json").read_text())["reading"]["link"] == "sigmoid"
+    assert json.loads(Path("explained/manifest.json").read_text())["reading"] == {
+        "output": None,
+        "link": "sigmoid",
+        "part": "",
+        "call": None,
+        "grid": None,
+        "patches": None,
+    }
     done = run("explain", "--model", folder, *FAST, "--link", "identity", "--target", "1")
     assert done.exit_code == 0
     assert "%" not in done.stdout

@@ -82,7 +82,8 @@ def test_a_value_is_shown_as_one(order: Order, pictures: list[Path], said: dict[
     assert answer.probability is None
     assert said["title"] == f"value 0 · {answer.score:.5g}"
     assert "%" not in said["title"] + said["subtitle"]
-    assert manifest(order)["reading"] == {"output": None, "link": "identity"}
+    said_of = {"output": None, "part": "", "call": None, "grid": None, "patches": None}
+    assert manifest(order)["reading"] == {**said_of, "link": "identity"}
     (entry,) = manifest(order)["pictures"]  # type: ignore[misc]
     assert entry["targets"] == [{"index": 0, "name": "value 0", "score": answer.score, "probability": None}]
 
