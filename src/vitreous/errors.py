@@ -12,7 +12,8 @@ ExplainError                 every error of ours; the command line prints it wit
 ├── UnknownName              a name that is not in a list; close ones are suggested
 ├── ModelError               a model that cannot be loaded or gives no class scores
 │   ├── NoClassScores        what it returns are features, or which of its outputs are the scores cannot be told
-│   └── NotFinite            class scores that are NaN or infinite
+│   ├── NotFinite            class scores that are NaN or infinite
+│   └── ModelFailed          a model raised an error of its own, which is the cause
 ├── DataError                a picture, folder or data set that cannot be read or written
 └── MissingExtra             an optional dependency is not installed
 """
@@ -28,6 +29,7 @@ __all__ = [
     "ExplainError",
     "MissingExtra",
     "ModelError",
+    "ModelFailed",
     "NoClassScores",
     "NoClassToken",
     "NoGlobalAttention",
@@ -39,6 +41,8 @@ __all__ = [
     "ShapeError",
     "UnknownName",
     "check_setting",
+    "first_sentence",
+    "told",
 ]
 
 
@@ -103,6 +107,10 @@ class NotFinite(ModelError):
     """A model gave class scores that are NaN or infinite."""
 
 
+class ModelFailed(ModelError):
+    """A model raised an error of its own, which is the cause of this one."""
+
+
 class DataError(ExplainError):
     """A picture, folder or data set cannot be read or written."""
 
@@ -147,3 +155,19 @@ def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:
     """
     if value not in allowed:
         raise UnknownName(f"value of `{name}`", str(value), map(str, allowed))
+
+
+def first_sentence(error: BaseException) -> str:
+    """What a foreign error says, short enough for a sentence of ours."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0].partition(". ")[0].rstrip(".:")
+
+
+def told(error: BaseException) -> str:
+    """The class of a foreign error, and what it says.
+
+    >>> told(ValueError("too small. Really")), told(AssertionError())
+    ('ValueError: too small', 'AssertionError')
+    """
+    named, said = type(error).__name__, first_sentence(error)
+    return named if said == named else f"{named}: {said}"

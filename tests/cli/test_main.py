@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,10 @@ import torch
 
 import vitreous
 from tests.cli.conftest import Run
+from vitreous.errors import ModelFailed
 from vitreous.methods import METHODS
 from vitreous.metrics import METRICS
+from vitreous.models.card import CARD
 
 
 def vitreous_command(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -143,3 +147,21 @@ def test_the_real_program_fails_in_one_line(tmp_path: Path) -> None:
     done = vitreous_command("explain", "missing.png", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "Error: there is no file or folder `missing.png`. Check the path.\n"
+
+
+def test_what_a_model_raises_is_one_line_and_debug_shows_all(run: Run, folder: Path, tmp_path: Path) -> None:
+    """A model whose card prepares pictures of another size than it takes."""
+    broken = Path(shutil.copytree(folder, tmp_path / "broken"))
+    card = json.loads((broken / CARD).read_text())
+    card["preprocess"] |= {"size": [40, 40], "resize": [40, 40]}
+    (broken / CARD).write_text(json.dumps(card))
+    for command in ("explain", "interactions"):
+        done = run(command, "--model", broken)
+        assert done.exit_code == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(
+            "Error: `VisionTransformer` failed on an input of (1, 3, 40, 40) float32: AssertionError: "
+        )
+        shown = run("--debug", command, "--model", broken).exception
+        assert isinstance(shown, ModelFailed)
+        assert isinstance(shown.__cause__, AssertionError)

@@ -21,6 +21,7 @@ from vitreous.models.preprocess import Preprocess
 from vitreous.shapes import Logits
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.reading import reading
+from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
 __all__ = ["Answers", "Evaluation", "answers", "evaluate"]
@@ -96,7 +97,7 @@ def answers(
 def _scores(model: LoadedModel, images: Tensor) -> Logits:
     with reading(model.reading):
         check_classifier(model.model, images)
-        logits = logits_of(model.model(images), model.name)
+        logits = logits_of(run(model.model, images), model.name)
     if logits.shape[1] == 1 or model.reading.link == "identity":
         raise ModelError(
             f"`{model.name}` gives {logits.shape[1]} values and predicts none of several classes, so there is nothing "

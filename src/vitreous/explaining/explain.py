@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from vitreous.data.depth import Window
 from vitreous.data.pictures import as_picture
-from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError
+from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError, told
 from vitreous.explaining.fitting import fit_method
 from vitreous.explaining.targets import UserTarget, as_target, choose_classes, is_top, part_of
 from vitreous.masking.forward import Progress
 from vitreous.methods import make_method
 from vitreous.methods.method import Explanation, Method, ScorelessMethod, SlowMethod
-from vitreous.models.loaded import first_sentence
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.trace.classifier import check_classifier
@@ -206,6 +205,7 @@ def inputs_of(
                 f"{parameter.device}. Move one to the other: images.to(next(model.parameters()))."
             )
         return batch, ()
+    _check_one_input(images)
     prepare = preprocess or subject.preprocess
     if prepare is None:
         raise ModelError(
@@ -225,6 +225,28 @@ def inputs_of(
     return torch.stack(prepared).to(parameter), tuple(opened)
 
 
+def _check_one_input(images: Any) -> None:
+    """Refuse several tensors, or tensors by name: what a processor gives, or the inputs of a model that takes several.
+
+    Raises:
+        ShapeError: likewise.
+    """
+    named = (
+        images if isinstance(images, Mapping) else dict(enumerate(images)) if isinstance(images, list | tuple) else {}
+    )
+    found = {name: tuple(each.shape) for name, each in named.items() if isinstance(each, Tensor)}
+    if not found and not isinstance(images, Mapping):
+        return
+    shown = ", ".join(f"{name!r} {shape}" for name, shape in found.items()) or "none"
+    likely = "pixel_values" if "pixel_values" in found else next(iter(found), "pixel_values")
+    stack = ", or torch.stack pictures of one size" if len(set(found.values())) == 1 and len(found) > 1 else ""
+    raise ShapeError(
+        f"`images` is a `{type(images).__name__}` that holds the tensors {shown}, and one is explained. "
+        f"Give that one, images[{likely!r}]{stack}; a model that takes several is explained in a module whose "
+        "forward takes that one and holds the others."
+    )
+
+
 def _prepared(prepare: Callable[[Any], Any], picture: Image) -> Tensor:
     """What a function of the user's makes of a picture, without the batch axis that some add."""
     try:
@@ -232,7 +254,7 @@ def _prepared(prepare: Callable[[Any], Any], picture: Image) -> Tensor:
     except Exception as error:  # it is not ours
         raise ModelError(
             f"`preprocess` failed on a picture of {picture.width}×{picture.height} RGB pixels: "
-            f"{type(error).__name__}: {first_sentence(error)}. It must take a PIL image."
+            f"{told(error)}. It must take a PIL image."
         ) from error
     if isinstance(image, Tensor) and image.ndim == 4 and len(image) == 1:
         image = image[0]

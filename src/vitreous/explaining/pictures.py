@@ -31,6 +31,7 @@ from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.reading import reading
+from vitreous.trace.running import run
 from vitreous.trace.settled import quiet
 from vitreous.trace.target import Classes, Predicted, Target, logits_of
 
@@ -120,7 +121,7 @@ def _scores(order: Order, images: Images) -> Logits | None:
     model = order.model
     try:
         check_classifier(model.model, images)
-        return logits_of(model.model(images.clone()), model.name)
+        return logits_of(run(model.model, images.clone()), model.name)
     except NoClassScores:
         if order.target != "predicted" or order.against:
             raise

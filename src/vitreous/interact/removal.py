@@ -17,6 +17,7 @@ from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_attention, change_inputs, evaluation
 from vitreous.trace.recorder import tokens_of
+from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
@@ -69,7 +70,7 @@ class Pruned(nn.Module):
         """
         with evaluation(self.model):
             if not self.share:
-                return self.model(images)
+                return run(self.model, images)
             self._blocks = self._blocks or movable_blocks(self.model, images)
             after = len(self._blocks) // 3 if self.after is None else self.after
             score = SCORES.get(self.by) or random_score(range(self.seed, self.seed + len(images)))
@@ -98,7 +99,7 @@ def run_pruned(
     if not after:
         (use,) = uses(model, images, [0])
         with dropping(model, blocks[0], lambda: kept_tokens(use, score, share)):
-            return model(images)
+            return run(model, images)
     so_far = UseSoFar(tokens_read(model, images))
 
     def attend(seen: AttentionSeen) -> Tensor | None:
@@ -109,7 +110,7 @@ def run_pruned(
         return seen.attention.mix(weights)
 
     with change_attention(attend), dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)):
-        return model(images)
+        return run(model, images)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from vitreous.masking.fill import Fill
 from vitreous.masking.mixing import EmbedOnce, Mixture
 from vitreous.shapes import Images
 from vitreous.trace.changes import changes
+from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
 __all__ = ["Masks", "Progress", "masked_logits"]
@@ -82,7 +83,7 @@ def masked_logits(
             masked = torch.cat([mixture.mixed() for mixture in mixtures])
             with changes() as embedding:
                 embedding.enter(EmbedOnce(masked, mixtures))
-                parts.append(logits_of(model(masked), type(model).__name__))
+                parts.append(logits_of(run(model, masked), type(model).__name__))
             if progress:
                 progress(end, total)
     return torch.cat(parts).unflatten(0, (len(images), count))

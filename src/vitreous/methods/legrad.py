@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import NoGlobalAttention, ObservationError, check_setting
+from vitreous.errors import ModelFailed, NoGlobalAttention, ObservationError, check_setting
 from vitreous.methods.method import Explanation
 from vitreous.shapes import Images
 from vitreous.trace.blocks import find_blocks
@@ -87,9 +87,7 @@ def _observe_longer(model: nn.Module, images: Images) -> Trace:
     """`observe` where the batch grows on the way; the model has run before, so what fails is that."""
     try:
         return observe(model, images)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except ModelFailed:
         raise _fixed_batch(type(model).__name__) from None
 
 

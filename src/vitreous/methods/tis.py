@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import ObservationError, ShapeError, check_setting
+from vitreous.errors import ModelFailed, ObservationError, ShapeError, check_setting
 from vitreous.masking.forward import Progress
 from vitreous.masking.moves import moving_values
 from vitreous.methods.method import Explanation, check_at_least
@@ -138,9 +138,7 @@ def logits_of_some(
     try:
         with change_inputs(model, [block], lambda given: pytree.tree_map_only(Tensor, some, given)):
             return record(model, image.expand(batch, -1, -1, -1)).logits
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except ModelFailed:
         raise ObservationError(
             f"`{type(model).__name__}` cannot run on {tokens.shape[1]} of its tokens: something in its blocks, such as "
             "rotary or relative positions, is made for all of them. Use `rise` or `vit_cx`."

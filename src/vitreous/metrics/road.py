@@ -17,6 +17,7 @@ from vitreous.metrics.perturbation import CurveScale, Order, bands_of, values_of
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.edit import evaluation
+from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
 __all__ = ["Road", "impute"]
@@ -88,7 +89,7 @@ class Road(Judge):
                 image, band = torch.tensor(jobs[start : start + self.batch_size], device=images.device).T
                 hidden = (rank[image] >= low[band]) & (rank[image] < high[band])
                 filled = impute(images[image], hidden, tolerance=self.tolerance) + noise * hidden[:, None]
-                parts.append(logits_of(model(filled), type(model).__name__))
+                parts.append(logits_of(run(model, filled), type(model).__name__))
         values = values_of(torch.cat(parts).unflatten(0, (len(images), len(bands))), target, self.scale)
         return dict(zip(orders, values.double().unflatten(1, (2, -1)).mean(2).unbind(1), strict=True))
 

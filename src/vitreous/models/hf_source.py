@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vitreous.errors import MissingExtra, ModelError
-from vitreous.models.loaded import LoadedModel, first_sentence, numbered
+from vitreous.errors import MissingExtra, ModelError, first_sentence
+from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import hub_is_reachable, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.prompted import PromptClassifier

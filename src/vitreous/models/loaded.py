@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vitreous.models.preprocess import Preprocess
 from vitreous.trace.reading import Output, Reading
 
-__all__ = ["LoadedModel", "digest", "first_sentence", "numbered"]
+__all__ = ["LoadedModel", "digest", "numbered"]
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,3 @@ def numbered(count: int, kind: str = "class") -> tuple[str, ...]:
     ('class 0', 'class 1')
     """
     return tuple(f"{kind} {index}" for index in range(count))
-
-
-def first_sentence(error: BaseException) -> str:
-    """What a foreign error says, short enough for a sentence of ours."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0].partition(". ")[0].rstrip(".:")

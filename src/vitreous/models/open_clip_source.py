@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from vitreous.errors import MissingExtra, ModelError, UnknownName
+from vitreous.errors import MissingExtra, ModelError, UnknownName, first_sentence
 from vitreous.models.checkpoint import load_strictly, read_state
-from vitreous.models.loaded import LoadedModel, first_sentence
+from vitreous.models.loaded import LoadedModel
 from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.prompted import PromptClassifier

@@ -7,8 +7,7 @@ from inspect import signature
 from types import ModuleType
 from typing import Any
 
-from vitreous.errors import ExplainError, ModelError, UnknownName
-from vitreous.models.loaded import first_sentence
+from vitreous.errors import ExplainError, ModelError, UnknownName, first_sentence
 
 __all__ = ["build", "registry"]
 

@@ -13,9 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vitreous.errors import ExplainError, ModelError
+from vitreous.errors import ExplainError, ModelError, first_sentence
 from vitreous.files.reading import check_file, check_growth, find_member, open_zip
-from vitreous.models.loaded import first_sentence
 
 __all__ = ["check_stored", "read_pickle", "read_tensors"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vitreous.errors import ModelError, UnknownName
+from vitreous.errors import ModelError, UnknownName, first_sentence
 from vitreous.models.checkpoint import load_strictly, misfit, read_state
-from vitreous.models.loaded import LoadedModel, first_sentence, numbered
+from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import build, registry

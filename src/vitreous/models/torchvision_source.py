@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from vitreous.errors import ModelError, UnknownName
+from vitreous.errors import ModelError, UnknownName, first_sentence
 from vitreous.models.checkpoint import count_classes, load_strictly, read_state
-from vitreous.models.loaded import LoadedModel, first_sentence, numbered
+from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.shaped import square_side, within

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointError
 
-from vitreous.errors import ObservationError
+from vitreous.errors import ExplainError, ObservationError, told
 from vitreous.shapes import Logits
 
 __all__ = ["gradients", "on_graph", "ordinary"]
@@ -18,10 +18,16 @@ def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model
     """∂⟨direction, logits⟩/∂input for each input, zero where there is no path. Leaves no `.grad` behind.
 
     Raises:
-        ObservationError: the model recomputes its activations (gradient checkpointing).
+        ObservationError: the model recomputes its activations (gradient checkpointing), lets no gradient through, or
+            fails on the way back.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        value = (logits * ordinary(direction)).sum()
+        value = (ordinary(logits) * ordinary(direction)).sum()
+        if not value.requires_grad:
+            raise ObservationError(
+                f"no gradient reaches the class scores of `{model}`: its forward ends it, as torch.no_grad(), "
+                ".detach() and numpy do. Run it without these, or use a method that needs none, such as `rise`."
+            )
         try:
             return list(torch.autograd.grad(value, inputs, retain_graph=True, materialize_grads=True))
         except CheckpointError:
@@ -29,6 +35,13 @@ def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model
                 f"`{model}` recomputes its activations in the backward pass (gradient checkpointing). "
                 "Switch that off to explain, for timm: model.set_grad_checkpointing(False)."
             ) from None
+        except (ExplainError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # functions of the model's own raise anything
+            raise ObservationError(
+                f"no gradient comes back through `{model}`: {told(error)}. Use a method that needs none, such as "
+                "`rise`; `vitreous --debug` shows where it failed."
+            ) from error
 
 
 def ordinary(tensor: Tensor) -> Tensor:

@@ -94,7 +94,8 @@ def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str) -> s
     """Why none of several outputs was taken, and how to name one."""
     if not listed:
         return (
-            f"`{model}` returned {_kind(output)}, in which there are no class scores. Give output=, a function of it."
+            f"`{model}` returned {_kind(output)}, in which there are no class scores. Let its forward return them, or "
+            "give output=, a function of what it returns."
         )
     shown = ", ".join(f"`{name}` {tuple(part.shape)}" for name, part in [*listed.items()][:_LISTED])
     likely = next((name for name, part in listed.items() if part.ndim == 2), None)

@@ -19,6 +19,7 @@ from vitreous.shapes import Images
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.reading import current_reading
 from vitreous.trace.record import TokenGrid, not_global
+from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import is_scripted, nothing_observed, settled
 
@@ -219,7 +220,7 @@ def _tokens(model: nn.Module, image: Images, is_read: Reads) -> Float[Tensor, "t
         change.enter(Interceptor(attend, running=change.running(model)))
         change.start_pass()
         try:
-            model(image)
+            run(model, image)
         except _Reached:
             return _rows(found[0], type(model).__name__)
     raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
@@ -257,7 +258,7 @@ def _not_laid_out(
         interceptor = Interceptor(attend, running=change.running(model))
         change.enter(interceptor)
         change.start_pass()
-        model(images[:1].clone())
+        run(model, images[:1].clone())
     kind = type(model).__name__
     if not moving:
         return NoTokenGrid(

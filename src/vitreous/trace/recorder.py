@@ -19,6 +19,7 @@ from vitreous.trace.places import measure_tokens
 from vitreous.trace.reading import current_reading, reading
 from vitreous.trace.record import TokenGrid
 from vitreous.trace.recording import Recording
+from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import check_input, is_scripted, settled
 
@@ -98,7 +99,7 @@ def record(
             change.after(module, chosen(made.keeper(name), ahead=0))
         change.enter(interceptor)
         change.start_pass()
-        output = model(images.clone())
+        output = run(model, images.clone())
     given.check(inputs, kind)
     made.check(outputs, kind)
     above = [interceptor.above[at] & sum(1 << each for each in places) for at in places]

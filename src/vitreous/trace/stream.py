@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import NotFinite
+from vitreous.errors import ModelFailed, NotFinite
 from vitreous.shapes import Logits, Scores
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import one_each
@@ -97,7 +97,7 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
     try:
         with first, others:
             logits = record(model, images, attention=attend, gradients=True).logits
-    except (_NotPlain, NotFinite, RuntimeError, IndexError):  # the others: something else needs the patches too
+    except (_NotPlain, NotFinite, ModelFailed):  # the latter: something else needs the patches too
         return None
     tolerance = torch.finfo(logits.dtype).eps ** 0.5 * stream.logits.abs().max()
     if not (logits - stream.logits).abs().max() <= tolerance:
@@ -105,8 +105,8 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
     return gradients(logits, direction, weights, type(model).__name__)
 
 
-class _NotPlain(Exception):
-    """The extra tokens cannot run alone: a signal that never leaves this file."""
+class _NotPlain(BaseException):
+    """The extra tokens cannot run alone: a signal that never leaves this file, nor is taken for the model's error."""
 
 
 def _only_extra(grid: TokenGrid, *, cut: bool) -> Callable[[Any], Any]:

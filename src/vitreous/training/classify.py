@@ -16,9 +16,8 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from vitreous.data.labelled import LabelledPictures
-from vitreous.errors import DataError, ModelError
+from vitreous.errors import DataError, ModelError, first_sentence
 from vitreous.models.card import ModelCard
-from vitreous.models.loaded import first_sentence
 from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
 from vitreous.training.guide import Guide
 from vitreous.training.lessons import Lessons

@@ -11,9 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vitreous.errors import ModelError
+from vitreous.errors import ModelError, first_sentence
 from vitreous.models.device import find_device
-from vitreous.models.loaded import first_sentence
 
 __all__ = ["Processes", "is_first", "join"]
 

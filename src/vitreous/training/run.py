@@ -8,10 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from vitreous.errors import DataError
+from vitreous.errors import DataError, first_sentence
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.models.card import read_card
-from vitreous.models.loaded import first_sentence
 from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.log import Event, Judged, Note, StepDone, add_row, write_summary
 from vitreous.training.processes import Processes, join

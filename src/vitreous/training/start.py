@@ -10,10 +10,9 @@ from typing import Any
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
-from vitreous.errors import DataError, ModelError
+from vitreous.errors import DataError, ModelError, first_sentence
 from vitreous.models.card import CARD, WEIGHTS, ModelCard
 from vitreous.models.checkpoint import read_state
-from vitreous.models.loaded import first_sentence
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import load
 from vitreous.training.recipe import Recipe

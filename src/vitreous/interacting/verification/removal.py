@@ -17,6 +17,7 @@ from vitreous.interacting.verification.check import Batch, Check, Curve, Measure
 from vitreous.render.charts import Line
 from vitreous.statistics.summary import Cell, Values, summarize
 from vitreous.trace.restrict import restricted_logits
+from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
 __all__ = ["Removal"]
@@ -59,8 +60,8 @@ class Removal(Check):
             output = call()
             return logits_of(output, type(model).__name__), clock(images.device) - start
 
-        model(images)  # caches are warm when the clock starts
-        bare = timed(lambda: model(images))
+        run(model, images)  # caches are warm when the clock starts
+        bare = timed(lambda: run(model, images))
         start = clock(images.device)
         (use,) = uses(model, images, [0])
         scoring = clock(images.device) - start
@@ -78,7 +79,7 @@ class Removal(Check):
                 logits, seconds = timed(lambda: restricted_logits(model, images, seen))
             else:
                 with dropping(model, blocks[0], lambda: kept):
-                    logits, seconds = timed(lambda: model(images))
+                    logits, seconds = timed(lambda: run(model, images))
             return logits, scoring + seconds
 
         measured: dict[str, dict[str, Tensor]] = {}

@@ -9,8 +9,7 @@ from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
-from vitreous.errors import ModelError
-from vitreous.models.loaded import first_sentence
+from vitreous.errors import ModelError, first_sentence
 from vitreous.shapes import Images
 
 __all__ = ["Pyramid"]
