@@ -59,6 +59,25 @@ def test_one_argument_makes_it_explainable(method: str) -> None:
     same(vitreous.explain(places, IMAGES, method, output=lambda out: out["logits"][:, :, 0, 0], **settings), expected)
 
 
+@pytest.mark.parametrize("method", ["ag_cam", "legrad", "grad_cam", "rollout", "rise", "tis", "input_x_gradient"])
+@pytest.mark.parametrize("classes", [7, 1])
+def test_a_squeeze_changes_nothing(method: str, classes: int) -> None:
+    """Of one image it takes the batch away, and of one score the classes; a batch of three ends in one of one."""
+    settings, images = {"masks": 40} if method == "rise" else {}, torch.cat([IMAGES, IMAGES[:1].flip(3)])
+    squeezed, whole = (
+        Returns(lambda scores, _, make=make: make(scores[:, :classes])) for make in (Tensor.squeeze, Tensor.clone)
+    )
+    for some in (images[:1], images):
+        expected = vitreous.explain(whole, some, method, batch_size=2, **settings)
+        same(vitreous.explain(squeezed, some, method, batch_size=2, **settings), expected)
+
+
+def test_rows_that_are_no_images_are_refused() -> None:
+    for make in (lambda scores, _: scores.T, lambda scores, _: scores[0], lambda scores, _: scores.flatten()):
+        with pytest.raises(NoClassScores, match=r"for 2 images, not .* Give a row for each image"):
+            vitreous.explain(Returns(make), IMAGES, "occlusion", fill="mean")
+
+
 def test_features_are_not_explained_as_classes() -> None:
     two = Returns(lambda scores, tokens: (tokens[:, 0], scores))
     with pytest.raises(NoClassScores, match=r"`0` \(2, 32\), `1` \(2, 7\), and which of them"):

@@ -123,4 +123,4 @@ def test_patches_are_embedded_once(name: str) -> None:
 
 
 def model_logits(model: nn.Module, images: Tensor) -> Tensor:
-    return logits_of(model(images), "model")
+    return logits_of(model(images), "model", len(images))

@@ -45,12 +45,21 @@ class Record:
     ids=lambda output: type(output).__name__,
 )
 def test_what_can_only_be_meant_is_taken(output: Any) -> None:
-    assert class_scores(output, None, "Model") is SCORES
+    assert class_scores(output, None, "Model", 2) is SCORES
 
 
 def test_a_value_per_image_is_a_column() -> None:
-    assert class_scores(SCORES[:, 0], None, "Model").shape == (2, 1)
-    assert class_scores({"logits": SCORES[:, 0]}, None, "Model").shape == (2, 1)
+    assert class_scores(SCORES[:, 0], None, "Model", 2).shape == (2, 1)
+    assert class_scores({"logits": SCORES[:, 0]}, None, "Model", 2).shape == (2, 1)
+
+
+@pytest.mark.parametrize("squeezed", [SCORES[0], SCORES[0, 0], SCORES[0, :1]])
+def test_what_a_squeeze_took_away_is_put_back(squeezed: Tensor) -> None:
+    for output in (squeezed, {"logits": squeezed}):
+        assert torch.equal(class_scores(output, None, "Model", 1), squeezed.reshape(1, -1))
+        assert torch.equal(
+            class_scores(output, lambda out: getattr(out, "data", squeezed), "Model", 1)[0], squeezed.flatten()
+        )
 
 
 REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -74,14 +83,17 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "scores of queries": (
         {"logits": TOKENS},
-        ("(2, 17, 32) as `logits`, not (batch, classes)", "lambda out: out['logits'][:, 0]"),
+        ("(2, 17, 32) as `logits` for 2 images, not (batch, classes)", "lambda out: out['logits'][:, 0]"),
     ),
     "a segmentation": (
         Record(torch.randn(2, 3, 8, 8), OTHERS),
         ("lambda out: out.logits[:, :, 0, 0]", "out.logits.mean((2, 3))"),
     ),
-    "tokens": (TOKENS, ("(2, 17, 32), not (batch, classes)", "output=lambda out: out[:, 0]")),
-    "one number": (SCORES.mean(), ("of shape ()", "output=lambda out: out.reshape(-1, 1)")),
+    "tokens": (TOKENS, ("(2, 17, 32) for 2 images, not (batch, classes)", "output=lambda out: out[:, 0]")),
+    "one number": (SCORES.mean(), ("of shape () for 2 images", "Give a row for each image; a model that mixes")),
+    "scores of no image": (SCORES[0], ("(7,) for 2 images, not (batch, classes)", "Give a row for each image; a")),
+    "rows in a row": (SCORES.flatten(), ("(14,) for 2 images", "output=lambda out: out.reshape(2, -1)")),
+    "classes first": (SCORES.T, ("(7, 2) for 2 images, not (batch, classes)", "Give a row for each image")),
     "decisions": (SCORES.argmax(1), ("of shape (2,) torch.int64", "no gradient")),
     "nothing": (None, ("`NoneType`, in which there are no class scores",)),
     "nothing at all": ({}, ("`dict`, in which there are no class scores",)),
@@ -92,7 +104,7 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
 def test_what_cannot_be_told_is_refused_with_the_choices(name: str) -> None:
     output, said = REFUSED[name]
     with pytest.raises(NoClassScores, match=r"^`Model` returned .*\. [A-Z].*\.$") as caught:
-        class_scores(output, None, "Model")
+        class_scores(output, None, "Model", 2)
     assert all(words in str(caught.value) for words in said)
 
 
@@ -100,33 +112,35 @@ def test_an_embedding_is_not_taken_for_scores() -> None:
     unit = F.normalize(torch.randn(2, 512), dim=1)
     for output in (unit, (unit, None, torch.tensor(100.0)), unit.bfloat16()):
         with pytest.raises(NoClassScores, match="rows have length 1: an embedding"):
-            class_scores(output, None, "CLIP")
+            class_scores(output, None, "CLIP", 2)
     certain = F.one_hot(torch.tensor([3, 5]), 512).float()
-    assert class_scores(certain, None, "Model") is certain, "probabilities of a sure model have that length too"
-    assert class_scores(unit, lambda output: output, "CLIP") is unit, "whoever says so may explain it"
+    assert class_scores(certain, None, "Model", 2) is certain, "probabilities of a sure model have that length too"
+    assert class_scores(unit, lambda output: output, "CLIP", 2) is unit, "whoever says so may explain it"
 
 
 @pytest.mark.parametrize("wanted", ["scores", 1, -1, lambda output: output["scores"]])
 def test_an_output_is_chosen_by_name_index_or_function(wanted: Output) -> None:
-    assert class_scores({"features": OTHERS, "scores": SCORES}, wanted, "Model") is SCORES
+    assert class_scores({"features": OTHERS, "scores": SCORES}, wanted, "Model", 2) is SCORES
 
 
 def test_an_index_counts_in_tuples_and_records() -> None:
-    assert class_scores((OTHERS, SCORES), 1, "Model") is SCORES
-    assert class_scores(Named(OTHERS, SCORES), 0, "Model") is OTHERS
+    assert class_scores((OTHERS, SCORES), 1, "Model", 2) is SCORES
+    assert class_scores(Named(OTHERS, SCORES), 0, "Model", 2) is OTHERS
 
 
 def test_a_wrong_choice_is_refused() -> None:
     with pytest.raises(UnknownName, match=r'no output of `Model` named "score". Did you mean "scores"\?'):
-        class_scores({"features": OTHERS, "scores": SCORES}, "score", "Model")
+        class_scores({"features": OTHERS, "scores": SCORES}, "score", "Model", 2)
     with pytest.raises(UnknownName, match=r'named "2"\. Known: 0, 1\.'):
-        class_scores((OTHERS, SCORES), 2, "Model")
+        class_scores((OTHERS, SCORES), 2, "Model", 2)
     with pytest.raises(UnknownName, match="it is one tensor"):
-        class_scores(SCORES, "logits", "Model")
-    with pytest.raises(ModelError, match=r"gave a tensor of shape \(2, 17, 32\) as `tokens`, not .*'tokens'\]\[:, 0\]"):
-        class_scores({"tokens": TOKENS, "scores": SCORES}, "tokens", "Model")
+        class_scores(SCORES, "logits", "Model", 2)
+    with pytest.raises(
+        ModelError, match=r"gave a tensor of shape \(2, 17, 32\) as `tokens` for 2 images, not .*'tokens'\]\[:, 0\]"
+    ):
+        class_scores({"tokens": TOKENS, "scores": SCORES}, "tokens", "Model", 2)
     with pytest.raises(ModelError, match="gave `NoneType` by the function `output`"):
-        class_scores(SCORES, lambda _: None, "Model")
+        class_scores(SCORES, lambda _: None, "Model", 2)
 
 
 def test_everything_is_all_numbers_of_an_image() -> None:

@@ -121,7 +121,7 @@ def _scores(order: Order, images: Images) -> Logits | None:
     model = order.model
     try:
         check_classifier(model.model, images)
-        return logits_of(run(model.model, images.clone()), model.name)
+        return logits_of(run(model.model, images.clone()), model.name, len(images))
     except NoClassScores:
         if order.target != "predicted" or order.against:
             raise

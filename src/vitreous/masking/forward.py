@@ -83,7 +83,7 @@ def masked_logits(
             masked = torch.cat([mixture.mixed() for mixture in mixtures])
             with changes() as embedding:
                 embedding.enter(EmbedOnce(masked, mixtures))
-                parts.append(logits_of(run(model, masked), type(model).__name__))
+                parts.append(logits_of(run(model, masked), type(model).__name__, len(masked)))
             if progress:
                 progress(end, total)
     return torch.cat(parts).unflatten(0, (len(images), count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_output
 from vitreous.trace.gradient import gradients
 from vitreous.trace.observe import observe
+from vitreous.trace.output import everything
 from vitreous.trace.record import Trace
 from vitreous.trace.target import Predicted, Target
 
@@ -62,7 +63,8 @@ class LeGrad:
                 stack.enter_context(change_output(model, name, keep))
             stack.enter_context(change_output(model, blocks[-1], all_ends))
             trace = _observe_longer(model, images)
-        if len(trace.logits) != len(images) * (1 + len(ends)):
+        trace = replace(trace, images=len(images) * (1 + len(ends)))
+        if len(everything(trace.output)) != trace.images:
             raise _fixed_batch(trace.model)
         attentions = trace.global_attentions[self.start_layer :]
         logits = trace.logits[: len(images)].detach()

@@ -89,7 +89,7 @@ class Road(Judge):
                 image, band = torch.tensor(jobs[start : start + self.batch_size], device=images.device).T
                 hidden = (rank[image] >= low[band]) & (rank[image] < high[band])
                 filled = impute(images[image], hidden, tolerance=self.tolerance) + noise * hidden[:, None]
-                parts.append(logits_of(run(model, filled), type(model).__name__))
+                parts.append(logits_of(run(model, filled), type(model).__name__, len(filled)))
         values = values_of(torch.cat(parts).unflatten(0, (len(images), len(bands))), target, self.scale)
         return dict(zip(orders, values.double().unflatten(1, (2, -1)).mean(2).unbind(1), strict=True))
 

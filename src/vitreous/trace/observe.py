@@ -56,4 +56,4 @@ def observe(model: nn.Module, images: Tensor, *, layers: Sequence[str] = (), inp
     seen = record(model, images, attention=keep, projection=projected, inputs=inputs, outputs=layers, gradients=True)
     seen.check_attention()
     known = tuple(replace(each, tokens=size) for each, size in zip(attentions, seen.sizes, strict=True))
-    return Trace(seen.model, seen.output, known, seen.outputs, lambda: seen.tokens, seen.inputs)
+    return Trace(seen.model, seen.output, len(images), known, seen.outputs, lambda: seen.tokens, seen.inputs)

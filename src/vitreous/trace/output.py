@@ -20,14 +20,17 @@ _WIDE = 32
 """Rows of length 1 are an embedding where they have as many numbers: of a few, scores may have that length too."""
 
 
-def class_scores(output: Any, wanted: Output | None, model: str) -> Logits:
+def class_scores(output: Any, wanted: Output | None, model: str, images: int) -> Logits:
     """The class scores in what a model returned.
+
+    What a squeeze took away is put back: (batch,) values, the (classes,) scores of one image, its one score.
 
     Args:
         output: what it returned.
         wanted: a name or an index in it, or a function of it. By default a tensor itself, what is named `logits`, and
             of anything else the one tensor in it.
         model: its name, for messages.
+        images: how many went in.
 
     Returns:
         (batch, classes); of (batch,) values (batch, 1).
@@ -38,7 +41,7 @@ def class_scores(output: Any, wanted: Output | None, model: str) -> Logits:
         ModelError: what was named is no (batch, classes).
     """
     if wanted is None:
-        return _found(output, model)
+        return _found(output, model, images)
     if callable(wanted):
         found, where = wanted(output), "out"
         given = f"{_kind(found)} by the function `output`"
@@ -50,9 +53,11 @@ def class_scores(output: Any, wanted: Output | None, model: str) -> Logits:
             raise UnknownName(f"output of `{model}`", str(wanted), map(str, names or ["(it is one tensor)"]))
         found, where = parts[name], _access(output, name)
         given = f"{_kind(found)} as `{name}`"
-    if (scores := _rows(found)) is not None:
+    if (scores := _rows(found, images)) is not None:
         return scores
-    raise ModelError(f"`{model}` gave {given}, not (batch, classes) logits. {_remedy(found, where)}")
+    raise ModelError(
+        f"`{model}` gave {given}{_for(images)}, not (batch, classes) logits. {_remedy(found, where, images)}"
+    )
 
 
 def everything(output: Any) -> Logits:
@@ -66,7 +71,7 @@ def everything(output: Any) -> Logits:
     return torch.cat([each.reshape(len(each), -1) for each in tensors if len(each) == len(tensors[0])], 1)
 
 
-def _found(output: Any, model: str) -> Logits:
+def _found(output: Any, model: str, images: int) -> Logits:
     parts = _parts(output)
     listed = {name: part for name, part in parts.items() if _is_choice(part)}
     if "logits" in parts:
@@ -74,12 +79,13 @@ def _found(output: Any, model: str) -> Logits:
     elif isinstance(output, Tensor) or len(listed) == 1:
         name, found = next(iter(listed.items()), ("", output))
     else:
-        raise NoClassScores(_undecided(output, listed, model))
+        raise NoClassScores(_undecided(output, listed, model, images))
     where = "out" if isinstance(output, Tensor) else _access(output, name)
-    if (scores := _rows(found)) is None:
+    if (scores := _rows(found, images)) is None:
         called = "" if isinstance(output, Tensor) else f" as `{name}`"
         raise NoClassScores(
-            f"`{model}` returned {_kind(found)}{called}, not (batch, classes) logits. {_remedy(found, where)}"
+            f"`{model}` returned {_kind(found)}{called}{_for(images)}, not (batch, classes) logits. "
+            f"{_remedy(found, where, images)}"
         )
     if _is_embedding(scores):
         raise NoClassScores(
@@ -90,7 +96,7 @@ def _found(output: Any, model: str) -> Logits:
     return scores
 
 
-def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str) -> str:
+def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str, images: int) -> str:
     """Why none of several outputs was taken, and how to name one."""
     if not listed:
         return (
@@ -101,7 +107,8 @@ def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str) -> s
     likely = next((name for name, part in listed.items() if part.ndim == 2), None)
     if likely is None:
         name, part = next(iter(listed.items()))
-        return f"`{model}` returned {shown}: none is (batch, classes) logits. {_remedy(part, _access(output, name))}"
+        remedy = _remedy(part, _access(output, name), images)
+        return f"`{model}` returned {shown}: none is (batch, classes) logits. {remedy}"
     remedy = f"Name one, such as output={likely!r} (--model-output {likely})"
     if "last_hidden_state" in listed:
         return (
@@ -112,14 +119,17 @@ def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str) -> s
     return f"`{model}` returned {shown}, and which of them are the class scores cannot be told. {remedy}."
 
 
-def _remedy(found: Any, where: str) -> str:
+def _remedy(found: Any, where: str, images: int) -> str:
     """How to make (batch, classes) of something else."""
     if not isinstance(found, Tensor):
         return "Give output=, a function of what the model returns that gives (batch, classes)."
     if not found.is_floating_point():
         return "Give the scores that these were made of: numbers without a fraction have no gradient."
+    if found.ndim < 3:
+        fits = found.numel() and found.numel() % images == 0
+        way = f", output=lambda out: {where}.reshape({images}, -1)" if fits else ""
+        return f"Give a row for each image{way}; a model that mixes the images of a batch runs with batch_size=1."
     ways = {
-        0: f"give one row per image, output=lambda out: {where}.reshape(-1, 1).",
         3: f"choose a row, output=lambda out: {where}[:, 0], or take each class's best, {where}.amax(1).",
         4: f"choose a place, output=lambda out: {where}[:, :, 0, 0], or take the mean, {where}.mean((2, 3)).",
     }
@@ -162,11 +172,19 @@ def _is_choice(part: Any) -> bool:
     return isinstance(part, Tensor) and part.ndim > 0 and part.is_floating_point()
 
 
-def _rows(found: Any) -> Logits | None:
-    """As (batch, classes), where it is that."""
-    if not _is_choice(found) or found.ndim > 2:
+def _rows(found: Any, images: int) -> Logits | None:
+    """As (batch, classes), where it is that, or was before a squeeze."""
+    if not isinstance(found, Tensor) or not found.is_floating_point() or found.ndim > 2:
         return None
-    return found if found.ndim == 2 else found[:, None]
+    if found.ndim == 2:
+        return found if len(found) == images else None
+    if images == 1:
+        return found.reshape(1, -1)
+    return found[:, None] if found.shape == (images,) else None
+
+
+def _for(images: int) -> str:
+    return f" for {images} images" if images > 1 else " for one image"
 
 
 def _is_embedding(scores: Logits) -> bool:

@@ -205,6 +205,7 @@ class Trace:
     Attributes:
         model: class name of the model, for messages.
         output: what the model returned.
+        images: for how many.
         attentions: in order of execution.
         layers: the outputs asked for, by dotted name.
         find_tokens: finds out how the tokens lie, once it is asked.
@@ -213,6 +214,7 @@ class Trace:
 
     model: str
     output: Any
+    images: int
     attentions: tuple[Attention, ...]
     layers: Mapping[str, Tensor]
     find_tokens: Callable[[], TokenGrid]
@@ -221,7 +223,7 @@ class Trace:
     @property
     def logits(self) -> Logits:
         """The model's class scores, unwrapped from whatever record it returned."""
-        return logits_of(self.output, self.model)
+        return logits_of(self.output, self.model, self.images)
 
     @property
     def tokens(self) -> TokenGrid:

@@ -106,6 +106,7 @@ def record(
     return Recording(
         kind,
         output,
+        len(images),
         tuple(names),
         tuple(interceptor.sizes[at] for at in places),
         tuple(passes(above, names)),

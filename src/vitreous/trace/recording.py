@@ -30,6 +30,7 @@ class Recording:
     Attributes:
         model: class name of the model, for messages.
         output: what the model returned.
+        images: for how many.
         names: dotted names of the modules that ran the attention that is read, in order: all of it, or that of the part
             and the call that `Reading` names.
         sizes: how many tokens attend to each other there; None where queries and keys are not the same tokens, 0 where
@@ -49,6 +50,7 @@ class Recording:
 
     model: str
     output: Any
+    images: int
     names: tuple[str, ...]
     sizes: tuple[int | None, ...]
     passes: tuple[int, ...]
@@ -68,7 +70,7 @@ class Recording:
         Raises:
             ModelError: the model gave none.
         """
-        return logits_of(self.output, self.model)
+        return logits_of(self.output, self.model, self.images)
 
     @cached_property
     def tokens(self) -> TokenGrid:

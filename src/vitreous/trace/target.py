@@ -185,14 +185,14 @@ def value_of(
     return (values * direction[:, None]).sum(-1)
 
 
-def logits_of(output: Any, model: str) -> Logits:
-    """The class scores in what a model returned, read as the block says; see `class_scores`.
+def logits_of(output: Any, model: str, images: int) -> Logits:
+    """The class scores in what a model returned for so many images, read as the block says; see `class_scores`.
 
     Raises:
         NoClassScores, UnknownName, ModelError: likewise.
         NotFinite: some are NaN or infinite.
     """
-    return finite(class_scores(output, current_reading().output, model), model)
+    return finite(class_scores(output, current_reading().output, model, images), model)
 
 
 def finite(logits: Logits, model: str) -> Logits:

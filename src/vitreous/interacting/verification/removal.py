@@ -58,7 +58,7 @@ class Removal(Check):
         def timed(call: Callable[[], Any]) -> tuple[Tensor, float]:
             start = clock(images.device)
             output = call()
-            return logits_of(output, type(model).__name__), clock(images.device) - start
+            return logits_of(output, type(model).__name__, len(images)), clock(images.device) - start
 
         run(model, images)  # caches are warm when the clock starts
         bare = timed(lambda: run(model, images))
