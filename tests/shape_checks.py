@@ -21,13 +21,15 @@ def check_shapes(package: str) -> None:
 
 
 def _checked(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Functions without shapes are left as they are: pyright has read their types.
+    """Functions without shapes are left as they are: pyright has read their types; and those inside of functions.
 
     To decorate one takes milliseconds, and hooks are made anew by the hundred in every pass.
     """
 
     def decorate(function: Any) -> Any:
-        plain = isinstance(function, FunctionType) and not _has_shapes(function)
+        plain = isinstance(function, FunctionType) and (
+            "<locals>" in function.__qualname__ or not _has_shapes(function)
+        )
         return function if plain else _jaxtyped(function, typechecker=typechecker)
 
     return decorate
@@ -35,5 +37,6 @@ def _checked(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _has_shapes(function: FunctionType) -> bool:
     """Whether an annotation, still a string, holds a shape or the name of one."""
-    words = set(re.findall(r"\w+", " ".join(map(str, function.__annotations__.values()))))
-    return any(word == "Tensor" or hasattr(function.__globals__.get(word), "dim_str") for word in words)
+    text = " ".join(map(str, function.__annotations__.values()))
+    names = re.findall(r"\w+", text)
+    return "[Tensor," in text or any(hasattr(function.__globals__.get(name), "dim_str") for name in names)

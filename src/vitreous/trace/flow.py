@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
@@ -22,7 +22,7 @@ class Flow:
     def above(self, tree: Any) -> int:
         """The attentions that any of these tensors depends on."""
         found = 0
-        for tensor in _tensors(tree):
+        for tensor in _tensors(tree) if self._above else ():
             seen, bits = self._above.get(id(tensor), (None, 0))
             if seen is not None and seen() is tensor:  # numbers of tensors that are gone are given out again
                 found |= bits
@@ -99,12 +99,13 @@ def chains(outputs: Sequence[Tensor]) -> list[list[int]]:
     return found
 
 
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for each in tree:  # pyright: ignore[reportUnknownVariableType]
-            yield from _tensors(each)
-    elif isinstance(tree, dict):
-        for each in tree.values():  # pyright: ignore[reportUnknownVariableType]
-            yield from _tensors(each)
+def _tensors(tree: Any) -> list[Tensor]:
+    found, left = list[Tensor](), [tree]
+    for each in left:  # grows on the way: this runs at every call of torch's
+        if isinstance(each, Tensor):
+            found.append(each)
+        elif isinstance(each, (tuple, list)):
+            left += each
+        elif isinstance(each, dict):
+            left += each.values()
+    return found

@@ -8,7 +8,8 @@ pixels lie down and right, whatever its embedding is: a convolution, a linear ma
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
+from vitreous.trace.changes import changes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.reading import current_reading
 from vitreous.trace.record import TokenGrid, not_global
@@ -43,6 +45,8 @@ Positions = Float[Tensor, " tokens"]
 Reads = Callable[[int, str], bool]
 """Whether an attention is read, by its place among all that run and the name of the module that runs it."""
 
+_TokensOf = Callable[[Images], Float[Tensor, "tokens numbers"]]
+
 
 def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
     """How the tokens lie on the picture that go into the first attention that is read.
@@ -66,6 +70,11 @@ def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at
     but the first where `Reading` says all.
     """
     _check_picture(model, images)
+    with _watched(model, is_read) as tokens_of:
+        return _measure(tokens_of, model, images, is_read)
+
+
+def _measure(tokens_of: _TokensOf, model: nn.Module, images: Tensor, is_read: Reads) -> TokenGrid:
     how, generator = current_reading(), torch.Generator().manual_seed(0)
     height, width = images.shape[-2:]
     spread, middle = torch.std_mean(images[:1].detach().float(), correction=0)
@@ -76,7 +85,7 @@ def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at
         return scale * torch.randn(1, *images.shape[1:], generator=generator).to(spread.device)
 
     picture, step = middle + noise(), torch.finfo(images.dtype).eps ** (1 / 3)
-    before = _tokens(model, picture.to(images), is_read)
+    before = tokens_of(picture.to(images))
     said = None if how.patches is None else _listed(how.patches, len(before))
     if how.grid and said is not None:
         return _as_said(len(before), how.grid, said)
@@ -84,9 +93,7 @@ def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at
     moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
     for draws in itertools.count(1):
         push = step * noise()
-        even, *sloped = (
-            _tokens(model, (picture + push * slope).to(images), is_read) - before for slope in (1.0, down, right)
-        )
+        even, *sloped = (tokens_of((picture + push * slope).to(images)) - before for slope in (1.0, down, right))
         moved += even.square().sum(1)
         answers += torch.stack([(even * each).sum(1) for each in sloped])
         patches = moved.nonzero()[:, 0].cpu() if said is None else torch.tensor(said)
@@ -205,25 +212,32 @@ class _Reached(BaseException):
     """The attention was reached: a signal that never leaves this file, nor is taken for an error of the model."""
 
 
-def _tokens(model: nn.Module, image: Images, is_read: Reads) -> Float[Tensor, "tokens numbers"]:
-    """What the first attention that is read multiplies by its weights, of one image, one row per token."""
-    at, found = itertools.count(), list[AttentionSeen]()
+@contextmanager
+def _watched(model: nn.Module, is_read: Reads) -> Generator[_TokensOf]:
+    """What tells, of one image, what the first attention that is read multiplies by its weights, one row per token."""
 
-    def attend(seen: AttentionSeen) -> None:
-        if is_read(next(at), seen.name):
-            found.append(seen)
-            raise _Reached
+    def tokens_of(image: Images) -> Float[Tensor, "tokens numbers"]:
+        at, found = itertools.count(), list[AttentionSeen]()
+
+        def attend(seen: AttentionSeen) -> None:
+            if is_read(next(at), seen.name):
+                found.append(seen)
+                raise _Reached
+
+        with changes() as change:
+            change.enter(Interceptor(attend, running=running))
+            change.start_pass()
+            try:
+                run(model, image)
+            except _Reached:
+                return _rows(found[0], type(model).__name__)
+        raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
 
     with settled(model) as change:
         change.start_pass()  # what others changed, to look at the model, is not for this
         change.gradients(False)
-        change.enter(Interceptor(attend, running=change.running(model)))
-        change.start_pass()
-        try:
-            run(model, image)
-        except _Reached:
-            return _rows(found[0], type(model).__name__)
-    raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
+        running = change.running(model)
+        yield tokens_of
 
 
 def _rows(seen: AttentionSeen, model: str) -> Float[Tensor, "tokens numbers"]:
