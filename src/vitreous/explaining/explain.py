@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
 from vitreous.data.pictures import as_picture
-from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError, told
+from vitreous.errors import ModelError, ShapeError, told
 from vitreous.explaining.fitting import fit_method
-from vitreous.explaining.targets import UserTarget, as_target, choose_classes, is_top, part_of
+from vitreous.explaining.targets import UserTarget, as_target, choose_classes, is_top
+from vitreous.explaining.together import explain_by_all
 from vitreous.masking.forward import Progress
 from vitreous.methods import make_method
-from vitreous.methods.method import Explanation, Method, ScorelessMethod, SlowMethod
+from vitreous.methods.method import Explanation, Method
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.trace.classifier import check_classifier
-from vitreous.trace.output import everything
-from vitreous.trace.reading import Output, current_reading, reading
+from vitreous.trace.reading import Output, reading
 from vitreous.trace.recorder import record
 from vitreous.trace.settled import check_input
-from vitreous.trace.target import Classes, Scalar, Target
 
+Several = list[str] | tuple[str, ...] | Mapping[str, str | Method]
+"""Methods by name, or by names of yours."""
 Preparation = Preprocess | Callable[[Any], Any]
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["explain", "inputs_of"]
 
 
+@overload
 def explain(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
@@ -58,14 +59,60 @@ def explain(
     class_names: Sequence[str] = (),
     pixel_window: Window = None,
     **settings: Any,
-) -> Explanation:
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: nn.Module | LoadedModel,
+    images: Tensor | Picture | Sequence[Picture],
+    method: Several,
+    target: UserTarget = None,
+    *,
+    against: UserTarget = None,
+    output: Output | None = None,
+    link: str | None = None,
+    part: str = "",
+    call: int | None = None,
+    grid: tuple[int, int] | int | None = None,
+    patches: slice | Sequence[int] | None = None,
+    batch_size: int = 8,
+    progress: Progress | None = None,
+    preprocess: Preparation | None = None,
+    class_names: Sequence[str] = (),
+    pixel_window: Window = None,
+    **settings: Any,
+) -> dict[str, Explanation]: ...
+
+
+def explain(
+    model: nn.Module | LoadedModel,
+    images: Tensor | Picture | Sequence[Picture],
+    method: str | Method | Several = "ag_cam",
+    target: UserTarget = None,
+    *,
+    against: UserTarget = None,
+    output: Output | None = None,
+    link: str | None = None,
+    part: str = "",
+    call: int | None = None,
+    grid: tuple[int, int] | int | None = None,
+    patches: slice | Sequence[int] | None = None,
+    batch_size: int = 8,
+    progress: Progress | None = None,
+    preprocess: Preparation | None = None,
+    class_names: Sequence[str] = (),
+    pixel_window: Window = None,
+    **settings: Any,
+) -> Explanation | dict[str, Explanation]:
     """Explain why a model decided as it did about some images.
 
     Args:
         model: your own module, or what `vitreous.load` gave. It comes back as it was.
         images: a tensor (batch, channels, height, width) or one image without the batch axis, taken as the model's
             normalised input; or pictures (paths, PIL, uint8 arrays), which go through the preprocessing.
-        method: a name of `vitreous.METHODS`, "package.module:Class", or a method object.
+        method: a name of `vitreous.METHODS`, "package.module:Class", or a method object. Or several: a list of names,
+            or a mapping from names of yours to any of these; what they read in common is observed once.
         target: what to explain: a class index or name, one per image, "top-3" (a row of the result for each of an
             image's three most probable classes), a function from logits (batch, classes) to one number per image, or
             None for each image's predicted class. A single score is a binary one, and what speaks against its class is
@@ -94,11 +141,11 @@ def explain(
         class_names: one per logit, where the model has none.
         pixel_window: of gray pictures of more than 8 bits: (what becomes black, what becomes white), or "auto" for each
             picture's lowest and highest; by default what the file says.
-        settings: the method's own, when it is given by name.
+        settings: the method's own, when it is given by name, and alone.
 
     Returns:
-        the explanation; `heatmap` is (batch, h, w) on the patch grid, raw, on the model's device. Of a model without a
-        classifier, its `logits` and `target` are None.
+        the explanation, or one by each method's name; `heatmap` is (batch, h, w) on the patch grid, raw, on the
+        model's device. Of a model without a classifier, its `logits` and `target` are None.
 
     Raises:
         NoClassScores: the model has no classifier, and the method or the target needs one; or it cannot be told which
@@ -112,78 +159,48 @@ def explain(
     listed = patches if isinstance(patches, slice | None) else tuple(patches)
     said = {name: value for name, value in (("call", call), ("grid", grid), ("patches", listed)) if value is not None}
     subject = replace(subject, reading=replace(how, part=part or how.part, **said))
-    chosen = fit_method(make_method(method, **settings) if isinstance(method, str) else method, subject)
+    methods = {name: fit_method(each, subject) for name, each in _methods(method, settings).items()}
     inputs, pictures = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
-    run = partial(_run, chosen, subject, batch_size=batch_size, progress=progress)
-    try:
+    if is_top(target):
         with reading(subject.reading):
             check_classifier(subject.model, inputs)
-            if is_top(target):
-                seen = torch.cat([record(subject.model, part).logits for part in inputs.split(batch_size)])
-                classes = choose_classes(target, subject.class_names, seen)
-                each = torch.arange(len(inputs)).repeat_interleave(classes.shape[1])
-                inputs, target = inputs[each], classes.flatten() if seen.shape[1] > 1 else None
-                pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
-            found = run(inputs, as_target(target, subject.class_names, against))
-    except NoClassScores:
-        if not isinstance(chosen, ScorelessMethod) or target not in (None, "predicted") or against is not None:
-            raise
-        with reading(replace(subject.reading, output=everything)):
-            found = replace(run(inputs, Classes((0,))), logits=None, target=None)
-    if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
-        raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
-    return replace(found, pictures=pictures)
+            seen = torch.cat([record(subject.model, part).logits for part in inputs.split(batch_size)])
+        classes = choose_classes(target, subject.class_names, seen)
+        each = torch.arange(len(inputs)).repeat_interleave(classes.shape[1])
+        inputs, target = inputs[each], classes.flatten() if seen.shape[1] > 1 else None
+        pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
+    wanted = as_target(target, subject.class_names, against)
+    explained: dict[str, Explanation] = {}
+    for name, found in explain_by_all(
+        methods, subject, inputs, wanted, batch_size=batch_size, progress=progress
+    ).items():
+        if not isinstance(found, Explanation):
+            raise found
+        if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
+            raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
+        explained[name] = replace(found, pictures=pictures)
+    return explained if isinstance(method, list | tuple | Mapping) else explained[""]
 
 
-def _run(
-    method: Method,
-    subject: LoadedModel,
-    images: Tensor,
-    target: Target,
-    *,
-    batch_size: int,
-    progress: Progress | None,
-) -> Explanation:
-    """The explanations of all batches as one."""
-    # a function of the scores is measured on them, not on what they stand for
-    how = replace(current_reading(), link="identity") if isinstance(target, Scalar) else current_reading()
-    explain_chunk = partial(_explain_chunk, method, subject.model, progress=progress)
-    with reading(how):
-        parts = [
-            explain_chunk(images[part], part_of(target, len(images), part), start=part.start)
-            for part in _parts(len(images), batch_size)
-        ]
-    logits = torch.cat([part.logits for part in parts if part.logits is not None])
-    explained = torch.cat([part.target for part in parts if part.target is not None])
-    against = target(logits).gather(1, explained[:, None])[:, 0] < 0
-    return Explanation(
-        torch.cat([part.heatmap for part in parts]),
-        logits,
-        None if isinstance(target, Scalar) else explained,
-        method,
-        subject.class_names,
-        details=tuple(detail for part in parts for detail in part.details),
-        layer=parts[0].layer,
-        link=subject.reading.link,
-        opposed=tuple(against.tolist()) if against.any() else (),
-    )
+def _methods(method: str | Method | Several, settings: Mapping[str, Any]) -> dict[str, Method]:
+    """The methods by name; one that is alone has none.
 
-
-def _parts(images: int, batch_size: int) -> list[slice]:
-    return [slice(start, start + batch_size) for start in range(0, images, batch_size)]
-
-
-def _explain_chunk(
-    method: Method, model: nn.Module, images: Tensor, target: Target, *, start: int, progress: Progress | None
-) -> Explanation:
-    try:
-        if isinstance(method, SlowMethod):
-            return method(model, images, target, progress=progress)
-        return method(model, images, target)
-    except DegenerateMap as error:
-        raise DegenerateMap(error.fact, error.image + start, error.remedy) from None
+    Raises:
+        ShapeError: there are none, or settings that could be any one's.
+    """
+    if not isinstance(method, list | tuple | Mapping):
+        return {"": make_method(method, **settings) if isinstance(method, str) else method}
+    if settings:
+        raise ShapeError(
+            f"`{next(iter(settings))}` is the setting of one of {len(method)} methods. Give methods that have their "
+            'settings: method={"early": make_method("grad_cam", layer="blocks.5")}.'
+        )
+    if not method:
+        raise ShapeError("`method` is empty. Name at least one of vitreous.METHODS.")
+    named = method if isinstance(method, Mapping) else dict(zip(method, method, strict=True))
+    return {name: make_method(each) if isinstance(each, str) else each for name, each in named.items()}
 
 
 def inputs_of(

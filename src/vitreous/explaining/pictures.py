@@ -12,20 +12,20 @@ import torch
 from vitreous.errors import (
     DataError,
     DegenerateMap,
-    ExplainError,
     NoClassScores,
     NotFinite,
     ObservationError,
     UnknownName,
 )
-from vitreous.explaining.explain import explain
 from vitreous.explaining.fitting import fit_method
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.order import Order, Result, describe_order, result_to_json
 from vitreous.explaining.outputs import Explained, Found, output_names, write_maps, write_sheet
-from vitreous.explaining.targets import choose_classes, part_of
+from vitreous.explaining.targets import as_target, choose_classes, part_of
+from vitreous.explaining.together import explain_by_all
 from vitreous.files.manifest import now, write_manifest
 from vitreous.files.writing import check_writable
+from vitreous.methods.method import Explanation, Method
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
@@ -97,7 +97,7 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
         said = [_answers(model, logits, target) for target in targets] if logits is not None else []
         segment: Any = getattr(model.model, "regions", None)
         regions: Any = segment(images) if callable(segment) else []
-    attempts = {name: _try_method(order, name, images, targets, refused) for name in order.methods}
+    attempts = _try_methods(order, images, targets, refused)
     if len(refused) == len(order.methods):
         raise _none_applies(model.name, refused)
     return [
@@ -148,46 +148,66 @@ def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]
     ]
 
 
-def _try_method(
-    order: Order, name: str, images: Images, targets: Sequence[Target], refused: dict[str, str]
-) -> list[tuple[Found | str, ...]]:
-    """Per picture and target, the map, or why there is none."""
-    if name not in refused:
-        try:
-            columns = [_attempt(order, name, images, target) for target in targets]
-            return list(zip(*columns, strict=True))
-        except (NoClassScores, ObservationError) as error:
-            refused[name] = str(error)
-    return [(refused[name],) * len(targets)] * len(images)
+def _try_methods(
+    order: Order, images: Images, targets: Sequence[Target], refused: dict[str, str]
+) -> dict[str, list[tuple[Found | str, ...]]]:
+    """By method, per picture and target, the map, or why there is none; `refused` gains those that do not apply."""
+    columns: dict[str, list[list[Found | str]]] = {name: [] for name in order.methods}
+    for target in targets:
+        methods = {name: method for name, method in order.methods.items() if name not in refused}
+        for name, each in _attempt(order, methods, images, target).items():
+            if isinstance(each, NoClassScores | ObservationError):
+                refused[name] = str(each)
+            else:
+                columns[name].append(each)
+    found = {name: list(zip(*each, strict=True)) for name, each in columns.items() if name not in refused}
+    why: dict[str, list[tuple[Found | str, ...]]] = {
+        name: [(reason,) * len(targets)] * len(images) for name, reason in refused.items()
+    }
+    return found | why
 
 
-def _attempt(order: Order, name: str, images: Images, target: Target) -> list[Found | str]:
-    """Per picture, the map, or why there is none. A batch that fails is tried again one by one.
+def _attempt(
+    order: Order, methods: Mapping[str, Method], images: Images, target: Target
+) -> dict[str, list[Found | str] | NoClassScores | ObservationError]:
+    """By method, per picture the map or why there is none; or why it does not apply to the model.
+
+    A method that fails on a batch tries its pictures one by one.
 
     Raises:
-        NoClassScores, ObservationError: the method does not apply to the model.
-        UnknownName: one of its settings does not.
+        UnknownName: the model does not allow a setting.
     """
-    try:
-        against = order.against or None
-        explanation = explain(
-            order.model,
-            images,
-            order.methods[name],
-            None if isinstance(target, Predicted) else target,
-            against=against,
-            batch_size=len(images),
-            progress=order.progress,
-        )
-        details = explanation.details or [None] * len(images)
-        return [Found(*each, explanation.layer) for each in zip(explanation.heatmap, details, strict=True)]
-    except (NoClassScores, ObservationError, UnknownName):
-        raise
-    except (ExplainError, torch.OutOfMemoryError) as error:
-        if len(images) == 1:
-            return [error.alone if isinstance(error, DegenerateMap) else str(error)]
-    each = [(image, part_of(target, len(images), slice(at, at + 1))) for at, image in enumerate(images.split(1))]
-    return [found for image, wanted in each for found in _attempt(order, name, image, wanted)]
+    found: dict[str, list[Found | str] | NoClassScores | ObservationError] = {}
+    opposed = as_target(
+        None if isinstance(target, Predicted) else target, order.model.class_names, order.against or None
+    )
+    explained = explain_by_all(methods, order.model, images, opposed, batch_size=len(images), progress=order.progress)
+    for name, each in explained.items():
+        if isinstance(each, UnknownName):
+            raise each
+        if isinstance(each, Explanation):
+            details = each.details or [None] * len(images)
+            found[name] = [Found(*pair, each.layer) for pair in zip(each.heatmap, details, strict=True)]
+        elif isinstance(each, NoClassScores | ObservationError):
+            found[name] = each
+        elif len(images) == 1:
+            found[name] = [each.alone if isinstance(each, DegenerateMap) else str(each)]
+        else:
+            found[name] = _one_by_one(order, name, images, target)
+    return found
+
+
+def _one_by_one(
+    order: Order, name: str, images: Images, target: Target
+) -> list[Found | str] | NoClassScores | ObservationError:
+    rows: list[Found | str] = []
+    for at, image in enumerate(images.split(1)):
+        wanted = part_of(target, len(images), slice(at, at + 1))
+        found = _attempt(order, {name: order.methods[name]}, image, wanted)[name]
+        if isinstance(found, NoClassScores | ObservationError):
+            return found
+        rows += found
+    return rows
 
 
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:

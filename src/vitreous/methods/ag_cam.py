@@ -41,10 +41,10 @@ class AGCAM:
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
         stream = follow_stream(model, images)
-        check_class_token(stream.tokens, model, "ag_cam")
+        check_class_token(stream.tokens, type(model).__name__, "ag_cam")
         direction = target(stream.logits)
         rows = skip_path_rows(model, images, stream, direction)
-        tokens = check_class_token(stream.tokens, model, "ag_cam", rows_read(rows[-1][1]))
+        tokens = check_class_token(stream.tokens, type(model).__name__, "ag_cam", rows_read(rows[-1][1]))
         at = tokens.extra_places.index(tokens.class_token)
         heatmap = ag_cam(tokens, [(scores[:, :, at], gradient[:, :, at]) for scores, gradient in rows])
         return Explanation(heatmap, stream.logits, direction.argmax(1), self)

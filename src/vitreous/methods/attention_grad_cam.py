@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
 from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid, rows_read
-from vitreous.trace.target import Predicted, Target
+from vitreous.trace.record import TokenGrid, Trace, rows_read
+from vitreous.trace.target import Target
 
 __all__ = ["AttentionGradCAM", "attention_grad_cam"]
 
 
 @dataclass(frozen=True)
-class AttentionGradCAM:
+class AttentionGradCAM(FromObservation[Trace]):
     """Grad-CAM with the last layer's heads as channels: each head's map weighted by its mean gradient.
 
     heat = ReLU(mean over heads of w_h · A_h), w_h = mean over patches of ∂y/∂A_h, both on the class-token row of the
@@ -29,13 +31,17 @@ class AttentionGradCAM:
 
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017; on attention by Chefer et al., CVPR 2021"
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        trace = observe(model, images)
-        last, tokens, logits = trace.global_attentions[-1], trace.tokens, trace.logits
+    @property
+    def observation(self) -> Callable[[nn.Module, Images], Trace]:
+        """`observe`."""
+        return observe
+
+    def of(self, seen: Trace, target: Target) -> Explanation:
+        """Explain what was observed."""
+        last, tokens, logits = seen.global_attentions[-1], seen.tokens, seen.logits
         direction = target(logits.detach())
-        (gradients,) = trace.gradients(direction, [last])
-        tokens = check_class_token(tokens, model, "attention_grad_cam", tokens.of_extra(rows_read(gradients)))
+        (gradients,) = seen.gradients(direction, [last])
+        tokens = check_class_token(tokens, seen.model, "attention_grad_cam", tokens.of_extra(rows_read(gradients)))
         heatmap = attention_grad_cam(tokens, last.weights.detach(), gradients)
         return Explanation(heatmap, logits.detach(), direction.argmax(1), self)
 

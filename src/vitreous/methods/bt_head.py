@@ -51,7 +51,7 @@ class BTHead:
         direction = target(logits)
         kept = attentions[first_layer(self.start_layer, len(attentions), 3) :]
         gradients = trace.gradients(direction, kept)
-        tokens = check_class_token(tokens, model, "bt_head", tokens.of_extra(rows_read(gradients[-1])))
+        tokens = check_class_token(tokens, trace.model, "bt_head", tokens.of_extra(rows_read(gradients[-1])))
         steps = [weigh_heads(a.weights.detach(), g) for a, g in zip(kept, gradients, strict=True)]
         del trace, attentions, kept, gradients  # the graph of this pass is not needed in the next
         answer = feedback(model, images, direction, self.steps, tokens)

@@ -51,7 +51,7 @@ class BTToken:
         """Explain a batch of normalised images."""
         trace, blocks = observe_blocks(model, images)
         tokens, logits = trace.tokens, trace.logits.detach()
-        tokens = check_class_token(tokens, model, "bt_token", tokens.of_extra(trace.read_tokens()))
+        tokens = check_class_token(tokens, trace.model, "bt_token", tokens.of_extra(trace.read_tokens()))
         direction = target(logits)
         kept = blocks[first_layer(self.start_layer, len(blocks), 6) :]
         steps = [weigh_tokens(block, trace.model) for block in kept]

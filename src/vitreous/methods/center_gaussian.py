@@ -7,19 +7,17 @@ from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.methods.baseline import look
-from vitreous.methods.method import Explanation
-from vitreous.shapes import Images
-from vitreous.trace.target import Predicted, Target
+from vitreous.methods.baseline import Baseline
+from vitreous.shapes import Heatmap, Images
 
 __all__ = ["CenterGaussian", "gaussian"]
 
 
 @dataclass(frozen=True)
-class CenterGaussian:
+class CenterGaussian(Baseline):
     """A Gaussian in the middle, where photographers put the subject; the same for every picture, model and class.
 
     heat = exp(-(x² + y²) / 2σ²), x and y from the center in shares of the picture's width and height.
@@ -38,13 +36,11 @@ class CenterGaussian:
     sigma: float = 0.25
     grid: int | None = None
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
+    def heat(self, images: Images, size: tuple[int, int]) -> Heatmap:
+        """The map of these rows and columns."""
         if self.sigma <= 0:
             raise ShapeError(f"`sigma` is {self.sigma:g}, so the Gaussian has no width. Give a number above 0.")
-        logits, size = look(model, images, self.grid)
-        heatmap = gaussian(size, self.sigma).to(images).expand(len(images), -1, -1)
-        return Explanation(heatmap, logits, target(logits).argmax(1), self)
+        return gaussian(size, self.sigma).to(images).expand(len(images), -1, -1)
 
 
 def gaussian(size: tuple[int, int], sigma: float) -> Float[Tensor, "h w"]:

@@ -7,18 +7,15 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from vitreous.methods.baseline import look
-from vitreous.methods.method import Explanation
+from vitreous.methods.baseline import Baseline
 from vitreous.shapes import Heatmap, Images
-from vitreous.trace.target import Predicted, Target
 
 __all__ = ["Edges", "sobel"]
 
 
 @dataclass(frozen=True)
-class Edges:
+class Edges(Baseline):
     """How strong the picture's edges are; the same for every model and class.
 
     heat = mean over the cell of the gradient's length, by Sobel's operator on the mean of the normalised channels.
@@ -36,10 +33,9 @@ class Edges:
 
     grid: int | None = None
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        logits, size = look(model, images, self.grid)
-        return Explanation(sobel(images.detach(), size), logits, target(logits).argmax(1), self)
+    def heat(self, images: Images, size: tuple[int, int]) -> Heatmap:
+        """The map of these rows and columns."""
+        return sobel(images, size)
 
 
 def sobel(images: Images, size: tuple[int, int]) -> Heatmap:

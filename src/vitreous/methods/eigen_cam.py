@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import nn
 
+from vitreous.methods.feature_maps import FromLayer
 from vitreous.methods.method import Explanation
-from vitreous.shapes import FeatureMaps, Heatmap, Images
-from vitreous.trace.layer import find_layer, read_layer
-from vitreous.trace.target import Predicted, Target
+from vitreous.shapes import FeatureMaps, Heatmap
+from vitreous.trace.layer import LayerOutput
+from vitreous.trace.target import Target
 
 __all__ = ["EigenCAM", "eigen_cam"]
 
 
 @dataclass(frozen=True)
-class EigenCAM:
+class EigenCAM(FromLayer):
     """A layer's output projected on its first principal component; the same for every class.
 
     heat = A · v₁, where A (positions × channels) = U Σ Vᵀ. A singular vector has no sign of its own: here the largest
@@ -37,9 +37,8 @@ class EigenCAM:
     center: bool = False
     layer: str = ""
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        seen = read_layer(model, images, find_layer(model, images, self.layer))
+    def of(self, seen: LayerOutput, target: Target) -> Explanation:
+        """Explain what the layer gave."""
         logits = seen.logits.detach()
         heatmap = eigen_cam(seen.maps, center=self.center)
         return Explanation(heatmap, logits, target(logits).argmax(1), self, layer=seen.layer.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,16 +11,18 @@ from torch import nn
 from vitreous.errors import check_setting
 from vitreous.methods.method import Explanation
 from vitreous.methods.readout import Readout, check_readout
+from vitreous.methods.shared import FromObservation
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images
 from vitreous.trace.observe import observe
-from vitreous.trace.target import Predicted, Target
+from vitreous.trace.record import Trace
+from vitreous.trace.target import Target
 
 __all__ = ["GenericAttention"]
 
 
 @dataclass(frozen=True)
-class GenericAttention:
+class GenericAttention(FromObservation[Trace]):
     """Attention times its gradient, positive part, multiplied through the layers.
 
     R ← R + M_k R from R = I, M_k = mean over heads of ReLU(∂y/∂A_k ⊙ A_k) (their eq. 5 and 6), so R is the product
@@ -39,14 +42,18 @@ class GenericAttention:
     start_layer: int = 0
     readout: Readout = "class"
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        trace = observe(model, images)
-        attentions = trace.global_attentions
+    @property
+    def observation(self) -> Callable[[nn.Module, Images], Trace]:
+        """`observe`."""
+        return observe
+
+    def of(self, seen: Trace, target: Target) -> Explanation:
+        """Explain what was observed."""
+        attentions = seen.global_attentions
         check_setting("start_layer", self.start_layer, range(len(attentions)))
-        tokens = check_readout(trace, model, "generic_attention", self.readout)
-        logits, kept = trace.logits.detach(), attentions[self.start_layer :]
+        tokens = check_readout(seen, "generic_attention", self.readout)
+        logits, kept = seen.logits.detach(), attentions[self.start_layer :]
         direction = target(logits)
-        gradients = trace.gradients(direction, kept)
+        gradients = seen.gradients(direction, kept)
         steps = [(g * a.weights.detach()).relu().mean(1) for g, a in zip(gradients, kept, strict=True)]
         return Explanation(multiply_up(tokens, steps, self.readout), logits, direction.argmax(1), self)

@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
-from vitreous.methods.feature_maps import by_gradients, weighted_sum
-from vitreous.methods.method import Explanation
-from vitreous.shapes import FeatureMaps, Heatmap, Images
-from vitreous.trace.target import Predicted, Target
+from vitreous.methods.feature_maps import FromMapsAndGradients, weighted_sum
+from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["GradCAM", "grad_cam"]
 
 
 @dataclass(frozen=True)
-class GradCAM:
+class GradCAM(FromMapsAndGradients):
     """A layer's maps, each weighted by its mean gradient.
 
     heat = ReLU(Σ_k w_k · A_k), w_k = mean over positions of ∂y/∂A_k.
@@ -32,9 +28,9 @@ class GradCAM:
 
     layer: str = ""
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        return by_gradients(self, model, images, target, grad_cam)
+    def heat(self, maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:
+        """The equation."""
+        return grad_cam(maps, gradients)
 
 
 def grad_cam(maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:

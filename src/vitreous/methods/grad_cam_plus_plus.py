@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
 
-from vitreous.methods.feature_maps import by_gradients, weighted_sum
-from vitreous.methods.method import Explanation
-from vitreous.shapes import FeatureMaps, Heatmap, Images
-from vitreous.trace.target import Predicted, Target
+from vitreous.methods.feature_maps import FromMapsAndGradients, weighted_sum
+from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["GradCAMPlusPlus", "grad_cam_plus_plus"]
 
 
 @dataclass(frozen=True)
-class GradCAMPlusPlus:
+class GradCAMPlusPlus(FromMapsAndGradients):
     """A layer's maps, each weighted by its positive gradients, which count more where several objects share a class.
 
     heat = ReLU(Σ_k w_k · A_k), w_k = Σ_ij α_ij · ReLU(g_ij), α_ij = g_ij² / (2·g_ij² + Σ_ab A_ab · g_ij³), where g are
@@ -39,13 +36,9 @@ class GradCAMPlusPlus:
     normalize: bool = False
     layer: str = ""
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-
-        def heat(maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:
-            return grad_cam_plus_plus(maps, gradients, normalize=self.normalize)
-
-        return by_gradients(self, model, images, target, heat)
+    def heat(self, maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:
+        """The equation."""
+        return grad_cam_plus_plus(maps, gradients, normalize=self.normalize)
 
 
 def grad_cam_plus_plus(maps: FeatureMaps, gradients: FeatureMaps, *, normalize: bool = False) -> Heatmap:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
-from vitreous.methods.feature_maps import by_gradients
-from vitreous.methods.method import Explanation
-from vitreous.shapes import FeatureMaps, Heatmap, Images
-from vitreous.trace.target import Predicted, Target
+from vitreous.methods.feature_maps import FromMapsAndGradients
+from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["HiResCAM", "hires_cam"]
 
 
 @dataclass(frozen=True)
-class HiResCAM:
+class HiResCAM(FromMapsAndGradients):
     """A layer's maps times their gradients, position by position: what each position adds to the score.
 
     heat = Σ_k ∂y/∂A_k ⊙ A_k, with its sign. Where the scores are linear in the layer, it adds up to the class score
@@ -33,9 +29,9 @@ class HiResCAM:
 
     layer: str = ""
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        return by_gradients(self, model, images, target, hires_cam)
+    def heat(self, maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:
+        """The equation."""
+        return hires_cam(maps, gradients)
 
 
 def hires_cam(maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:

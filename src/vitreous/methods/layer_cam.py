@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
-from vitreous.methods.feature_maps import by_gradients
-from vitreous.methods.method import Explanation
-from vitreous.shapes import FeatureMaps, Heatmap, Images
-from vitreous.trace.target import Predicted, Target
+from vitreous.methods.feature_maps import FromMapsAndGradients
+from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["LayerCAM", "layer_cam"]
 
 
 @dataclass(frozen=True)
-class LayerCAM:
+class LayerCAM(FromMapsAndGradients):
     """A layer's maps times their positive gradients, position by position: also for layers far from the scores.
 
     heat = ReLU(Σ_k ReLU(∂y/∂A_k) ⊙ A_k).
@@ -32,9 +28,9 @@ class LayerCAM:
 
     layer: str = ""
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        return by_gradients(self, model, images, target, layer_cam)
+    def heat(self, maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:
+        """The equation."""
+        return layer_cam(maps, gradients)
 
 
 def layer_cam(maps: FeatureMaps, gradients: FeatureMaps) -> Heatmap:

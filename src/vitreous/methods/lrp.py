@@ -87,6 +87,6 @@ class LRP:
         kept = attentions[first:] if whole else attentions[first : first + 1]
         direction = target(trace.logits.detach())
         *relevances, last = trace.gradients(direction, [*kept, attentions[-1]])
-        tokens = check_class_token(tokens, model, "lrp", tokens.of_extra(rows_read(last)))
+        tokens = check_class_token(tokens, trace.model, "lrp", tokens.of_extra(rows_read(last)))
         heatmap = multiply_up(tokens, [relevance.relu().mean(1) for relevance in relevances])
         return Explanation(heatmap, trace.logits.detach(), direction.argmax(1), self)

@@ -246,12 +246,12 @@ class Explanation:
         return buffer.getvalue()
 
 
-def check_class_token(tokens: TokenGrid, model: nn.Module, method: str, read: TokenMask | None = None) -> TokenGrid:
+def check_class_token(tokens: TokenGrid, model: str, method: str, read: TokenMask | None = None) -> TokenGrid:
     """Refuse to read the class-token row where there is none, or where the classifier does not read it.
 
     Args:
         tokens: how they lie.
-        model: for the message.
+        model: class name of the model, for the message.
         method: likewise.
         read: which of the extra tokens the class scores depend on; None as long as that is unknown.
 
@@ -261,15 +261,15 @@ def check_class_token(tokens: TokenGrid, model: nn.Module, method: str, read: To
     Raises:
         NoClassToken: `method` needs one.
     """
-    kind, remedy = type(model).__name__, 'Use `rollout` or `raw_attention` with readout="mean".'
+    remedy = 'Use `rollout` or `raw_attention` with readout="mean".'
     if tokens.extra == 0:
         raise NoClassToken(
-            f"`{method}` reads the class-token row, but `{kind}` has {tokens.tokens} tokens for a "
+            f"`{method}` reads the class-token row, but `{model}` has {tokens.tokens} tokens for a "
             f"{tokens.height}×{tokens.width} grid: none is left for a class token. {remedy}"
         )
     if read is not None and not read.any():
         raise NoClassToken(
-            f"`{method}` reads the class-token row, but the class scores of `{kind}` depend on none of its "
+            f"`{method}` reads the class-token row, but the class scores of `{model}` depend on none of its "
             f"{tokens.extra} tokens beside the patches: it pools these, or its head is all zeros. {remedy}"
         )
     return tokens if read is None else tokens.read_by(read)

@@ -139,7 +139,7 @@ class MGRW:
     def _look(self, model: nn.Module, images: Images) -> tuple[Heatmap, Logits]:
         """Where the last layer looks, and the class scores. The autograd graph ends here."""
         trace = observe(model, images)
-        tokens = check_readout(trace, model, "mgrw", self.readout)
+        tokens = check_readout(trace, "mgrw", self.readout)
         weights = trace.global_attentions[-1].weights.detach()
         return raw_attention(tokens, weights, self.readout), trace.logits.detach()
 

@@ -7,19 +7,17 @@ from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from vitreous.methods.baseline import look
-from vitreous.methods.method import Explanation
+from vitreous.methods.baseline import Baseline
 from vitreous.settings.typed import Seed
-from vitreous.shapes import Images
-from vitreous.trace.target import Predicted, Target
+from vitreous.shapes import Heatmap, Images
 
 __all__ = ["Random", "fingerprints", "noise"]
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Baseline):
     """Noise: each picture's own uniform random map, which knows nothing of the model or the class.
 
     heat = U(0, 1), drawn for each picture from the seed and its pixels, so it is the same in every batch.
@@ -38,11 +36,10 @@ class Random:
     seed: Seed = 0
     grid: int | None = None
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        logits, size = look(model, images, self.grid)
+    def heat(self, images: Images, size: tuple[int, int]) -> Heatmap:
+        """The map of these rows and columns."""
         heatmap = torch.stack([noise(size, self.seed, each) for each in fingerprints(images).tolist()])
-        return Explanation(heatmap.to(images), logits, target(logits).argmax(1), self)
+        return heatmap.to(images)
 
 
 def noise(size: tuple[int, int], seed: int, picture: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,16 +10,17 @@ from torch import nn
 
 from vitreous.methods.method import Explanation
 from vitreous.methods.readout import Readout, check_readout, first_row
+from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
-from vitreous.trace.target import Predicted, Target
+from vitreous.trace.record import TokenGrid, Trace
+from vitreous.trace.target import Target
 
 __all__ = ["RawAttention", "raw_attention"]
 
 
 @dataclass(frozen=True)
-class RawAttention:
+class RawAttention(FromObservation[Trace]):
     """Where the class token looks in the last layer, heads averaged; the same for every class.
 
     heat = mean over heads of A_K[class token, patches], Chefer's "last_layer_attn".
@@ -35,12 +37,16 @@ class RawAttention:
 
     readout: Readout = "class"
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        trace = observe(model, images)
-        weights = trace.global_attentions[-1].weights.detach()
-        tokens = check_readout(trace, model, "raw_attention", self.readout)
-        logits = trace.logits.detach()
+    @property
+    def observation(self) -> Callable[[nn.Module, Images], Trace]:
+        """`observe`."""
+        return observe
+
+    def of(self, seen: Trace, target: Target) -> Explanation:
+        """Explain what was observed."""
+        weights = seen.global_attentions[-1].weights.detach()
+        tokens = check_readout(seen, "raw_attention", self.readout)
+        logits = seen.logits.detach()
         return Explanation(raw_attention(tokens, weights, self.readout), logits, target(logits).argmax(1), self)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitreous.errors import NoClassToken, check_setting
 from vitreous.methods.method import check_class_token
@@ -17,7 +17,7 @@ Readout = Literal["class", "mean"]
 """The class token's row, or the mean of the patches' rows."""
 
 
-def check_readout(trace: Trace, model: nn.Module, method: str, readout: Readout) -> TokenGrid:
+def check_readout(trace: Trace, method: str, readout: Readout) -> TokenGrid:
     """Refuse a readout that is not what the classifier does, measured on the trace.
 
     Returns:
@@ -30,10 +30,10 @@ def check_readout(trace: Trace, model: nn.Module, method: str, readout: Readout)
     check_setting("readout", readout, get_args(Readout))
     tokens, read = trace.tokens, trace.read_tokens()
     if readout == "class":
-        return check_class_token(tokens, model, method, tokens.of_extra(read))
+        return check_class_token(tokens, trace.model, method, tokens.of_extra(read))
     if not tokens.of_patches(read).any():
         raise NoClassToken(
-            f'`{method}` with readout="mean" averages the patches, but the class scores of `{type(model).__name__}` '
+            f'`{method}` with readout="mean" averages the patches, but the class scores of `{trace.model}` '
             'depend on no patch of the last layer. Use readout="class".'
         )
     return tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from vitreous.errors import check_setting
 from vitreous.methods.method import Explanation
 from vitreous.methods.readout import Readout, check_readout, first_row
+from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
-from vitreous.trace.target import Predicted, Target
+from vitreous.trace.record import TokenGrid, Trace
+from vitreous.trace.target import Target
 
 __all__ = ["Rollout", "rollout"]
 
 
 @dataclass(frozen=True)
-class Rollout:
+class Rollout(FromObservation[Trace]):
     """Attention multiplied through the layers, half of each for the skip path; the same for every class.
 
     Row of Â_K · … · Â_s, Â_k = (mean over heads of A_k + I) / row sum. Heads are averaged and nothing is discarded,
@@ -43,15 +44,19 @@ class Rollout:
     start_layer: int = 0
     readout: Readout = "class"
 
-    def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
-        """Explain a batch of normalised images."""
-        trace = observe(model, images)
-        attentions = trace.global_attentions
+    @property
+    def observation(self) -> Callable[[nn.Module, Images], Trace]:
+        """`observe`."""
+        return observe
+
+    def of(self, seen: Trace, target: Target) -> Explanation:
+        """Explain what was observed."""
+        attentions = seen.global_attentions
         check_setting("start_layer", self.start_layer, range(len(attentions)))
-        tokens = check_readout(trace, model, "rollout", self.readout)
+        tokens = check_readout(seen, "rollout", self.readout)
         means = [attention.weights.detach().mean(1) for attention in attentions[self.start_layer :]]
-        direction = target(trace.logits.detach())
-        return Explanation(rollout(tokens, means, self.readout), trace.logits.detach(), direction.argmax(1), self)
+        direction = target(seen.logits.detach())
+        return Explanation(rollout(tokens, means, self.readout), seen.logits.detach(), direction.argmax(1), self)
 
 
 def rollout(

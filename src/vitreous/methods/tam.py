@@ -45,7 +45,7 @@ class TAM:
         """Explain a batch of normalised images."""
         trace = observe(model, images)
         attentions, tokens, logits = trace.global_attentions, trace.tokens, trace.logits.detach()
-        tokens = check_class_token(tokens, model, "tam", tokens.of_extra(trace.read_tokens()))
+        tokens = check_class_token(tokens, trace.model, "tam", tokens.of_extra(trace.read_tokens()))
         direction = target(logits)
         start = first_layer(self.start_layer, len(attentions), 4)
         means = [attention.weights.detach().mean(1) for attention in attentions[start:]]

@@ -63,7 +63,9 @@ class TransformerAttribution:
         kept = attentions[self.start_layer :]
         with suspended():
             gradients = trace.gradients(direction, kept)
-        tokens = check_class_token(tokens, model, "transformer_attribution", tokens.of_extra(rows_read(gradients[-1])))
+        tokens = check_class_token(
+            tokens, trace.model, "transformer_attribution", tokens.of_extra(rows_read(gradients[-1]))
+        )
         relevances = trace.gradients(direction, kept)
         steps = [(g * r).relu().mean(1) for g, r in zip(gradients, relevances, strict=True)]
         return Explanation(multiply_up(tokens, steps), logits, direction.argmax(1), self)
