@@ -5,7 +5,7 @@ import torch
 from jaxtyping import TypeCheckError
 
 from vitreous.masking.fill import hide, solid
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.rollout import Rollout
 
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES, CLASSES, Case
 from vitreous import errors
 from vitreous.methods import METHODS, make_method
-from vitreous.methods.method import Explanation, Method
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Method, SignedMethod
 from vitreous.trace.target import Classes, Predicted, Target
 
 # fewer samples than a user would take, for methods that run the model many times
@@ -50,42 +51,10 @@ CANCELLING = {
 BFLOAT16 = {"mgrw": 0.35, "score_cam": 0.2, "tis": 0.3}
 # one patch of a map is all that is positive: in bfloat16 none may be, and that is refused
 VANISHING = {"layer_cam"}
-# which of a case's expectations a method goes by, where it is not the class token's
-FAMILY = {
-    "attcat": "attention",
-    "center_gaussian": "pixels",
-    "edges": "pixels",
-    "generic_attention_mean": "mean",
-    "legrad": "head",
-    "occlusion": "pixels",
-    "patch_posterior_alone": "layer",
-    "rise": "pixels",
-    "tis": "dropping",
-    "vit_cx": "layer",
-    "random": "pixels",
-    "raw_attention_mean": "mean",
-    "rollout_mean": "mean",
-    "cam": "pooling",
-    "attn_lrp": "relevance",
-    "cp_lrp": "relevance",
-    "decompx": "relevance",
-    "libra_grad": "relevance",
-    "lrp": "chefer",
-    "input_x_gradient": "pixels",
-    "integrated_gradients": "pixels",
-} | dict.fromkeys(
-    (
-        "ablation_cam",
-        "eigen_cam",
-        "grad_cam",
-        "grad_cam_plus_plus",
-        "hires_cam",
-        "layer_cam",
-        "relevance_cam",
-        "score_cam",
-    ),
-    "layer",
-)
+# variants that read something else than their method does by default
+FAMILY = dict.fromkeys(("generic_attention_mean", "raw_attention_mean", "rollout_mean"), "mean") | {
+    "patch_posterior_alone": "layer"
+}
 # one of each kind that differs most; the others are as many checks again, and rarely fail where these hold
 NEAR = ("timm_vit", "timm_swin", "hf_vit_eager", "timm_resnet")
 PAIRS = [
@@ -100,8 +69,13 @@ def inputs(case_name: str, method: str) -> tuple[nn.Module, Tensor]:
     return case.model().to(dtype), case.images().to(dtype)
 
 
+def family(method: str) -> str:
+    return FAMILY.get(method) or METHODS[method].family
+
+
 def refusal(case: Case, method: str) -> str | None:
-    return getattr(case, FAMILY.get(method, "refusal"))
+    read = family(method)
+    return case.refusal if read == "class_token" else getattr(case, read)
 
 
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
@@ -153,7 +127,7 @@ def test_works_or_refuses(case_name: str, method_name: str) -> None:
 
     target, explanation = explain(method, model, images)
     check_promises(explanation, model, images)
-    if FAMILY.get(method_name, "refusal") not in ("chefer", "layer", "pixels", "pooling", "relevance"):
+    if family(method_name) not in ("chefer", "layer", "pixels", "pooling", "relevance"):
         assert explanation.heatmap.shape[1:] == tuple(side // 8 for side in case.size[1:])
     singles = [method(model, image[None], target) for image in images]
     alone = torch.cat([single.heatmap for single in singles])
@@ -165,6 +139,7 @@ def check_promises(explanation: Explanation, model: nn.Module, images: Tensor) -
     assert len(explanation.heatmap) == len(images)
     assert explanation.heatmap.isfinite().all()
     assert not explanation.heatmap.requires_grad
+    assert isinstance(explanation.method, SignedMethod) or (explanation.heatmap >= 0).all()
     assert (explanation.heatmap.flatten(1).amax(1) > explanation.heatmap.flatten(1).amin(1)).all()
     torch.testing.assert_close(explanation.logits, logits_of(model, images), rtol=1e-5, atol=1e-5)
 

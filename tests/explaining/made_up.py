@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitreous.errors import DegenerateMap, NoClassToken
 from vitreous.explaining.pictures import Order, Result, explain_pictures
 from vitreous.methods import METHODS
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
 from vitreous.trace.target import Target
 
 TWO = {name: METHODS[name]() for name in ("ag_cam", "rollout")}

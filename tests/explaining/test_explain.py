@@ -16,7 +16,7 @@ from vitreous.errors import DataError, DegenerateMap, ModelError, ShapeError, Un
 from vitreous.explaining.explain import explain
 from vitreous.explaining.targets import as_target
 from vitreous.methods import METHODS
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
 from vitreous.metrics.perturbation import Perturbation
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel

@@ -18,7 +18,8 @@ import vitreous
 from tests.contract.zoo import CASES, TINY
 from vitreous.errors import ModelError, NoClassScores, ShapeError
 from vitreous.methods import METHODS
-from vitreous.methods.method import Explanation, ScorelessMethod
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import ScorelessMethod
 
 IMAGES = CASES["timm_vit"].images()
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}

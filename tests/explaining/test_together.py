@@ -16,7 +16,8 @@ from vitreous.errors import DegenerateMap, ExplainError, NoClassToken, ShapeErro
 from vitreous.explaining.order import Order
 from vitreous.explaining.pictures import explain_pictures
 from vitreous.methods import METHODS, make_method
-from vitreous.methods.method import Explanation, Method
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Method
 from vitreous.methods.rollout import Rollout
 from vitreous.methods.shared import FromObservation, explain_each
 from vitreous.trace.target import Classes

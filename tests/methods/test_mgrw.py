@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from vitreous.errors import DegenerateMap, ModelError, ShapeError, UnknownName
 from vitreous.methods import make_method
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.mgrw import MGRW
 from vitreous.methods.reduct import Level, Reduct, best_walk, survivors
 from vitreous.trace.target import Classes

@@ -12,7 +12,8 @@ import torch
 
 from vitreous.errors import DataError, UnknownName, check_setting
 from vitreous.methods import is_method, make_method
-from vitreous.methods.method import Method, check_at_least
+from vitreous.methods.method import Method
+from vitreous.methods.requirements import check_at_least
 from vitreous.metrics import is_metric, make_metric
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.perturbation import PRESETS as CURVES

@@ -18,7 +18,6 @@ _SPECS = {
     "timm:NAME@FILE": "a timm architecture with your weights, .safetensors or .pth; also torchvision: and open_clip:",
 }
 
-
 _READS = {
     "truth": "the object's mask",
     "boxes": "the object's boxes",
@@ -26,12 +25,34 @@ _READS = {
     "explain": "the method itself, run again",
 }
 
+_NEEDS = {
+    "class_token": "attention between all tokens, and a class token that the classifier reads",
+    "attention": "attention between all tokens",
+    "dropping": "attention between all tokens, and that the model runs on some of them",
+    "head": "attention between all tokens, and a head that takes any block's tokens",
+    "layer": "a layer whose output lies on the picture, as any CNN, Swin or ViT has",
+    "pooling": "such a layer, under a head of average pooling and one linear map",
+    "relevance": "nothing but a differentiable model",
+    "chefer": "a rule for each of the model's operations",
+    "pixels": "nothing but class scores",
+}
+_KINDS = {
+    "signed": "its map has two sides: for the class, and against it",
+    "slow": "runs the model hundreds of times",
+    "scoreless": "the same map for every class, also without a classifier",
+    "blocks": "its map is of whole blocks",
+}
+
 
 def methods() -> None:
-    """List the methods: what each shows, where it was published, its settings."""
+    """List the methods: what each shows, what it needs of a model, where it was published, its settings."""
     from vitreous.methods import METHODS
 
-    _list(METHODS, lambda _, maker: [maker.source], lambda name, default: f"--set {name}={default}")
+    def about(_: str, maker: Any) -> list[str]:
+        kinds = [meaning for kind, meaning in _KINDS.items() if getattr(maker, kind, False)]
+        return [f"needs {_NEEDS[maker.family]}", *kinds, maker.source]
+
+    _list(METHODS, about, lambda name, default: f"--set {name}={default}")
 
 
 def metrics() -> None:

@@ -15,7 +15,7 @@ from vitreous.cli.console import Console
 from vitreous.cli.progress import bars
 from vitreous.explaining.pictures import Order, Result
 from vitreous.masking.forward import Progress as Tell
-from vitreous.methods.method import Detail
+from vitreous.methods.explanation import Detail
 
 __all__ = ["Report"]
 

@@ -18,7 +18,8 @@ from vitreous.explaining.targets import UserTarget, as_target, choose_classes, i
 from vitreous.explaining.together import explain_by_all
 from vitreous.masking.forward import Progress
 from vitreous.methods import make_method
-from vitreous.methods.method import Explanation, Method
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Method
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.trace.classifier import check_classifier

@@ -11,7 +11,8 @@ from vitreous.data.depth import Window
 from vitreous.explaining.fitting import settings_to_json
 from vitreous.files.manifest import versions
 from vitreous.masking.forward import Progress
-from vitreous.methods.method import Detail, Method
+from vitreous.methods.explanation import Detail
+from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.answer import Answer
 

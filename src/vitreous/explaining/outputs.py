@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.files.writing import whole_file
-from vitreous.methods.method import Detail
+from vitreous.methods.explanation import Detail
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.overlay import overlay
 from vitreous.render.regions import draw_regions

@@ -25,7 +25,8 @@ from vitreous.explaining.targets import as_target, choose_classes, part_of
 from vitreous.explaining.together import explain_by_all
 from vitreous.files.manifest import now, write_manifest
 from vitreous.files.writing import check_writable
-from vitreous.methods.method import Explanation, Method
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer

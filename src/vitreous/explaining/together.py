@@ -12,7 +12,8 @@ from torch import Tensor
 from vitreous.errors import DegenerateMap, NoClassScores
 from vitreous.explaining.targets import part_of
 from vitreous.masking.forward import Progress
-from vitreous.methods.method import Explanation, Method, ScorelessMethod
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Method, ScorelessMethod
 from vitreous.methods.shared import Failure, explain_each
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.classifier import check_classifier

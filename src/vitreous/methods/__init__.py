@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from vitreous.methods.ablation_cam import AblationCAM
@@ -28,7 +27,7 @@ from vitreous.methods.layer_cam import LayerCAM
 from vitreous.methods.legrad import LeGrad
 from vitreous.methods.libra_grad import LibraGrad
 from vitreous.methods.lrp import LRP
-from vitreous.methods.method import Method
+from vitreous.methods.method import ListedMethod, Method
 from vitreous.methods.mgrw import MGRW
 from vitreous.methods.occlusion import Occlusion
 from vitreous.methods.patch_posterior import PatchPosterior
@@ -46,7 +45,7 @@ from vitreous.settings.named import find, make
 
 __all__ = ["METHODS", "is_method", "make_method"]
 
-METHODS: dict[str, Callable[..., Method]] = {
+METHODS: dict[str, type[ListedMethod]] = {
     "ablation_cam": AblationCAM,
     "ag_cam": AGCAM,
     "attcat": AttCAT,

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from vitreous.masking.forward import Progress
 from vitreous.masking.moves import moving_values
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import weighted_sum
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import Images, Logits
 from vitreous.trace.layer import Layer, find_layer, read_layer, run_with
 from vitreous.trace.target import Predicted, Target
@@ -37,6 +39,7 @@ class AblationCAM:
     """
 
     source: ClassVar[str] = "Desai & Ramaswamy, Ablation-CAM, WACV 2020"
+    family: ClassVar[Family] = "layer"
     slow: ClassVar[Literal[True]] = True
 
     layer: str = ""

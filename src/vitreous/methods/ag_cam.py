@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from vitreous.errors import ObservationError
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_class_token
 from vitreous.shapes import ClassRow, Heatmap, Images, Logits, Weights
 from vitreous.trace.edit import stop_gradient
 from vitreous.trace.observe import observe
@@ -37,6 +39,7 @@ class AGCAM:
     """
 
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024"
+    family: ClassVar[Family] = "class_token"
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""

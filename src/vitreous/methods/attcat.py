@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import check_setting
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.blocks import observe_blocks
 from vitreous.trace.gradient import gradients
@@ -43,6 +44,8 @@ class AttCAT:
     source: ClassVar[str] = (
         "Qiang et al., AttCAT: Explaining Transformers via Attentive Class Activation Tokens, NeurIPS 2022"
     )
+    family: ClassVar[Family] = "attention"
+    signed: ClassVar[Literal[True]] = True
 
     tokens: Side = "before"
 

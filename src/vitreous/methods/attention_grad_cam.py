@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_class_token
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.observe import observe
@@ -30,6 +32,7 @@ class AttentionGradCAM(FromObservation[Trace]):
     """
 
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017; on attention by Chefer et al., CVPR 2021"
+    family: ClassVar[Family] = "class_token"
 
     @property
     def observation(self) -> Callable[[nn.Module, Images], Trace]:

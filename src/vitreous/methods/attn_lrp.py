@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import input_x_gradient
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import ATTN_LRP, with_gamma
 from vitreous.shapes import Images
@@ -43,6 +45,8 @@ class AttnLRP:
     """
 
     source: ClassVar[str] = "Achtibat et al., AttnLRP: Attention-Aware Layer-Wise Relevance Propagation, ICML 2024"
+    family: ClassVar[Family] = "relevance"
+    signed: ClassVar[Literal[True]] = True
 
     conv_gamma: float = 0.0
     linear_gamma: float = 0.0

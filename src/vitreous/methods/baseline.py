@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.requirements import check_at_least
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Logits
 from vitreous.trace.recorder import record

@@ -8,8 +8,10 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feedback import feedback, first_layer
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images, Weights
 from vitreous.trace.observe import observe
@@ -40,6 +42,7 @@ class BTHead:
     source: ClassVar[str] = (
         "Chen et al., Beyond Intuition: Rethinking Token Attributions inside Transformers, TMLR 2023"
     )
+    family: ClassVar[Family] = "class_token"
 
     start_layer: int | None = None
     steps: int = 20

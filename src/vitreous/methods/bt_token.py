@@ -9,8 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import ObservationError
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feedback import feedback, first_layer
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images
 from vitreous.trace.blocks import Block, observe_blocks
@@ -43,6 +45,7 @@ class BTToken:
     source: ClassVar[str] = (
         "Chen et al., Beyond Intuition: Rethinking Token Attributions inside Transformers, TMLR 2023"
     )
+    family: ClassVar[Family] = "class_token"
 
     start_layer: int | None = None
     steps: int = 20

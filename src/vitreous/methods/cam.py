@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 
 from vitreous.errors import ObservationError
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import weighted_sum
-from vitreous.methods.method import Explanation
+from vitreous.methods.method import Family
 from vitreous.shapes import Images, Logits
 from vitreous.trace.layer import LayerOutput, find_layer, read_layer, run_with
 from vitreous.trace.target import Predicted, Target
@@ -35,6 +36,8 @@ class CAM:
     """
 
     source: ClassVar[str] = "Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016"
+    family: ClassVar[Family] = "pooling"
+    signed: ClassVar[Literal[True]] = True
 
     layer: str = ""
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError
 from vitreous.methods.baseline import Baseline
+from vitreous.methods.method import Family
 from vitreous.shapes import Heatmap, Images
 
 __all__ = ["CenterGaussian", "gaussian"]
@@ -31,6 +32,7 @@ class CenterGaussian(Baseline):
     """
 
     source: ClassVar[str] = "baseline: the bias of photographs towards their center"
+    family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True
 
     sigma: float = 0.25

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import nn
 
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import input_x_gradient
-from vitreous.methods.method import Explanation
+from vitreous.methods.method import Family
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import DECOMPX
 from vitreous.shapes import Images
@@ -36,6 +37,8 @@ class DecompX:
     source: ClassVar[str] = (
         "Modarressi et al., DecompX: Explaining Transformers Decisions by Token Decomposition, ACL 2023"
     )
+    family: ClassVar[Family] = "relevance"
+    signed: ClassVar[Literal[True]] = True
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from vitreous.methods.baseline import Baseline
+from vitreous.methods.method import Family
 from vitreous.shapes import Heatmap, Images
 
 __all__ = ["Edges", "sobel"]
@@ -29,6 +30,7 @@ class Edges(Baseline):
     """
 
     source: ClassVar[str] = "baseline: Sobel's operator; Adebayo et al., NeurIPS 2018"
+    family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True
 
     grid: int | None = None

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 import torch
 
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import FromLayer
-from vitreous.methods.method import Explanation
+from vitreous.methods.method import Family
 from vitreous.shapes import FeatureMaps, Heatmap
 from vitreous.trace.layer import LayerOutput
 from vitreous.trace.target import Target
@@ -32,6 +33,7 @@ class EigenCAM(FromLayer):
     """
 
     source: ClassVar[str] = "Muhammad & Yeasin, Eigen-CAM: Class Activation Map using Principal Components, IJCNN 2020"
+    family: ClassVar[Family] = "layer"
     scoreless: ClassVar[Literal[True]] = True
 
     center: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import FeatureMaps, Heatmap, Images
 from vitreous.trace.layer import LayerOutput, find_layer, read_layer

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import check_setting
-from vitreous.methods.method import check_at_least
+from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import ClassRow, Images, Logits
 from vitreous.trace.observe import observe
 from vitreous.trace.record import TokenGrid

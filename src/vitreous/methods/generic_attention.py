@@ -9,7 +9,8 @@ from typing import ClassVar
 from torch import nn
 
 from vitreous.errors import check_setting
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.shared import FromObservation
 from vitreous.methods.transformer_attribution import multiply_up
@@ -38,6 +39,7 @@ class GenericAttention(FromObservation[Trace]):
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Generic Attention-model Explainability, ICCV 2021"
+    family: ClassVar[Family] = "class_token"
 
     start_layer: int = 0
     readout: Readout = "class"

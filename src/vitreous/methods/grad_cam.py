@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vitreous.methods.feature_maps import FromMapsAndGradients, weighted_sum
+from vitreous.methods.method import Family
 from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["GradCAM", "grad_cam"]
@@ -25,6 +26,7 @@ class GradCAM(FromMapsAndGradients):
     """
 
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017"
+    family: ClassVar[Family] = "layer"
 
     layer: str = ""
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from vitreous.methods.feature_maps import FromMapsAndGradients, weighted_sum
+from vitreous.methods.method import Family
 from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["GradCAMPlusPlus", "grad_cam_plus_plus"]
@@ -32,6 +33,7 @@ class GradCAMPlusPlus(FromMapsAndGradients):
     """
 
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"
+    family: ClassVar[Family] = "layer"
 
     normalize: bool = False
     layer: str = ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from vitreous.methods.feature_maps import FromMapsAndGradients
+from vitreous.methods.method import Family
 from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["HiResCAM", "hires_cam"]
@@ -26,6 +27,8 @@ class HiResCAM(FromMapsAndGradients):
     """
 
     source: ClassVar[str] = "Draelos & Carin, Use HiResCAM instead of Grad-CAM for Faithful Explanations, 2020"
+    family: ClassVar[Family] = "layer"
+    signed: ClassVar[Literal[True]] = True
 
     layer: str = ""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import nn
 
-from vitreous.methods.method import Explanation, Method
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family, Method
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.respond import Response, respond
 from vitreous.trace.target import Predicted, Target
@@ -29,6 +30,8 @@ class InputXGradient:
     """
 
     source: ClassVar[str] = "Shrikumar et al., Not Just a Black Box, 2016"
+    family: ClassVar[Family] = "pixels"
+    signed: ClassVar[Literal[True]] = True
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""

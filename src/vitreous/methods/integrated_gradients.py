@@ -11,8 +11,10 @@ from torch import nn
 
 from vitreous.errors import check_setting
 from vitreous.masking.fill import make_fill
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import lay_out
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.respond import respond
 from vitreous.trace.target import Predicted, Target
@@ -47,6 +49,8 @@ class IntegratedGradients:
     """
 
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017"
+    family: ClassVar[Family] = "pixels"
+    signed: ClassVar[Literal[True]] = True
 
     steps: int = 50
     quadrature: Quadrature = "right"

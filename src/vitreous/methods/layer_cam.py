@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vitreous.methods.feature_maps import FromMapsAndGradients
+from vitreous.methods.method import Family
 from vitreous.shapes import FeatureMaps, Heatmap
 
 __all__ = ["LayerCAM", "layer_cam"]
@@ -25,6 +26,7 @@ class LayerCAM(FromMapsAndGradients):
     """
 
     source: ClassVar[str] = "Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps, IEEE TIP 2021"
+    family: ClassVar[Family] = "layer"
 
     layer: str = ""
 

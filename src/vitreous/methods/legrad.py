@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import ModelFailed, NoGlobalAttention, ObservationError, check_setting
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.shapes import Images
 from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_output
@@ -39,6 +40,7 @@ class LeGrad:
     """
 
     source: ClassVar[str] = "Bousselham et al., LeGrad, ICCV 2025"
+    family: ClassVar[Family] = "head"
 
     start_layer: int = 0
 

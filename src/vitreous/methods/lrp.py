@@ -8,8 +8,10 @@ from typing import ClassVar, Literal, get_args
 from torch import nn
 
 from vitreous.errors import check_setting
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import lay_out
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import RuleSet, chefer
@@ -52,6 +54,8 @@ class LRP:
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
+    family: ClassVar[Family] = "chefer"
+    signed: ClassVar[Literal[True]] = True
 
     readout: RelevanceOf = "full"
     rules: RuleSet = "ours"

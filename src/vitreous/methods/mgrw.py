@@ -18,10 +18,12 @@ from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.moves import rounding
 from vitreous.masking.patches import refine
 from vitreous.masking.walks import components, draw_clocks, edge_weights, neighbors_of, visited, walk
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.methods.raw_attention import raw_attention
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, survivors
+from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
@@ -76,6 +78,7 @@ class MGRW:
     """
 
     source: ClassVar[str] = "Ding et al., MGRW-Transformer, IEEE TNNLS 36(1), 2025"
+    family: ClassVar[Family] = "class_token"
     slow: ClassVar[Literal[True]] = True
     blocks: ClassVar[Literal[True]] = True
 

@@ -13,7 +13,9 @@ from vitreous.errors import ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.moves import moving_values
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target
@@ -43,6 +45,8 @@ class Occlusion:
     """
 
     source: ClassVar[str] = "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014"
+    family: ClassVar[Family] = "pixels"
+    signed: ClassVar[Literal[True]] = True
     slow: ClassVar[Literal[True]] = True
 
     window: int = 32

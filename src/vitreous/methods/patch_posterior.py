@@ -15,8 +15,10 @@ from vitreous.errors import ObservationError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.moves import moving_values, rounding
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.generic_attention import GenericAttention
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.layer import find_layer, read_layer
@@ -59,6 +61,7 @@ class PatchPosterior:
     """
 
     source: ClassVar[str] = "vitreous; after Zhao et al., BayLIME, UAI 2021, and Petsiuk et al., RISE, BMVC 2018"
+    family: ClassVar[Family] = "class_token"
     slow: ClassVar[Literal[True]] = True
 
     masks: int = 256

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from vitreous.methods.baseline import Baseline
+from vitreous.methods.method import Family
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images
 
@@ -31,6 +32,7 @@ class Random(Baseline):
     """
 
     source: ClassVar[str] = "baseline: a method has to beat chance"
+    family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True
 
     seed: Seed = 0

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.methods.readout import Readout, check_readout, first_row
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Weights
@@ -33,6 +34,7 @@ class RawAttention(FromObservation[Trace]):
     """
 
     source: ClassVar[str] = "baseline of Chefer et al., Transformer Interpretability, CVPR 2021"
+    family: ClassVar[Family] = "class_token"
     scoreless: ClassVar[Literal[True]] = True
 
     readout: Readout = "class"

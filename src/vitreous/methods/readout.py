@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.errors import NoClassToken, check_setting
-from vitreous.methods.method import check_class_token
+from vitreous.methods.requirements import check_class_token
 from vitreous.trace.record import TokenGrid, Trace
 
 __all__ = ["Readout", "check_readout", "first_row"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
 
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import weighted_sum
-from vitreous.methods.method import Explanation
+from vitreous.methods.method import Family
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import RELEVANCE_CAM
 from vitreous.shapes import Images, Logits
@@ -39,6 +40,8 @@ class RelevanceCAM:
     """
 
     source: ClassVar[str] = "Lee et al., Relevance-CAM: Your Model Already Knows Where to Look, CVPR 2021"
+    family: ClassVar[Family] = "layer"
+    signed: ClassVar[Literal[True]] = True
 
     layer: str = ""
 

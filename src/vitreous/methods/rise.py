@@ -16,7 +16,9 @@ from vitreous.errors import ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.moves import moving_values
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record
@@ -57,6 +59,8 @@ class RISE:
     """
 
     source: ClassVar[str] = "Petsiuk et al., RISE, BMVC 2018"
+    family: ClassVar[Family] = "pixels"
+    signed: ClassVar[Literal[True]] = True
     slow: ClassVar[Literal[True]] = True
 
     masks: int = 4000

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import check_setting
-from vitreous.methods.method import Explanation
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.methods.readout import Readout, check_readout, first_row
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images
@@ -39,6 +40,7 @@ class Rollout(FromObservation[Trace]):
     """
 
     source: ClassVar[str] = "Abnar & Zuidema, Quantifying Attention Flow in Transformers, ACL 2020"
+    family: ClassVar[Family] = "class_token"
     scoreless: ClassVar[Literal[True]] = True
 
     start_layer: int = 0

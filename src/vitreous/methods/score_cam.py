@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from vitreous.errors import check_setting
 from vitreous.masking.forward import Masks, Progress, masked_logits
 from vitreous.masking.moves import moving_values
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import weighted_sum
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer, read_layer
 from vitreous.trace.target import Predicted, Scale, Target, value_of
@@ -48,6 +50,7 @@ class ScoreCAM:
     """
 
     source: ClassVar[str] = "Wang et al., Score-CAM, CVPR Workshops 2020"
+    family: ClassVar[Family] = "layer"
     slow: ClassVar[Literal[True]] = True
 
     scale: Scale = "logit"

@@ -12,7 +12,8 @@ from torch import nn
 
 from vitreous.errors import ExplainError
 from vitreous.masking.forward import Progress
-from vitreous.methods.method import Explanation, Method, SlowMethod
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Method, SlowMethod
 from vitreous.shapes import Images
 from vitreous.trace.target import Predicted, Target
 

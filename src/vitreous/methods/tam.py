@@ -9,8 +9,10 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vitreous.methods.explanation import Explanation
 from vitreous.methods.feedback import feedback, first_layer
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_class_token
 from vitreous.shapes import Images
 from vitreous.trace.observe import observe
 from vitreous.trace.target import Predicted, Target
@@ -37,6 +39,7 @@ class TAM:
     source: ClassVar[str] = (
         "Yuan et al., Explaining Information Flow Inside Vision Transformers Using Markov Chain, 2021"
     )
+    family: ClassVar[Family] = "class_token"
 
     start_layer: int | None = None
     steps: int = 20

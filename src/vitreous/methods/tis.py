@@ -13,7 +13,9 @@ from torch.utils import _pytree as pytree
 from vitreous.errors import ModelFailed, ObservationError, ShapeError, check_setting
 from vitreous.masking.forward import Progress
 from vitreous.masking.moves import moving_values
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.blocks import observe_blocks
@@ -53,6 +55,8 @@ class TIS:
     """
 
     source: ClassVar[str] = "Englebert et al., Explaining through Transformer Input Sampling, ICCV Workshops 2023"
+    family: ClassVar[Family] = "dropping"
+    signed: ClassVar[Literal[True]] = True
     slow: ClassVar[Literal[True]] = True
 
     masks: int = 1024

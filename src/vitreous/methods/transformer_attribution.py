@@ -10,8 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import RuleError, check_setting
-from vitreous.methods.method import Explanation, check_class_token
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
 from vitreous.methods.readout import Readout, first_row
+from vitreous.methods.requirements import check_class_token
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.recipes import chefer
 from vitreous.relevance.rules import EPSILON
@@ -44,6 +46,7 @@ class TransformerAttribution:
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
+    family: ClassVar[Family] = "class_token"
 
     start_layer: int = 0
     epsilon: float = EPSILON

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from vitreous.errors import check_setting
 from vitreous.masking.forward import Progress
 from vitreous.masking.moves import moving_values
-from vitreous.methods.method import Explanation, check_at_least
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.method import Family
+from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer, read_layer
@@ -48,6 +50,8 @@ class ViTCX:
     """
 
     source: ClassVar[str] = "Xie et al., ViT-CX: Causal Explanation of Vision Transformers, IJCAI 2023"
+    family: ClassVar[Family] = "layer"
+    signed: ClassVar[Literal[True]] = True
     slow: ClassVar[Literal[True]] = True
 
     distance: float = 0.1

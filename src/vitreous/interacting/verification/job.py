@@ -21,7 +21,7 @@ from vitreous.files.manifest import now, read_manifest, versions, write_manifest
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.verification.check import Batch, Check, Measured
-from vitreous.methods.method import check_at_least
+from vitreous.methods.requirements import check_at_least
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, chart_tag, check_charts, line_chart

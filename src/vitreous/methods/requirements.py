@@ -1,0 +1,48 @@
+"""What methods need of a model or of their settings, and refuse to do without."""
+
+from __future__ import annotations
+
+from vitreous.errors import NoClassToken, ShapeError
+from vitreous.shapes import TokenMask
+from vitreous.trace.record import TokenGrid
+
+__all__ = ["check_at_least", "check_class_token"]
+
+
+def check_class_token(tokens: TokenGrid, model: str, method: str, read: TokenMask | None = None) -> TokenGrid:
+    """Refuse to read the class-token row where there is none, or where the classifier does not read it.
+
+    Args:
+        tokens: how they lie.
+        model: class name of the model, for the message.
+        method: likewise.
+        read: which of the extra tokens the class scores depend on; None as long as that is unknown.
+
+    Returns:
+        the grid, its class token the one that is read.
+
+    Raises:
+        NoClassToken: `method` needs one.
+    """
+    remedy = 'Use `rollout` or `raw_attention` with readout="mean".'
+    if tokens.extra == 0:
+        raise NoClassToken(
+            f"`{method}` reads the class-token row, but `{model}` has {tokens.tokens} tokens for a "
+            f"{tokens.height}×{tokens.width} grid: none is left for a class token. {remedy}"
+        )
+    if read is not None and not read.any():
+        raise NoClassToken(
+            f"`{method}` reads the class-token row, but the class scores of `{model}` depend on none of its "
+            f"{tokens.extra} tokens beside the patches: it pools these, or its head is all zeros. {remedy}"
+        )
+    return tokens if read is None else tokens.read_by(read)
+
+
+def check_at_least(name: str, value: int | float, least: int | float) -> None:
+    """Refuse a setting that is too small.
+
+    Raises:
+        ShapeError: `value` is below `least`.
+    """
+    if value < least:
+        raise ShapeError(f"`{name}` must be at least {least:g}; got {value:g}. Give a larger number.")
