@@ -103,6 +103,13 @@ def test_nor_does_the_name_of_a_row(tmp_path: Path) -> None:
         read_plan(tmp_path / "plan.toml", {}, {})
 
 
+def test_nor_does_its_data_set(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('dataset = "os.path:exists:x"\nmethods = ["ag_cam"]\nmetrics = ["pointing"]')
+    with pytest.raises(DataError, match=r"is read by 'os.path:exists:x', and a file names no code to run"):
+        read_plan(path, {}, {})
+
+
 def test_own_classes_come_from_the_command_line() -> None:
     plan = Plan("x", methods={"mine": {}, "ag_cam": {}}, metrics={"pointing": {}})
     used = use_own(

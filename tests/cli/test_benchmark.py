@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def test_flags(run: Run, folder: Path, data: str) -> None:
         assert said in done.stdout
     assert "Tables: benchmark/summary.md, benchmark/summary.csv" in done.stdout
     assert Path("benchmark/summary.html").is_file()
+
+
+def test_rows_of_ones_own_and_their_settings(run: Run, folder: Path, data: str) -> None:
+    own = "vitreous.data.readers.folder:read_folder"
+    words = ("benchmark", data.replace("folder", own), "--model", folder)
+    rows = ("--method", "rollout,vitreous.methods.edges:Edges", "--metric", "vitreous.metrics.localization:Pointing")
+    some = "vitreous.methods.edges:Edges.grid=3", "vitreous.metrics.localization:Pointing.tolerance=2"
+    done = run(*words, *rows, *(each for setting in some for each in ("--set", setting)))
+    assert done.exit_code == 0, done.output
+    said = json.loads(Path("benchmark/manifest.json").read_text())["plan"]
+    assert said["methods"] == {"rollout": {}, "vitreous.methods.edges:Edges": {"grid": 3}}
+    assert said["metrics"] == {"vitreous.metrics.localization:Pointing": {"tolerance": 2}}
 
 
 def test_a_plan_and_flags_before_it(run: Run, folder: Path, data: str) -> None:

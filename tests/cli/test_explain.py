@@ -88,6 +88,7 @@ def test_a_class_by_name_and_another_output(run: Run, folder: Path) -> None:
         (["--method", "ag_cam,rolout"], 'no method named "rolout". Did you mean "rollout"?'),
         (["--method", ","], "names no method"),
         (["--set", "readout"], "has no '='"),
+        (["--set", "rolout.readout=mean"], 'no row of --set named "rolout"'),
         (["--method", "ag_cam", "--set", "readout=mean"], 'no setting of `ag_cam` named "readout"'),
         (["--method", "rollout", "--set", "start_layer=9"], 'no value of `start_layer` named "9"'),
         (["--target", "cow"], 'no class named "cow"'),
@@ -162,6 +163,15 @@ def test_settings_reach_the_methods(run: Run, pooling: Path) -> None:
     assert done.exit_code == 0, done.stderr
     written = json.loads(Path("explained/manifest.json").read_text())["methods"]
     assert written["rollout"]["settings"] == {"start_layer": 0, "readout": "mean"}
+
+
+def test_a_setting_may_be_of_one_method_alone(run: Run, pooling: Path) -> None:
+    words = ("--method", "rollout,raw_attention", "--set", "readout=mean", "--set", "rollout.start_layer=1")
+    done = run("explain", "--model", pooling, *words)
+    assert done.exit_code == 0, done.stderr
+    written = json.loads(Path("explained/manifest.json").read_text())["methods"]
+    assert written["rollout"]["settings"] == {"start_layer": 1, "readout": "mean"}
+    assert written["raw_attention"]["settings"] == {"readout": "mean"}
 
 
 def test_a_second_model_for_finer_blocks(run: Run, folder: Path) -> None:

@@ -212,3 +212,19 @@ def test_an_archive_of_medmnist_has_three_splits_and_no_boxes(tmp_path: Path) ->
         ("test/1", 1, None),
     ]
     assert samples[1].picture.getpixel((0, 0)) == (150, 150, 150)
+
+
+def test_a_reader_of_ones_own(tmp_path: Path) -> None:
+    kind, _, place = folder(tmp_path).partition(":")
+    own = open_samples(f"vitreous.data.readers.folder:read_folder:{place}")
+    assert own.fingerprint == open_samples(f"{kind}:{place}").fingerprint
+    with pytest.raises(UnknownName, match="no kind of data set named"):
+        open_samples(f"vitreous.data.readers.folder:read_nothing:{place}")
+    with pytest.raises(DataError, match=r"gave a `PosixPath`.*Let it return"):
+        open_samples(f"tests.data.trees:write:{tmp_path / 'new'}")
+
+
+@pytest.mark.parametrize("spec", ["s3://bucket.of/x", "folder:https://a.b/c"])
+def test_an_address_is_told(spec: str) -> None:
+    with pytest.raises(DataError, match="is an address"):
+        open_samples(spec)

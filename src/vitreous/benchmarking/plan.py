@@ -17,7 +17,7 @@ from vitreous.methods.requirements import check_at_least
 from vitreous.metrics import is_metric, make_metric
 from vitreous.metrics.judge import Judge
 from vitreous.metrics.perturbation import PRESETS as CURVES
-from vitreous.settings.named import own_class
+from vitreous.settings.named import is_own, own
 from vitreous.settings.typed import Seed, check_settings, shown, typed_fields
 
 __all__ = ["BASELINES", "PRESETS", "Plan", "make_judge", "make_methods", "read_plan", "use_own"]
@@ -142,6 +142,11 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
             raise UnknownName(f"setting in {path.name}", name, known)
     values |= {name: _rows(values, name, path) for name in ("methods", "metrics") if name in values}
     values = typed_fields(Plan, values, f"the plan in {path}", DataError)
+    if is_own(values.get("dataset", "")):
+        raise DataError(
+            f"`dataset` in {path} is read by {shown(values['dataset'])}, and a file names no code to run. Leave it out "
+            "there, and give it on the command line if you trust that code."
+        )
     if "dataset" not in {**values, **flags}:
         raise DataError(f"{path} does not set `dataset`. Add it, or give it on the command line.")
     values = {**preset, **values, **flags}
@@ -179,7 +184,7 @@ def use_own(plan: Plan, classes: Mapping[str, str]) -> Plan:
 
     Args:
         plan: from a file or from flags.
-        classes: by the name of the row, "package.module:Class": a method or a metric. A row that the plan has not is
+        classes: by the name of the row, "package.module:Name": a method or a metric. A row that the plan has not is
             added to it. Importing the module runs its code.
 
     Raises:
@@ -187,10 +192,10 @@ def use_own(plan: Plan, classes: Mapping[str, str]) -> Plan:
     """
     methods, metrics = ({row: dict(its) for row, its in rows.items()} for rows in (plan.methods, plan.metrics))
     for row, name in classes.items():
-        made = own_class(name)
+        made = own(name)
         rows = metrics if is_metric(made) else methods if made and is_method(made) else None
         if rows is None:
-            raise UnknownName("method or metric", name, ["package.module:Class"])
+            raise UnknownName("method or metric", name, ["package.module:Name"])
         rows[row] = {**rows.get(row, {}), "use": name}
     return replace(plan, methods=methods, metrics=metrics)
 

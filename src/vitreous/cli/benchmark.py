@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitreous.cli.explain import Precision
+from vitreous.cli.options import Precision
+from vitreous.cli.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from vitreous.benchmarking.plan import Plan
@@ -39,6 +41,8 @@ A folder may also be a zip archive, or a folder in one: `voc:VOC.zip/VOCdevkit/V
 Where do the maps point? `vitreous benchmark folder:birds --metric box_overlap,pointing --limit 200`
 
 Are they faithful? `vitreous benchmark npz:pets.npz --method ag_cam,rollout,legrad --metric perturbation,saco`
+
+With settings: `vitreous benchmark folder:birds --method rollout,rise --set rise.masks=1000 --set rollout.start_layer=1`
 
 A paper's protocol: `vitreous benchmark ilsvrc:ILSVRC --preset ag_cam --model timm:vit_base_patch16_224`
 
@@ -108,12 +112,13 @@ def benchmark(
     use: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ROW=package.module:Class",
+            metavar="ROW=package.module:Name",
             help="A method or metric of your own, for a row of the plan or a new one; its code is run. A plan itself "
             "names no code. May be repeated.",
             show_default=False,
         ),
     ] = None,
+    setting: Settings = None,
     target: Annotated[
         str, typer.Option(help="The class explained: 'predicted' or 'label'. [default: predicted]", show_default=False)
     ] = "",
@@ -178,7 +183,7 @@ def benchmark(
         "batch_size": batch_size,
     }
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
-    order = use_own(order, own)
+    order = _set(use_own(order, own), setting or [])
     console = Console(highlight=False)
     with bars(console) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in order.models}
@@ -191,6 +196,15 @@ def benchmark(
         outcome = run(order, output, device=find_device(device), dtype=getattr(torch, dtype.value), tell=tell)
     show_table(console, outcome.table, outcome.files)
     raise typer.Exit(int(not outcome.table.cells))
+
+
+def _set(plan: Plan, settings: Sequence[str]) -> Plan:
+    """The plan with settings of its methods, or of a row of any kind."""
+    given = read_settings(settings, plan.methods, plan.metrics)
+    methods, metrics = (
+        {row: {**values, **given[row]} for row, values in rows.items()} for rows in (plan.methods, plan.metrics)
+    )
+    return replace(plan, methods=methods, metrics=metrics)
 
 
 def _rows(names: str) -> dict[str, dict[str, Any]] | None:
@@ -207,7 +221,7 @@ def _own_classes(uses: Sequence[str]) -> dict[str, str]:
     pairs = [use.partition("=") for use in uses]
     for use, (row, _, name) in zip(uses, pairs, strict=True):
         if not row.strip() or ":" not in name:
-            raise typer.BadParameter(f"'{use}' names no class. Write ROW=package.module:Class.", param_hint="--use")
+            raise typer.BadParameter(f"'{use}' names no class. Write ROW=package.module:Name.", param_hint="--use")
     return {row.strip(): name.strip() for row, _, name in pairs}
 
 

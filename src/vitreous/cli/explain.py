@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +21,7 @@ from vitreous.cli.options import (
     find_files,
     output_of,
 )
+from vitreous.cli.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,15 +79,7 @@ def explain(
             "applies to the model. See 'vitreous methods'.",
         ),
     ] = _USUAL,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of the named methods, such as readout=mean. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    setting: Settings = None,
     target: Annotated[
         str,
         typer.Option(
@@ -154,25 +146,11 @@ def explain(
 
 
 def _make_methods(names: str, settings: Sequence[str]) -> dict[str, Method]:
-    """The methods named, each with all the settings."""
+    """The methods named, each with its settings."""
     from vitreous.methods import METHODS, make_method
 
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"'{setting}' has no '='. Write NAME=VALUE.", param_hint="--set")
-        values[name.strip()] = _parse(value.strip())
     quick = [name for name, maker in METHODS.items() if not getattr(maker, "slow", False)]
     chosen = quick if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise typer.BadParameter("names no method. See 'vitreous methods'.", param_hint="--method")
-    return {name: make_method(name, **values) for name in chosen}
-
-
-def _parse(value: str) -> Any:
-    """1 is a number, true a truth value, mean a word."""
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
+    return {name: make_method(name, **values) for name, values in read_settings(settings, chosen).items()}

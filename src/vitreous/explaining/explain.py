@@ -112,7 +112,7 @@ def explain(
         model: your own module, or what `vitreous.load` gave. It comes back as it was.
         images: a tensor (batch, channels, height, width) or one image without the batch axis, taken as the model's
             normalised input; or pictures (paths, PIL, uint8 arrays), which go through the preprocessing.
-        method: a name of `vitreous.METHODS`, "package.module:Class", or a method object. Or several: a list of names,
+        method: a name of `vitreous.METHODS`, "package.module:Name", or a method object. Or several: a list of names,
             or a mapping from names of yours to any of these; what they read in common is observed once.
         target: what to explain: a class index or name, one per image, "top-3" (a row of the result for each of an
             image's three most probable classes), a function from logits (batch, classes) to one number per image, or

@@ -89,7 +89,7 @@ def make_method(name: str, /, **settings: Any) -> Method:
     """A method by name, with its settings.
 
     Args:
-        name: one of `METHODS`, or "package.module:Class" for a method of your own.
+        name: one of `METHODS`, or "package.module:Name" for a method of your own.
         settings: the fields of its dataclass.
 
     Raises:
@@ -104,4 +104,8 @@ def make_method(name: str, /, **settings: Any) -> Method:
 
 def is_method(made: Any) -> bool:
     """Whether a class is one of methods: it says where it was published, and its objects can be called."""
-    return isinstance(getattr(made, "source", None), str) and any("__call__" in vars(base) for base in made.__mro__)
+    return (
+        isinstance(made, type)
+        and isinstance(getattr(made, "source", None), str)
+        and any("__call__" in vars(base) for base in made.__mro__)
+    )

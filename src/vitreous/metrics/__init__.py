@@ -39,7 +39,7 @@ def make_metric(name: str, /, **settings: Any) -> Judge:
     """A metric by name, with its settings.
 
     Args:
-        name: one of `METRICS`, or "package.module:Class" for a metric of your own.
+        name: one of `METRICS`, or "package.module:Name" for a metric of your own.
         settings: the fields of its dataclass.
 
     Raises:

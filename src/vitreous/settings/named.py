@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import signature
@@ -10,7 +11,7 @@ from typing import Any
 from vitreous.errors import UnknownName
 from vitreous.settings.typed import typed_fields
 
-__all__ = ["find", "make", "own_class"]
+__all__ = ["find", "is_own", "make", "own"]
 
 
 def find(kind: str, name: str, known: Mapping[str, Any], is_one: Callable[[Any], bool]) -> Any:
@@ -18,30 +19,38 @@ def find(kind: str, name: str, known: Mapping[str, Any], is_one: Callable[[Any],
 
     Args:
         kind: what it is, in a word.
-        name: one of `known`, or "package.module:Class". Importing the module runs its code, so no name that was read
+        name: one of `known`, or "package.module:Name". Importing the module runs its code, so no name that was read
             from a file may be one of these.
         known: the list.
-        is_one: whether a class makes such things.
+        is_one: whether a class or a function makes such things.
 
     Raises:
-        UnknownName: there is no such name, or the class makes something else.
+        UnknownName: there is no such name, or what it names makes something else.
     """
     if name in known:
         return known[name]
-    found = own_class(name) if ":" in name else None
+    found = own(name) if ":" in name else None
     if found is None or not is_one(found):
-        raise UnknownName(kind, name, [*known, "package.module:Class"] if ":" in name else known)
+        raise UnknownName(kind, name, [*known, "package.module:Name"] if ":" in name else known)
     return found
 
 
-def own_class(name: str) -> type | None:
-    """The class "package.module:Class", where there is one."""
+def own(name: str) -> Any:
+    """What "package.module:Name" is; None where there is no such thing."""
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(import_module(module), attribute, None)
+        return getattr(import_module(module), attribute, None)
     except (ImportError, TypeError, ValueError):  # the last two of a name that is no module's
         return None
-    return found if isinstance(found, type) else None
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is one of a module: what stands before its first colon holds a dot, and is no address.
+
+    >>> is_own("package.module:Name"), is_own("perturbation:rise"), is_own("s3://a.b/c")
+    (True, False, False)
+    """
+    return re.match(r"\w+(\.\w+)+:(?!//)", name) is not None
 
 
 def make(maker: Callable[..., Any], name: str, settings: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Data sets by a word: `open_samples("voc:FOLDER")`. `DATASETS` is the whole list."""
+"""Data sets by a word: `open_samples("voc:FOLDER")`. `DATASETS` is the whole list of readers that come along."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from vitreous.data.readers.npz import read_npz
 from vitreous.data.readers.table import read_table
 from vitreous.data.readers.voc import read_voc
 from vitreous.data.samples import Samples
-from vitreous.errors import UnknownName
+from vitreous.errors import DataError
+from vitreous.settings.named import find, is_own
 
-__all__ = ["DATASETS", "open_samples"]
+__all__ = ["DATASETS", "Reader", "open_samples"]
 
-DATASETS: dict[str, Callable[[Path, str], Samples]] = {
+Reader = Callable[[Path, str], Samples]
+"""Takes a path and the name of a split, empty for its usual one."""
+
+DATASETS: dict[str, Reader] = {
     "coco": read_coco,
     "cub": read_cub,
     "folder": read_folder,
@@ -30,23 +34,32 @@ DATASETS: dict[str, Callable[[Path, str], Samples]] = {
     "table": read_table,
     "voc": read_voc,
 }
-"""Readers by name; each takes a path and the name of a split, empty for its usual one."""
+"""Readers by name."""
 
 
 def open_samples(spec: str) -> Samples:
     """A data set by name: "KIND:PATH", or "KIND:PATH:SPLIT".
 
     Args:
-        spec: KIND is one of `DATASETS`; PATH is a folder, a zip archive or a file, as the reader says.
+        spec: KIND is one of `DATASETS`, or "package.module:name" of a `Reader` of your own, whose code is run; PATH is
+            a folder, a zip archive or a file, as the reader says.
 
     Raises:
         UnknownName: there is no such kind or split.
-        DataError: nothing is there, or its layout is another.
+        DataError: nothing is there, its layout is another, or it is not on this machine; or a reader gave something
+            else than `Samples`.
     """
+    if "://" in spec:
+        raise DataError(f"{spec} is an address, and data sets are read from this machine. Copy it, and give KIND:PATH.")
     kind, _, rest = spec.partition(":")
-    if kind not in DATASETS:
-        raise UnknownName("kind of data set", kind, DATASETS)
+    if is_own(spec):
+        name, _, rest = rest.partition(":")
+        kind = f"{kind}:{name}"
+    reader = find("kind of data set", kind, DATASETS, callable)
     path, _, split = rest.rpartition(":")
     if not path or not split.replace("_", "").replace("-", "").isalnum() or Path(rest).expanduser().exists():
         path, split = rest, ""  # the colon is part of the path
-    return DATASETS[kind](Path(path).expanduser(), split)
+    samples = reader(Path(path).expanduser(), split)
+    if not isinstance(samples, Samples):
+        raise DataError(f"`{kind}` gave a `{type(samples).__name__}`. Let it return vitreous.data.samples.Samples.")
+    return samples
