@@ -56,7 +56,7 @@ def test_rows_of_ones_own_and_their_settings(run: Run, folder: Path, data: str) 
 
 def test_a_plan_and_flags_before_it(run: Run, folder: Path, data: str) -> None:
     Path("plan.toml").write_text(
-        f"dataset = '{data}'\nmodels = ['{folder}']\nlimit = 1\nmethods = ['ag_cam']\nmetrics = ['energy_pointing']\n"
+        f"dataset = '{data}'\nmodels = ['{folder}']\nlimit=1\nmethods = ['ag_cam']\nmetrics = ['energy_pointing']\n"
     )
     done = run("benchmark", "--plan", "plan.toml", "--limit", "2", "--output", "here")
     assert done.exit_code == 0, done.output
@@ -136,3 +136,39 @@ def test_help_teaches(run: Run) -> None:
         "vitreous metrics",
     ):
         assert said in done.stdout
+
+
+def test_how_models_are_read_is_in_the_plan_and_goes_after_flags(run: Run, folder: Path, data: str) -> None:
+    Path("plan.toml").write_text(
+        f"dataset = '{data}'\nmodels = ['{folder}']\nlimit=1\nmethods = ['raw_attention']\nmetrics = ['average_drop']\n"
+        "[reading]\nlink = 'sigmoid'\ngrid = [4, 4]\npatches = '1:'\n"
+    )
+    for words, link in (((), "sigmoid"), (("--link", "softmax"), "softmax")):
+        done = run("benchmark", "--plan", "plan.toml", "--output", link, *words)
+        assert done.exit_code == 0, done.output
+        manifest = json.loads(Path(link, "manifest.json").read_text())
+        wanted = {"output": None, "link": link, "part": "", "call": None, "grid": [4, 4], "patches": "1:"}
+        assert manifest["plan"]["reading"] == wanted
+        assert manifest["models"][str(folder)]["reading"] == wanted
+    done = run("benchmark", "--plan", "plan.toml", "--output", "sigmoid", "--link", "softmax")
+    assert "`models." in done.stderr
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "fact"),
+    [
+        ("reading = 'sigmoid'", "`reading` in plan.toml is 'sigmoid'. Give a section, [reading]."),
+        ("[reading]\nlnk = 'sigmoid'", 'no setting of `reading` in plan.toml named "lnk". Did you mean "link"?'),
+        ("[reading]\nlink = 'sigmod'", 'no link named "sigmod". Did you mean "sigmoid"?'),
+        ("[reading]\ngrid = 4", "`grid` of `reading` in plan.toml is 4. Give two whole numbers or nothing."),
+        ("[reading]\npatches = 'x'", "`patches` is 'x'. Give a range of the tokens"),
+        ("[reading]\npatches = [1.5]", "`patches` of `reading` in plan.toml is [1.5]. Give"),
+    ],
+)
+def test_a_plan_that_misreads_is_refused(run: Run, folder: Path, data: str, said: str, fact: str) -> None:
+    rest = f"dataset = '{data}'\nmodels = ['{folder}']\nmethods = ['rollout']\nmetrics = ['average_drop']\n"
+    Path("plan.toml").write_text(rest + said + "\n")
+    done = run("benchmark", "--plan", "plan.toml")
+    assert done.exit_code in (1, 2)
+    assert fact in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,3 +217,31 @@ def test_the_output_and_the_kind_of_scores_can_be_named(run: Run, folder: Path) 
         assert done.exit_code == code, done.output
         assert said.replace("`default`", f"`{folder}`") in done.stderr.replace("\n", " ")
         assert "Traceback" not in done.output
+
+
+def test_what_cannot_be_measured_is_said_by_flags(run: Run, folder: Path) -> None:
+    heat: list[Any] = []
+    for words in ((), ("--grid", "4,4", "--patches", "1:"), ("--part", "blocks", "--call", "0")):
+        done = run("explain", "--model", folder, "--method", "raw_attention", *words)
+        assert done.exit_code == 0, done.output
+        heat.append(np.load("explained/chelsea.npz")["raw_attention"])
+    assert np.array_equal(heat[0], heat[1])
+    assert np.array_equal(heat[0], heat[2])
+    said = json.loads(Path("explained/manifest.json").read_text())["reading"]
+    assert (said["part"], said["call"]) == ("blocks", 0)
+    for code, words, fact in (
+        (
+            1,
+            ("--grid", "4,5"),
+            "a 4×5 grid has 20 cells, but 16 of 17 tokens are patches. Give another grid= (--grid), or",
+        ),
+        (1, ("--grid", "4,4", "--patches", "0:"), "but 17 of 17 tokens are patches"),
+        (1, ("--patches", "all"), "`patches` is 'all'. Give a range of the tokens, FIRST:END"),
+        (2, ("--grid", "4x4"), "'4x4' is not two whole numbers."),
+        (2, ("--call", "1"), 'no call named "1". Known: 0.'),
+        (2, ("--part", "block"), 'no layer named "block"'),
+        (1, ("--part", "norm"), "`norm` of `VisionTransformer` ran without any attention"),
+    ):
+        done = run("explain", "--model", folder, "--method", "raw_attention", *words)
+        assert done.exit_code == code, done.output
+        assert fact in " ".join(done.stderr.replace("│", " ").split())

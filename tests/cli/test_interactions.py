@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,3 +162,16 @@ def test_what_cannot_be_is_said(run: Run, folder: Path, words: tuple[str, ...], 
     assert done.exit_code in (1, 2)
     assert said in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.output
+
+
+def test_what_cannot_be_measured_is_said_by_flags(run: Run, folder: Path) -> None:
+    strength: list[Any] = []
+    for words in ((), ("--grid", "4,4", "--patches", "1:17", "--link", "sigmoid")):
+        assert run("interactions", "--model", folder, *words).exit_code == 0
+        strength.append(np.load("interactions/chelsea.npz")["strength"])
+    assert np.array_equal(*strength)
+    said = json.loads(Path("interactions/manifest.json").read_text())["reading"]
+    assert (said["grid"], said["patches"], said["link"]) == ([4, 4], "1:17", "sigmoid")
+    done = run("interactions", "--model", folder, "--call", "1")
+    assert done.exit_code == 2
+    assert 'no call named "1". Known: 0.' in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,28 @@ def test_what_cannot_be_is_said(run: Run, folder: Path, pictures: str, words: tu
 
 def test_the_help_says_whose_formulas_these_are(run: Run) -> None:
     assert "reconstruction after the abstract of arXiv 2203.05922" in " ".join(run("verify", "--help").output.split())
+
+
+def test_how_the_model_is_read_is_in_the_manifest(run: Run, folder: Path, pictures: str) -> None:
+    words = (
+        "verify",
+        "removal",
+        pictures,
+        "--model",
+        folder,
+        "--output",
+        "found",
+        "--shares",
+        "0.5",
+        "--place",
+        "mask",
+    )
+    assert run(*words, "--grid", "4,4").exit_code == 0
+    manifest = json.loads(Path("found/manifest.json").read_text())
+    assert manifest["trial"]["reading"]["grid"] == [4, 4]
+    other = run(*words, "--patches", "1:")
+    assert other.exit_code == 1
+    assert "holds results of another job or other settings" in other.stderr
+    del manifest["trial"]["reading"]  # an earlier version's
+    Path("found/manifest.json").write_text(json.dumps(manifest))
+    assert run(*words).exit_code == 0, "said nothing, as now"

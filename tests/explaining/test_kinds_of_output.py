@@ -51,7 +51,7 @@ def test_one_argument_makes_it_explainable(method: str) -> None:
     expected = vitreous.explain(CASES["timm_vit"].model(), IMAGES, method, **settings)
     two = Returns(lambda scores, tokens: (tokens[:, 0], scores))
     same(vitreous.explain(two, IMAGES, method, output=1, **settings), expected)
-    same(vitreous.explain(vitreous.models.zoo.describe(two).read_as(1), IMAGES, method, **settings), expected)
+    same(vitreous.explain(vitreous.models.zoo.describe(two).read_as(output=1), IMAGES, method, **settings), expected)
     named = Returns(lambda scores, tokens: {"features": tokens[:, 0], "scores": scores})
     same(vitreous.explain(named, IMAGES, method, output="scores", **settings), expected)
     by_itself = Returns(lambda scores, tokens: {"features": tokens[:, 0], "logits": scores})

@@ -36,7 +36,7 @@ def describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: 
             "device": str(device),
             "gpu": cuda,
         },
-        "plan": asdict(plan),
+        "plan": {**asdict(plan), "reading": plan.reading.to_json()},
         "dtype": str(dtype).removeprefix("torch."),
         "dataset": {"fingerprint": run.samples.fingerprint, "pictures": len(run.samples)},
         "models": {

@@ -19,6 +19,7 @@ from vitreous.metrics.judge import Judge
 from vitreous.metrics.perturbation import PRESETS as CURVES
 from vitreous.settings.named import is_own, own
 from vitreous.settings.typed import Seed, check_settings, shown, typed_fields
+from vitreous.trace.reading import Reading
 
 __all__ = ["BASELINES", "PRESETS", "Plan", "make_judge", "make_methods", "read_plan", "use_own"]
 
@@ -53,6 +54,8 @@ class Plan:
         batch_size: how many pictures run at once.
         reference: the row that the others are compared with; empty for the first.
         resamples: of the bootstrap.
+        reading: what cannot be told of the models by measuring; in a file, a section of `output`, `link`, `part`,
+            `call`, `grid` and `patches`. Models of several readings take a plan each; the folder may be the same.
     """
 
     dataset: str
@@ -68,6 +71,7 @@ class Plan:
     batch_size: int = 8
     reference: str = ""
     resamples: int = 2000
+    reading: Reading = Reading()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -141,6 +145,8 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
         if name not in known:
             raise UnknownName(f"setting in {path.name}", name, known)
     values |= {name: _rows(values, name, path) for name in ("methods", "metrics") if name in values}
+    if "reading" in values:
+        values["reading"] = _reading(values["reading"], path)
     values = typed_fields(Plan, values, f"the plan in {path}", DataError)
     if is_own(values.get("dataset", "")):
         raise DataError(
@@ -154,6 +160,26 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
         if name not in values:
             raise DataError(f"{path} sets no `{name}`. Add a section [{name}.NAME] for each.")
     return Plan(**values)
+
+
+def _reading(given: Any, path: Path) -> Reading:
+    """What a file says of how models are read.
+
+    Raises:
+        DataError: it is no section, or a value is of another type.
+        UnknownName: it says something that there is not.
+    """
+    if not isinstance(given, dict):
+        raise DataError(f"`reading` in {path} is {shown(given)}. Give a section, [reading].")
+    said: dict[str, Any] = dict(given)
+    known = [item.name for item in fields(Reading)]
+    for name in said:
+        if name not in known:
+            raise UnknownName(f"setting of `reading` in {path.name}", name, known)
+    patches = said.pop("patches", None)
+    if not isinstance(patches, str):
+        patches = typed_fields(Reading, {"patches": patches}, f"`reading` in {path}", DataError)["patches"]
+    return Reading(**typed_fields(Reading, said, f"`reading` in {path}", DataError)).but(patches=patches)
 
 
 def _rows(values: dict[str, Any], name: str, path: Path) -> dict[str, dict[str, Any]]:

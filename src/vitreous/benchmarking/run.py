@@ -75,7 +75,7 @@ class ModelRun:
         """
         samples = open_samples(plan.dataset)
         methods, judges = make_methods(plan), {row: make_judge(row, its) for row, its in plan.metrics.items()}
-        subject = load(spec, device=device, dtype=dtype)
+        subject = load(spec, device=device, dtype=dtype, **plan.reading.said())
         if subject.preprocess is None:
             raise ModelError(f"`{spec}` does not say how its pictures are prepared. Load it by name or from a folder.")
         preprocess = _whole(subject.preprocess) if plan.whole else subject.preprocess

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitreous.cli.options import Precision
+from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -62,12 +63,17 @@ Everything from a file: `vitreous benchmark --plan plan.toml`, with
     use = "perturbation"
     preset = "rise"
 
+    [reading]
+    link = "sigmoid"
+    patches = "1:"
+
 Interrupt it whenever you like: run again, it goes on where it stopped, also with more pictures, methods or metrics.
 """
 _METHODS = "ag_cam,attention_grad_cam,raw_attention,rollout,transformer_attribution,generic_attention,legrad,attn_lrp"
 _METRICS = "perturbation"
 
 
+@reads
 def benchmark(
     *,
     dataset: Annotated[
@@ -119,6 +125,7 @@ def benchmark(
         ),
     ] = None,
     setting: Settings = None,
+    how: Said,
     target: Annotated[
         str, typer.Option(help="The class explained: 'predicted' or 'label'. [default: predicted]", show_default=False)
     ] = "",
@@ -160,6 +167,8 @@ def benchmark(
 
     Metrics are means over pictures, with 95 % intervals and paired tests from a bootstrap over pictures.
     """
+    from dataclasses import replace
+
     import torch
 
     from vitreous.benchmarking.job import benchmark as run
@@ -183,7 +192,7 @@ def benchmark(
         "batch_size": batch_size,
     }
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
-    order = _set(use_own(order, own), setting or [])
+    order = _set(use_own(replace(order, reading=order.reading.but(**how)), own), setting or [])
     console = Console(highlight=False)
     with bars(console) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in order.models}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, Model, ModelOutput, output_of
+from vitreous.cli.options import Checkpoint, Device, Link, Model, ModelOutput, output_of
 
 __all__ = ["evaluate"]
 
@@ -18,6 +18,7 @@ def evaluate(
     model: Model = "default",
     checkpoint: Checkpoint = None,
     model_output: ModelOutput = "",
+    link: Link = None,
     split: Annotated[str, typer.Option(help="Which part of the data: test, val or train.")] = "test",
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="Where the scores and the confusions are written, as JSON.")
@@ -49,7 +50,8 @@ def evaluate(
     from vitreous.models.zoo import load
 
     console = Console(highlight=False)
-    loaded = load(model, checkpoint=checkpoint, device=find_device(device), output=output_of(model_output))
+    where, output_given = find_device(device), output_of(model_output)
+    loaded = load(model, checkpoint=checkpoint, device=where, output=output_given, link=link)
     with counted(console, "pictures") as tell:
         found = run(loaded, data, split, output, workers=workers, progress=tell)
     table = Table(box=None)

@@ -12,15 +12,13 @@ from vitreous.cli.options import (
     Checkpoint,
     Device,
     InPrecision,
-    Link,
     Model,
-    ModelOutput,
     Pictures,
     Precision,
     Window,
     find_files,
-    output_of,
 )
+from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -48,6 +46,8 @@ Classes in your own words: `vitreous explain cat.jpg --model hf:my/clip --prompt
 Coarse blocks by one model, fine ones by another: `vitreous explain cat.jpg --model timm:vit_large_patch32_224
 --method mgrw --set fine=timm:vit_base_patch16_224`
 
+Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg --grid 14,14 --patches 1:`
+
 A model without a class token: `vitreous explain cat.jpg --method rollout,raw_attention --set readout=mean`
 """
 
@@ -55,6 +55,7 @@ _USUAL = "ag_cam,transformer_attribution,attn_lrp,grad_cam,rollout"
 """One method of each kind: a sheet that says something about any model, in seconds."""
 
 
+@reads
 def explain(
     *,
     pictures: Pictures = None,
@@ -69,8 +70,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    model_output: ModelOutput = "",
-    link: Link = None,
+    how: Said,
     method: Annotated[
         str,
         typer.Option(
@@ -136,8 +136,7 @@ def explain(
             device=where,
             dtype=precision,
             prompts=prompt or (),
-            output=output_of(model_output),
-            link=link,
+            **how,
         )
     order = Order(loaded, methods, target, against, output, batch_size, alpha, window=asked_window(window))
     results = report.follow(lambda tell: explain_pictures(replace(order, progress=tell), files), len(files))

@@ -12,13 +12,12 @@ from vitreous.cli.options import (
     Checkpoint,
     Device,
     InPrecision,
-    Link,
     Model,
-    ModelOutput,
     Precision,
     find_files,
-    output_of,
+    pair_of,
 )
+from vitreous.cli.reads import Said, reads
 
 __all__ = ["Shown", "interactions"]
 
@@ -32,6 +31,7 @@ class Shown(StrEnum):
     impact = "impact"
 
 
+@reads
 def interactions(
     *,
     pictures: Annotated[
@@ -45,8 +45,7 @@ def interactions(
     ] = None,
     model: Model = "default",
     checkpoint: Checkpoint = None,
-    model_output: ModelOutput = "",
-    link: Link = None,
+    how: Said,
     indicator: Annotated[
         Shown,
         typer.Option(
@@ -106,13 +105,12 @@ def interactions(
     dataset = next((name for name in pictures or () if name.partition(":")[0] in DATASETS), "")
     if dataset and len(pictures or ()) > 1:
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
-    files, place = [] if dataset else find_files(pictures), _parse(query)
+    files, place = [] if dataset else find_files(pictures), pair_of(query, "--query")
     check_writable(output)
     console = Console(highlight=False)
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
-        output_given = output_of(model_output)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, output=output_given, link=link)
+        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
     order = Order(loaded, indicator.value, block, place, mass, share, output)
     if dataset:
         with counted(console, "pictures") as tell:
@@ -127,13 +125,3 @@ def interactions(
             typer.echo(printable(f"Page: {page.page}"))
         failed |= bool(page.error)
     raise typer.Exit(int(failed))
-
-
-def _parse(query: str) -> tuple[int, int] | None:
-    """ROW,COLUMN as two numbers."""
-    if not query:
-        return None
-    row, comma, column = query.partition(",")
-    if not (comma and row.strip().isdecimal() and column.strip().isdecimal()):
-        raise typer.BadParameter(f"'{query}' is not two whole numbers. Write ROW,COLUMN.", param_hint="--query")
-    return int(row), int(column)

@@ -23,6 +23,7 @@ __all__ = [
     "Window",
     "find_files",
     "output_of",
+    "pair_of",
 ]
 
 
@@ -113,3 +114,19 @@ def output_of(name: str) -> str | int | None:
     ('logits', 1, None)
     """
     return int(name) if name.isdecimal() else name or None
+
+
+def pair_of(text: str, option: str) -> tuple[int, int] | None:
+    """ROW,COLUMN or HEIGHT,WIDTH as two numbers; nothing of an empty text.
+
+    >>> pair_of("14, 7", "--grid")
+    (14, 7)
+    """
+    if not text:
+        return None
+    first, comma, second = text.partition(",")
+    if not (comma and first.strip().isdecimal() and second.strip().isdecimal()):
+        raise typer.BadParameter(
+            f"'{text}' is not two whole numbers. Write them with a comma between.", param_hint=option
+        )
+    return int(first), int(second)

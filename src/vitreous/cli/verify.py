@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitreous.cli.options import Device, InPrecision, Model, Precision
+from vitreous.cli.reads import Said, reads
 
 if TYPE_CHECKING:
     from vitreous.interacting.verification.check import Check
@@ -50,10 +51,12 @@ def main() -> None:
 
 
 @app.command()
+@reads
 def windows(
     dataset: Dataset,
     *,
     model: Model = "default",
+    how: Said,
     indicator: Annotated[
         str, typer.Option(help="What windows and fields are made of: strength, certainty or uncertainty.")
     ] = "strength",
@@ -82,14 +85,16 @@ def windows(
     from vitreous.interacting.verification.windows import Windows
 
     trial = Trial(dataset, model, labels, calibration, calibrated, limit, seed, batch_size)
-    _run(Windows(indicator), trial, output, device, dtype)
+    _run(Windows(indicator), _read(trial, how), output, device, dtype)
 
 
 @app.command()
+@reads
 def removal(
     dataset: Dataset,
     *,
     model: Model = "default",
+    how: Said,
     place: Annotated[
         str,
         typer.Option(
@@ -119,14 +124,16 @@ def removal(
 
     check = Removal(_numbers(shares, "--shares"), tuple(part.strip() for part in place.split(",")))
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size)
-    _run(check, trial, output, device, dtype)
+    _run(check, _read(trial, how), output, device, dtype)
 
 
 @app.command()
+@reads
 def indicators(
     dataset: Dataset,
     *,
     model: Model = "default",
+    how: Said,
     block: Annotated[
         list[int] | None,
         typer.Option(metavar="INDEX", min=0, help="A block, from 0; repeat it. [default: all but the last]"),
@@ -148,7 +155,7 @@ def indicators(
     from vitreous.interacting.verification.job import Trial
 
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=1)
-    _run(Indicators(tuple(block or ()), pairs), trial, output, device, dtype)
+    _run(Indicators(tuple(block or ()), pairs), _read(trial, how), output, device, dtype)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -156,6 +163,12 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"'{text}' is not numbers with commas between.", param_hint=option) from None
+
+
+def _read(trial: Trial, how: Said) -> Trial:
+    from dataclasses import replace
+
+    return replace(trial, reading=trial.reading.but(**how))
 
 
 def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision) -> None:

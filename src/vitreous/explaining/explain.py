@@ -156,10 +156,7 @@ def explain(
     subject = describe(model, preprocess if isinstance(preprocess, Preprocess) else None, class_names)
     if isinstance(grid, int):
         settings["grid"], grid = grid, None
-    how = subject.read_as(output, link).reading
-    listed = patches if isinstance(patches, slice | None) else tuple(patches)
-    said = {name: value for name, value in (("call", call), ("grid", grid), ("patches", listed)) if value is not None}
-    subject = replace(subject, reading=replace(how, part=part or how.part, **said))
+    subject = subject.read_as(output=output, link=link, part=part or None, call=call, grid=grid, patches=patches)
     methods = {name: fit_method(each, subject) for name, each in _methods(method, settings).items()}
     inputs, pictures = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from vitreous.interact.indicator import Interactions
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.output import everything
-from vitreous.trace.reading import Output, reading
+from vitreous.trace.reading import Said, reading
 
 if TYPE_CHECKING:
     from vitreous.explaining.explain import Picture
@@ -29,11 +29,10 @@ def interactions(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     *,
-    output: Output | None = None,
-    link: str | None = None,
     batch_size: int = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
+    **how: Unpack[Said],
 ) -> Interactions:
     """Measure how much each patch takes from each other one, in every block of a Vision Transformer.
 
@@ -44,11 +43,11 @@ def interactions(
         model: your own module, or what `vitreous.load` gave. It comes back as it was.
         images: a tensor (batch, channels, height, width) or one image without the batch axis, taken as the model's
             normalized input; or pictures (paths, PIL, uint8 arrays), which go through the preprocessing.
-        output: which of a model's outputs are the class scores, as for `explain`.
-        link: what they stand for, likewise.
         batch_size: how many images run at once; bounds memory.
         preprocess: as in `explain`: how pictures become the model's input, where it does not say.
         pixel_window: as in `explain`: of gray pictures of more than 8 bits.
+        how: the model is read, where it cannot be told: `output`, `link`, `part`, `call`, `grid` and `patches`, as for
+            `explain`.
 
     Returns:
         (batch, blocks, patches, patches) of strength and of uncertainty, query first, on the model's device.
@@ -56,7 +55,7 @@ def interactions(
     Raises:
         ExplainError: an input or a model without attention between all patches; the message says what to do.
     """
-    subject = describe(model).read_as(output, link)
+    subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 
 from vitreous.models.preprocess import Preprocess
-from vitreous.trace.reading import Output, Reading
+from vitreous.trace.reading import Reading, Said
 
 __all__ = ["LoadedModel", "digest", "numbered"]
 
@@ -27,7 +28,7 @@ class LoadedModel:
         class_names: one per logit; "class 0", … where nobody named them, and none where even their number is unknown.
         name: the spec that it was loaded by, or the name of its class.
         weights_file: the file that holds all its weights, where there is one.
-        reading: which of its outputs are the class scores, and what they stand for.
+        reading: what cannot be told of it by measuring, such as which of its outputs are the class scores.
     """
 
     model: nn.Module
@@ -37,15 +38,13 @@ class LoadedModel:
     weights_file: Path | None = None
     reading: Reading = Reading()  # noqa: RUF009  # frozen
 
-    def read_as(self, output: Output | None = None, link: str | None = None) -> LoadedModel:
-        """The same model, read otherwise where that is said.
+    def read_as(self, **how: Unpack[Said]) -> LoadedModel:
+        """The same model, read otherwise where that is said: `output`, `link`, `part`, `call`, `grid`, `patches`.
 
         Raises:
-            UnknownName: there is no such link.
+            UnknownName, ShapeError: as `Reading`.
         """
-        how = self.reading
-        output, link = how.output if output is None else output, how.link if link is None else link
-        return replace(self, reading=replace(how, output=output, link=link))
+        return replace(self, reading=self.reading.but(**how))
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from vitreous.models.open_clip_source import load_open_clip
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
-from vitreous.trace.reading import Output
+from vitreous.trace.reading import Said
 
 __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 
@@ -42,8 +42,7 @@ def load(
     dtype: torch.dtype | None = None,
     prompts: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
-    output: Output | None = None,
-    link: str | None = None,
+    **how: Unpack[Said],
 ) -> LoadedModel:
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
@@ -61,14 +60,12 @@ def load(
             same: values are JSON, or words.
         prompts: for CLIP, SigLIP and their like ("hf:ID", "open_clip:NAME/TAG"), one text per class: what is
             the picture of?
-        output: which of the model's outputs are the class scores, where there are several: a name, an index, or a
-            function from what the model returns to (batch, classes).
-        link: what they stand for: "softmax", "sigmoid" (of each alone) or "identity" (values of a regression). By
-            default as the configuration of a model of transformers says; else the softmax of several, the sigmoid of
-            one.
+        how: the model is read, where it cannot be told: `output`, `link`, `part`, `call`, `grid` and `patches`, as for
+            `vitreous.explain`.
 
     Raises:
         UnknownName: the spec names a source or a model that does not exist, or there is no such link.
+        ShapeError: no such call, grid or patches.
         ModelError: the model cannot be found, downloaded, read or placed.
         MissingExtra: transformers or open_clip is needed and not installed.
 
@@ -78,7 +75,7 @@ def load(
     with torch.inference_mode(False):  # what is made there can never be differentiated
         loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint, settings or {})
         placed = replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
-        return placed.read_as(output, link)
+        return placed.read_as(**how)
 
 
 def describe(

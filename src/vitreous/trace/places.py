@@ -28,7 +28,8 @@ from vitreous.trace.settled import is_scripted, nothing_observed, settled
 __all__ = ["SAY", "grid_of", "measure_tokens"]
 
 SAY = (
-    "Say how they lie by grid=(height, width) and patches=, a slice or list of the tokens that are patches, row by row."
+    "Say how they lie by grid=(height, width) and patches=, a slice or list of the tokens that are patches, row by row "
+    "(--grid HEIGHT,WIDTH and --patches FIRST:END)."
 )
 _MOST_DRAWS = 4
 """Overlapping stems need more than one draw of noise; what is not clear after so many never is."""
@@ -144,7 +145,7 @@ def _as_said(tokens: int, grid: tuple[int, int], patches: Sequence[int]) -> Toke
     if grid[0] * grid[1] != len(patches):
         raise NoTokenGrid(
             f"a {grid[0]}×{grid[1]} grid has {grid[0] * grid[1]} cells, but {len(patches)} of {tokens} tokens are "
-            "patches. Give another grid=, or patches=, a slice or list of as many tokens, row by row."
+            "patches. Give another grid= (--grid), or patches= (--patches), a slice or list of as many, row by row."
         )
     return TokenGrid.of(tokens, grid, patches)
 
@@ -277,7 +278,7 @@ def _not_laid_out(
     if not moving:
         return NoTokenGrid(
             f"none of the {tokens} tokens that attend in `{kind}` moves with the picture: that encoder sees something "
-            "else. Read another part= or call= of the model."
+            "else. Read another part= or call= of the model (--part, --call)."
         )
     if interceptor.sizes[read[0]] != tokens:
         return not_global(kind)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, Unpack
 
 from torch import Tensor
 
-from vitreous.errors import UnknownName
+from vitreous.errors import ShapeError, UnknownName
 
-__all__ = ["LINKS", "Output", "Reading", "current_reading", "link_of", "reading"]
+__all__ = ["LINKS", "Output", "Reading", "Said", "current_reading", "link_of", "reading"]
 
 LINKS = ("softmax", "sigmoid", "identity")
 """What class scores stand for: odds among classes, odds of each class alone, or values of a regression."""
 
 Output = str | int | Callable[[Any], Tensor]
 """Where the class scores are in what a model returns: under a name, at an index, or what a function makes of it."""
+
+
+class Said(TypedDict, total=False):
+    """What somebody says of a `Reading`, None being nothing: the keyword arguments of all that take a model."""
+
+    output: Output | None
+    link: str | None
+    part: str | None
+    call: int | None
+    grid: tuple[int, int] | None
+    patches: slice | Sequence[int] | str | None
 
 
 @dataclass(frozen=True)
@@ -42,20 +53,59 @@ class Reading:
     patches: slice | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a link that there is not.
+        """Refuse what cannot be.
 
         Raises:
-            UnknownName: it is none of `LINKS`.
+            UnknownName: the link is none of `LINKS`.
+            ShapeError: a call below 0, a grid without a height and a width.
         """
         if self.link is not None and self.link not in LINKS:
             raise UnknownName("link", self.link, LINKS)
+        if self.call is not None and self.call < 0:
+            raise ShapeError(f"`call` is {self.call}. Count the passes from 0.")
+        if self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1):
+            raise ShapeError(f"`grid` is {self.grid}, no (height, width) in patches. Give two whole numbers above 0.")
+
+    def but(self, **said: Unpack[Said]) -> Reading:
+        """The same, but for what is said; patches also as text, FIRST:END or places with commas between.
+
+        Raises:
+            UnknownName, ShapeError: it cannot be.
+
+        >>> Reading(link="sigmoid").but(patches="1:", link=None)
+        Reading(output=None, link='sigmoid', part='', call=None, grid=None, patches=slice(1, None, None))
+        """
+        new: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        if "patches" in new:
+            new["patches"] = _places(new["patches"])
+        return replace(self, **new) if new else self
+
+    def said(self) -> Said:
+        """What it says, for `but` or `load`."""
+        values: Any = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value not in (None, "")}  # type: ignore[return-value]
 
     def to_json(self) -> dict[str, Any]:
-        """It in plain values, for a manifest; of a function, its name, and of a slice, its three numbers."""
+        """It in plain values, for a manifest; of a function, its name, and of a slice, its text."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         which = self.patches
-        shown = [which.start, which.stop, which.step] if isinstance(which, slice) else which
-        return values | {"output": getattr(self.output, "__qualname__", self.output), "patches": shown}
+        if isinstance(which, slice):
+            ends = [which.start, which.stop] + ([which.step] if which.step else [])
+            values["patches"] = ":".join("" if end is None else str(end) for end in ends)
+        return values | {"output": getattr(self.output, "__qualname__", self.output)}
+
+
+def _places(patches: slice | Sequence[int] | str) -> slice | tuple[int, ...]:
+    if not isinstance(patches, str):
+        return patches if isinstance(patches, slice) else tuple(patches)
+    try:
+        if ":" not in patches:
+            return tuple(int(place) for place in patches.split(","))
+        return slice(*(int(end) if end.strip() else None for end in patches.split(":")))
+    except (ValueError, TypeError):  # slice() takes three
+        raise ShapeError(
+            f"`patches` is {patches!r}. Give a range of the tokens, FIRST:END, or their places with commas between."
+        ) from None
 
 
 _CURRENT = ContextVar("reading", default=Reading())  # noqa: B039  # frozen

@@ -73,7 +73,7 @@ def nothing_observed(model: str, part: str, *, is_scripted: bool) -> NothingObse
     if part:
         return NothingObserved(
             f"`{part}` of `{model}` ran without any attention between tokens that torch could show. "
-            "Name another part of the model."
+            "Name another part= of the model (--part)."
         )
     if is_scripted:
         return NothingObserved(

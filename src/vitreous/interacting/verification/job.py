@@ -31,7 +31,7 @@ from vitreous.statistics.summary import Values
 from vitreous.statistics.tables import Table, write_page, write_tables
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.edit import evaluation
-from vitreous.trace.reading import reading
+from vitreous.trace.reading import Reading, reading
 
 __all__ = ["SOURCE", "Trial", "Verified", "verify"]
 
@@ -52,6 +52,7 @@ class Trial:
         seed: of the draws, of random controls and of the resamples.
         batch_size: how many pictures run at once.
         resamples: of the bootstrap.
+        reading: of the model, what cannot be told by measuring.
     """
 
     dataset: str
@@ -63,6 +64,7 @@ class Trial:
     seed: Seed = 0
     batch_size: int = 16
     resamples: int = 2000
+    reading: Reading = Reading()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing."""
@@ -108,13 +110,13 @@ def verify(
     check_writable(output)
     check_charts()
     store, samples = Store(output), open_samples(trial.dataset)
-    subject = load(trial.model, device=device, dtype=dtype)
+    subject = load(trial.model, device=device, dtype=dtype, **trial.reading.said())
     labels = _labels(trial, samples, subject)
     manifest = {
         "job": check.name,
         "source": SOURCE,
         "check": asdict(check),
-        "trial": asdict(trial),
+        "trial": {**asdict(trial), "reading": trial.reading.to_json()},
         "dataset": {"fingerprint": samples.fingerprint, "pictures": len(samples)},
         "weights_sha256": subject.weights_sha256,
         "dtype": str(dtype).removeprefix("torch."),
@@ -172,7 +174,8 @@ def _check_same(manifest: dict[str, Any], output: Path) -> None:
         return
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
-        trial = {name: value for name, value in values["trial"].items() if name not in _MAY_CHANGE}
+        said = {"reading": Reading().to_json()} | values["trial"]
+        trial = {name: value for name, value in said.items() if name not in _MAY_CHANGE}
         return {name: values.get(name) for name in ("job", "check", "dataset", "weights_sha256", "dtype")} | trial
 
     new = json.loads(json.dumps(manifest))
