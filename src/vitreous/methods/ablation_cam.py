@@ -36,6 +36,10 @@ class AblationCAM:
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT.
     Cost: as many forward passes as the layer has channels, and two more.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "ablation_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Desai & Ramaswamy, Ablation-CAM, WACV 2020"

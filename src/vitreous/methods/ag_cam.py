@@ -36,6 +36,10 @@ class AGCAM:
     Needs a class token that the classifier reads, and global attention.
     Cost: on a plain ViT with fused attention, one forward pass and a backward pass of the extra tokens alone; on any
     other, two forward passes and a backward pass. The numbers are the same.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "ag_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024"

@@ -39,6 +39,10 @@ class AttCAT:
     Needs global attention in blocks that hold one each, and float32 or better: each token's sum nearly cancels, since a
     norm does not care how long a token is, and bfloat16 is off by tenths of the largest value.
     Cost: one forward pass, one of the first image, and one backward pass.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "attcat").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = (

@@ -29,6 +29,10 @@ class AttentionGradCAM(FromObservation[Trace]):
 
     Needs a class token that the classifier reads, and global attention.
     Cost: one forward pass and the backward pass of the last block.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "attention_grad_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017; on attention by Chefer et al., CVPR 2021"

@@ -42,6 +42,10 @@ class AttnLRP:
 
     Raises:
         ShapeError: a γ is negative.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "attn_lrp").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Achtibat et al., AttnLRP: Attention-Aware Layer-Wise Relevance Propagation, ICML 2024"

@@ -40,6 +40,10 @@ class BTToken:
     Needs a class token that the classifier reads, and global attention in blocks that hold one each.
     Cost: one forward pass, one of the first image, then `steps` forward passes, each with the backward pass of the last
     block.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "bt_token", steps=3).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = (

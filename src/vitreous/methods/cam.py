@@ -33,6 +33,11 @@ class CAM:
 
     Needs a head that is average pooling and one linear map: most CNNs and Swins; for others use `grad_cam`.
     Cost: two forward passes, one more of the first image to find the layer, and the backward pass of the head.
+
+    >>> import timm, torch, vitreous
+    >>> cnn = timm.create_model("resnet18", num_classes=10)
+    >>> vitreous.explain(cnn, torch.randn(1, 3, 64, 64), "cam").heatmap.shape
+    torch.Size([1, 2, 2])
     """
 
     source: ClassVar[str] = "Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016"

@@ -32,6 +32,10 @@ class DecompX:
 
     Needs operations with rules: transformers of timm, torchvision, Hugging Face and others that call torch plainly.
     Cost: one forward pass with attention written out, and one backward pass.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "decompx").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = (

@@ -27,6 +27,10 @@ class Edges(Baseline):
 
     Needs nothing.
     Cost: one forward pass (for the class scores).
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "edges").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "baseline: Sobel's operator; Adebayo et al., NeurIPS 2018"

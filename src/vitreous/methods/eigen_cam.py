@@ -30,6 +30,10 @@ class EigenCAM(FromLayer):
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT.
     Cost: one forward pass, and one more of the first image to find the layer.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "eigen_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Muhammad & Yeasin, Eigen-CAM: Class Activation Map using Principal Components, IJCNN 2020"

@@ -36,6 +36,10 @@ class GenericAttention(FromObservation[Trace]):
 
     Needs global attention, and a class token that the classifier reads unless readout="mean".
     Cost: one forward pass and one backward pass.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "generic_attention").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Generic Attention-model Explainability, ICCV 2021"

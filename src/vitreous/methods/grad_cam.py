@@ -23,6 +23,10 @@ class GradCAM(FromMapsAndGradients):
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT.
     Cost: one forward pass, one more of the first image to find the layer, and the backward pass from scores to layer.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "grad_cam", layer="blocks.3").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017"

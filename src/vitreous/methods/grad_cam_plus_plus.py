@@ -30,6 +30,10 @@ class GradCAMPlusPlus(FromMapsAndGradients):
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT. The equation was derived for maps after a
     ReLU; where sums of a map are negative, denominators near zero make it unstable.
     Cost: one forward pass, one more of the first image to find the layer, and the backward pass from scores to layer.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "grad_cam_plus_plus").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"

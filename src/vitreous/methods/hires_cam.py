@@ -24,6 +24,10 @@ class HiResCAM(FromMapsAndGradients):
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT.
     Cost: one forward pass, one more of the first image to find the layer, and the backward pass from scores to layer.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "hires_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Draelos & Carin, Use HiResCAM instead of Grad-CAM for Faithful Explanations, 2020"

@@ -27,6 +27,10 @@ class InputXGradient:
     On the patch grid where there is a patch convolution that tiles the picture, else one value per pixel.
     Needs nothing of the model.
     Cost: one forward and one backward pass, attention fused.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "input_x_gradient").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Shrikumar et al., Not Just a Black Box, 2016"

@@ -46,6 +46,10 @@ class IntegratedGradients:
     Raises:
         UnknownName: there is no such quadrature or baseline.
         ShapeError: there are no steps, or the baseline is a pixel value and `mean` and `std` are unknown.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "integrated_gradients", steps=8).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017"

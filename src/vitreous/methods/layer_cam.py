@@ -23,6 +23,10 @@ class LayerCAM(FromMapsAndGradients):
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT.
     Cost: one forward pass, one more of the first image to find the layer, and the backward pass from scores to layer.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "layer_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps, IEEE TIP 2021"

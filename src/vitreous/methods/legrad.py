@@ -37,6 +37,10 @@ class LeGrad:
     Needs global attention in blocks that hold one each, and a head that takes tokens as they are: for heads that pool
     them by attention the paper defines s_k otherwise.
     Cost: one forward pass, one of the first image, and one backward pass.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "legrad").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Bousselham et al., LeGrad, ICCV 2025"

@@ -34,6 +34,10 @@ class LibraGrad:
 
     Needs operations with rules: transformers of timm, torchvision, Hugging Face and others that call torch plainly.
     Cost: one forward pass with attention written out, and one backward pass.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "libra_grad").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Mehri et al., LibraGrad: Balancing Gradient Flow, CVPR 2025"

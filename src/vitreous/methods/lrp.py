@@ -51,6 +51,10 @@ class LRP:
     readouts but "full" also need a class token that the classifier reads, and global attention. Run it in float64 for
     numbers to rely on: divisions by sums near zero make single precision differ by percents.
     Cost: one forward pass with attention written out, and a relevance pass of about three forward passes.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "lrp").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"

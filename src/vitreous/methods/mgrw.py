@@ -75,6 +75,10 @@ class MGRW:
     Needs global attention, and a class token that the classifier reads unless readout="mean".
     Cost: per level one observed forward pass, and a forward pass for each distinct set of blocks that was walked (fewer
     than `walks`) and for each block of the best.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "mgrw", walks=50, length=8).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Ding et al., MGRW-Transformer, IEEE TNNLS 36(1), 2025"

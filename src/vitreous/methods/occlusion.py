@@ -42,6 +42,10 @@ class Occlusion:
 
     Needs only the model's input and output.
     Cost: a forward pass for each place, 196 at 224 × 224 pixels, and one more.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "occlusion", window=16).heatmap.shape
+    torch.Size([1, 4, 4])
     """
 
     source: ClassVar[str] = "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014"

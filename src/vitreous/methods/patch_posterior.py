@@ -58,6 +58,10 @@ class PatchPosterior:
 
     Needs a layer whose output lies on the picture and tiles it.
     Cost: masks + 2 forward passes, a backward pass for the prior, and an eigendecomposition of masks × masks.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "patch_posterior", masks=32).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "vitreous; after Zhao et al., BayLIME, UAI 2021, and Petsiuk et al., RISE, BMVC 2018"

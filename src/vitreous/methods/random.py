@@ -29,6 +29,10 @@ class Random(Baseline):
 
     Needs nothing.
     Cost: one forward pass (for the class scores).
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "random").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "baseline: a method has to beat chance"

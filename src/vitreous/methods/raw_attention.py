@@ -31,6 +31,10 @@ class RawAttention(FromObservation[Trace]):
 
     Needs global attention, and a class token that the classifier reads unless readout="mean".
     Cost: one forward pass and the backward pass of the last block (to see which tokens the classifier reads).
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "raw_attention").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "baseline of Chefer et al., Transformer Interpretability, CVPR 2021"

@@ -37,6 +37,10 @@ class RelevanceCAM:
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT. In transformers run it in float64 for numbers
     to rely on: divisions by sums near zero make single precision differ.
     Cost: two forward passes, one more of the first image to find the layer, and a relevance pass from scores to layer.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "relevance_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Lee et al., Relevance-CAM: Your Model Already Knows Where to Look, CVPR 2021"

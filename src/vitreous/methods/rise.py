@@ -56,6 +56,10 @@ class RISE:
 
     Needs only the model's input and output.
     Cost: N + 1 forward passes.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "rise", masks=64).heatmap.shape
+    torch.Size([1, 64, 64])
     """
 
     source: ClassVar[str] = "Petsiuk et al., RISE, BMVC 2018"

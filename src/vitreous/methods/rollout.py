@@ -37,6 +37,10 @@ class Rollout(FromObservation[Trace]):
 
     Needs global attention, and a class token that the classifier reads unless readout="mean".
     Cost: one forward pass and the backward pass of the last block (to see which tokens the classifier reads).
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "rollout", start_layer=1).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Abnar & Zuidema, Quantifying Attention Flow in Transformers, ACL 2020"

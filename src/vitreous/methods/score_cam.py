@@ -47,6 +47,10 @@ class ScoreCAM:
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT.
     Cost: as many forward passes as the layer has channels, and two more.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "score_cam").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Wang et al., Score-CAM, CVPR Workshops 2020"

@@ -34,6 +34,10 @@ class TAM:
 
     Needs a class token that the classifier reads, and global attention.
     Cost: steps + 1 forward passes, each with the backward pass of the last block.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "tam", steps=3).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = (

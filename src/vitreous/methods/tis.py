@@ -52,6 +52,10 @@ class TIS:
     Needs global attention in blocks that hold one each, and no positions inside them (rotary or relative ones are made
     for all the tokens).
     Cost: N forward passes of half the tokens, two of all, and k-means over the channels.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "tis", masks=32).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Englebert et al., Explaining through Transformer Input Sampling, ICCV Workshops 2023"

@@ -43,6 +43,10 @@ class TransformerAttribution:
     divisions by sums near zero make single precision differ by percents.
     Cost: one forward pass with attention written out, a backward pass, and a relevance pass of about three forward
     passes.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "transformer_attribution").heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"

@@ -47,6 +47,10 @@ class ViTCX:
 
     Needs a layer whose output lies on the picture.
     Cost: two forward passes for each mask, about 60 masks on a ViT-B/16, and two more.
+
+    >>> import torch, vitreous
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "vit_cx").heatmap.shape
+    torch.Size([1, 64, 64])
     """
 
     source: ClassVar[str] = "Xie et al., ViT-CX: Causal Explanation of Vision Transformers, IJCAI 2023"
