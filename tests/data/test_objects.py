@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,12 @@ def test_masks_that_cannot_be_decoded(tmp_path: Path, outline: dict[str, Any]) -
     )
     with pytest.raises(DataError, match=r"Export the annotations again|Download the file again"):
         scenes[0]
+
+
+def test_gray_of_more_than_8_bits_is_read_by_the_window(tmp_path: Path) -> None:
+    scenes = read_scenes(draw_set(tmp_path, 1), "train")
+    file = tmp_path / scenes.folder / scenes.scenes[0].file
+    gray = np.asarray(Image.open(file).convert("L"))
+    Image.fromarray(gray.astype(np.uint16) * 16).save(file.with_suffix(".png"))
+    deep = replace(scenes, scenes=[replace(scenes.scenes[0], file=file.with_suffix(".png").name)], window=(0.0, 4080.0))
+    assert np.array_equal(np.asarray(deep[0][0])[..., 0], gray)

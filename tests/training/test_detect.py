@@ -241,7 +241,9 @@ def test_the_commands(learned: Path, folder: Path, tmp_path: Path) -> None:
     assert scores["boxes"]["large"] is None
     picture = str(folder / "train" / "0.png")
     out = str(tmp_path / "sheet.png")
-    said = runner.invoke(app, ["detect", "explain", picture, *where, "--detection", "2", "--output", out])
+    said = runner.invoke(
+        app, ["detect", "explain", picture, *where, "--detection", "2", "--output", out, "--window", "auto"]
+    )
     assert said.exit_code == 0, said.output
     assert "square" in said.output
     assert Path(out).is_file()

@@ -73,7 +73,9 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
         return new
     if "plan" not in old:
         raise DataError(f"`{folder}` holds another job's results. Choose another output folder.")
-    same = {name: (old["plan"][name], new["plan"][name]) for name in ("target", "follow", "labels", "whole")}
+    same = {
+        name: (old["plan"].get(name), new["plan"][name]) for name in ("target", "follow", "labels", "whole", "window")
+    }
     same |= {name: (old[name], new[name]) for name in ("dtype", "dataset")}
     for kind in ("models", "methods", "metrics"):
         for row in old[kind].keys() & new[kind].keys():

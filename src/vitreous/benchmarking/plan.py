@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from vitreous.data.depth import Window, asked_window
 from vitreous.errors import DataError, UnknownName, check_setting
 from vitreous.methods import is_method, make_method
 from vitreous.methods.method import Method
@@ -49,6 +50,7 @@ class Plan:
         labels: how labels are those of the model: by "name", by "position", or "auto": by name where each is known to
             the model, by position where there are as many.
         whole: squash the whole picture into the model's input, bilinearly, with no crop, as the papers do.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
         limit: how many pictures are drawn; 0 for all.
         seed: of the draw and of the resamples.
         batch_size: how many pictures run at once.
@@ -66,6 +68,7 @@ class Plan:
     follow: str = ""
     labels: str = "auto"
     whole: bool = False
+    window: Window = None
     limit: int = 0
     seed: Seed = 0
     batch_size: int = 8
@@ -75,6 +78,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        asked_window(self.window)
         for name, allowed in _CHOICES.items():
             check_setting(name, getattr(self, name), allowed)
         for name, least in (("limit", 0), ("batch_size", 1), ("resamples", 100)):

@@ -73,7 +73,7 @@ class ModelRun:
         Raises:
             ExplainError: something that the plan names is not there, or does not fit.
         """
-        samples = open_samples(plan.dataset)
+        samples = open_samples(plan.dataset, plan.window)
         methods, judges = make_methods(plan), {row: make_judge(row, its) for row, its in plan.metrics.items()}
         subject = load(spec, device=device, dtype=dtype, **plan.reading.said())
         if subject.preprocess is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitreous.cli.options import Precision
+from vitreous.cli.options import Precision, Window
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
@@ -151,6 +151,7 @@ def benchmark(
     whole: Annotated[
         bool, typer.Option("--whole", help="Squash whole pictures into the model's input, as the papers do; no crop.")
     ] = False,
+    window: Window = None,
     output: Annotated[
         Path,
         typer.Option(metavar="FOLDER", help="Folder for results/, manifest.json and summary.md, .csv, .tex, .html."),
@@ -167,14 +168,13 @@ def benchmark(
 
     Metrics are means over pictures, with 95 % intervals and paired tests from a bootstrap over pictures.
     """
-    from dataclasses import replace
-
     import torch
 
     from vitreous.benchmarking.job import benchmark as run
     from vitreous.benchmarking.plan import use_own
     from vitreous.cli.console import Console
     from vitreous.cli.progress import bars
+    from vitreous.data.depth import asked_window
     from vitreous.models.device import find_device
 
     own = _own_classes(use or [])
@@ -189,6 +189,7 @@ def benchmark(
         "seed": seed,
         "reference": reference or None,
         "whole": whole or None,
+        "window": asked_window(window),
         "batch_size": batch_size,
     }
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Device
+from vitreous.cli.options import Device, Window
 from vitreous.cli.progress import list_recipes, training_shown
 
 __all__ = ["detect", "evaluate", "explain", "train"]
@@ -102,14 +102,16 @@ def evaluate(
     ),
     device: Device = "auto",
     workers: _Workers = 0,
+    window: Window = None,
 ) -> None:
     """Measure COCO's average precision of boxes and masks."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from rich.progress import track
     from rich.table import Table
 
     from vitreous.cli.console import Console
+    from vitreous.data.depth import asked_window
     from vitreous.data.objects import read_scenes
     from vitreous.files.writing import check_writable, write_json
     from vitreous.metrics.average_precision import DetectionScore
@@ -122,7 +124,7 @@ def evaluate(
     check_writable(output.parent)
     where = find_device(device)
     detector, card = load_detector(model, where)
-    scenes = read_scenes(data, split)
+    scenes = replace(read_scenes(data, split), window=asked_window(window))
     check_classes(card, scenes)
     console, scores = Console(), list[DetectionScore]()
 
@@ -136,7 +138,7 @@ def evaluate(
         table.add_row(kind, *("–" if values[name] is None else f"{values[name]:.1%}" for name in _COLUMNS))
     console.print(table)
     inputs = {"model": str(model), "data_sha256": scenes.fingerprint, "split": split, "pictures": len(scenes)}
-    write_json(output, {**asdict(scores[0]), **inputs, **versions()})
+    write_json(output, {**asdict(scores[0]), **inputs, "window": scenes.window, **versions()})
     console.print(f"The figures are in {output}.", soft_wrap=True, markup=False)
 
 
@@ -162,18 +164,20 @@ def explain(
     ] = "",
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the sheet.")] = Path("detection.png"),
     device: Device = "auto",
+    window: Window = None,
 ) -> None:
     """List the objects that a detector finds in a picture, and show what speaks for one of them."""
     from rich.table import Table
     from rich.text import Text
 
     from vitreous.cli.console import Console
+    from vitreous.data.depth import asked_window
     from vitreous.data.pictures import open_picture
     from vitreous.explaining.detections import explain_detection, write_detection
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
 
-    shown = open_picture(picture)
+    shown = open_picture(picture, asked_window(window))
     detector, card = load_detector(model, find_device(device))
     explained = explain_detection(detector, shown, detection, method=method, layer=layer)
     found = explained.found

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, Link, Model, ModelOutput, output_of
+from vitreous.cli.options import Checkpoint, Device, Link, Model, ModelOutput, Window, output_of
 
 __all__ = ["evaluate"]
 
@@ -32,6 +32,7 @@ def evaluate(
         ),
     ] = False,
     device: Device = "auto",
+    window: Window = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")] = 0,
 ) -> None:
     """Count how often a classifier is right, with 95 % intervals; of two classes also AUC, precision and recall.
@@ -44,16 +45,17 @@ def evaluate(
     from vitreous.cli.confusions import confusion_lines
     from vitreous.cli.console import Console
     from vitreous.cli.progress import counted
+    from vitreous.data.depth import asked_window
     from vitreous.evaluation.calibrate import calibrate
     from vitreous.evaluation.evaluate import evaluate as run
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
-    console = Console(highlight=False)
+    console, pixels = Console(highlight=False), asked_window(window)
     where, output_given = find_device(device), output_of(model_output)
     loaded = load(model, checkpoint=checkpoint, device=where, output=output_given, link=link)
     with counted(console, "pictures") as tell:
-        found = run(loaded, data, split, output, workers=workers, progress=tell)
+        found = run(loaded, data, split, output, workers=workers, window=pixels, progress=tell)
     table = Table(box=None)
     for column in ("score", "value", "95 % interval"):
         table.add_column(column)
@@ -65,5 +67,5 @@ def evaluate(
         typer.echo(line)
     console.print(f"Written to {output}", soft_wrap=True, markup=False)
     if calibrated:
-        temperature = calibrate(loaded, data, split, workers=workers)
+        temperature = calibrate(loaded, data, split, workers=workers, window=pixels)
         typer.echo(f"Class scores are now divided by {temperature:.4f}, in {model}.")

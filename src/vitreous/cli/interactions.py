@@ -14,6 +14,7 @@ from vitreous.cli.options import (
     InPrecision,
     Model,
     Precision,
+    Window,
     find_files,
     pair_of,
 )
@@ -85,6 +86,7 @@ def interactions(
     ] = Path("interactions"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
+    window: Window = None,
 ) -> None:
     """Show how the patches of a picture act on each other: one page per picture, or one of a data set's average.
 
@@ -94,6 +96,7 @@ def interactions(
 
     from vitreous.cli.console import Console, complain
     from vitreous.cli.progress import counted
+    from vitreous.data.depth import asked_window
     from vitreous.data.readers import DATASETS
     from vitreous.files.names import printable
     from vitreous.files.writing import check_writable
@@ -111,7 +114,7 @@ def interactions(
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
-    order = Order(loaded, indicator.value, block, place, mass, share, output)
+    order = Order(loaded, indicator.value, block, place, mass, share, output, asked_window(window))
     if dataset:
         with counted(console, "pictures") as tell:
             pages = [average_page(order, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.options import Device, InPrecision, Model, Precision
+from vitreous.cli.options import Device, InPrecision, Model, Precision, Window
 from vitreous.cli.reads import Said, reads
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def windows(
     output: Output = Path("verify-windows"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
+    window: Window = None,
 ) -> None:
     """Accuracy when attention is limited to windows: fixed, adaptive, bounding boxes, responsive fields, random.
 
@@ -85,7 +86,7 @@ def windows(
     from vitreous.interacting.verification.windows import Windows
 
     trial = Trial(dataset, model, labels, calibration, calibrated, limit, seed, batch_size)
-    _run(Windows(indicator), _read(trial, how), output, device, dtype)
+    _run(Windows(indicator), _read(trial, how, window), output, device, dtype)
 
 
 @app.command()
@@ -113,6 +114,7 @@ def removal(
     output: Output = Path("verify-removal"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
+    window: Window = None,
 ) -> None:
     """Accuracy and speed when patches are removed: the least discriminative, the most, and by four more scores.
 
@@ -124,7 +126,7 @@ def removal(
 
     check = Removal(_numbers(shares, "--shares"), tuple(part.strip() for part in place.split(",")))
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size)
-    _run(check, _read(trial, how), output, device, dtype)
+    _run(check, _read(trial, how, window), output, device, dtype)
 
 
 @app.command()
@@ -145,6 +147,7 @@ def indicators(
     output: Output = Path("verify-indicators"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float64,
+    window: Window = None,
 ) -> None:
     """Which indicator to trust: the rank correlation of each with what cutting single interactions does.
 
@@ -155,7 +158,7 @@ def indicators(
     from vitreous.interacting.verification.job import Trial
 
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=1)
-    _run(Indicators(tuple(block or ()), pairs), _read(trial, how), output, device, dtype)
+    _run(Indicators(tuple(block or ()), pairs), _read(trial, how, window), output, device, dtype)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -165,10 +168,12 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"'{text}' is not numbers with commas between.", param_hint=option) from None
 
 
-def _read(trial: Trial, how: Said) -> Trial:
+def _read(trial: Trial, how: Said, window: str | None) -> Trial:
     from dataclasses import replace
 
-    return replace(trial, reading=trial.reading.but(**how))
+    from vitreous.data.depth import asked_window
+
+    return replace(trial, reading=trial.reading.but(**how), window=asked_window(window))
 
 
 def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 
 from vitreous.errors import DataError
 
-__all__ = ["Window", "asked_window", "deep", "stated_white", "to_eight_bits"]
+__all__ = ["Window", "asked_window", "deep", "stated_white", "through", "to_eight_bits"]
 
 Window = tuple[float, float] | Literal["auto"] | None
 """The values that become black and white; "auto" for a picture's lowest and highest; None for what its file says."""
@@ -20,6 +22,19 @@ Window = tuple[float, float] | Literal["auto"] | None
 _WHITE = 65535
 _BITS, _HIGHEST = 258, (281, 341)  # of TIFF: BitsPerSample; MaxSampleValue, SMaxSampleValue
 _GIVE = "Give --window LOW,HIGH (pixel_window=(low, high) in Python), or auto for its own lowest and highest"
+
+
+_CURRENT = ContextVar[Window]("window", default=None)
+
+
+@contextmanager
+def through(window: Window) -> Generator[None]:
+    """Read gray pictures of more than 8 bits like this until the block ends, where nothing else is said of one."""
+    token = _CURRENT.set(window)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 def deep(picture: Image.Image) -> bool:
@@ -74,6 +89,7 @@ def to_eight_bits(
     Raises:
         DataError: no window was given, and the values have none.
     """
+    window = _CURRENT.get() if window is None else window
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     warning = ""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor
 
+from vitreous.data.depth import Window, through
 from vitreous.data.readers.coco import check_polygons, decode_runs, picture_size
 from vitreous.data.readers.folder import load_picture
 from vitreous.data.samples import Root
@@ -86,6 +87,7 @@ class Scenes:
         class_names: of the objects, in the order of COCO's category numbers.
         scenes: one per picture.
         fingerprint: SHA-256 of the annotations.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
 
     root: Root
@@ -93,6 +95,7 @@ class Scenes:
     class_names: tuple[str, ...]
     scenes: Sequence[Scene]
     fingerprint: str
+    window: Window = None
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -105,7 +108,8 @@ class Scenes:
             DataError: it cannot be read, or is of another size than the annotations say.
         """
         scene = self.scenes[index]
-        picture = load_picture(self.root, f"{self.folder}/{scene.file}")
+        with through(self.window):
+            picture = load_picture(self.root, f"{self.folder}/{scene.file}")
         if (picture.height, picture.width) != scene.size:
             raise DataError(
                 f"`{scene.file}` has {picture.width}×{picture.height} pixels, its annotations say "

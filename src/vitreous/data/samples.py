@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitreous.data.depth import Window, through
 from vitreous.data.pictures import SUFFIXES
 from vitreous.errors import DataError
 from vitreous.files.names import printable
@@ -104,6 +105,15 @@ class Samples:
     def __getitem__(self, index: int) -> Sample:
         """One of them, decoded."""
         return self.entries[index].open()
+
+    def through(self, window: Window) -> Samples:
+        """The same, its gray pictures of more than 8 bits read by this window."""
+
+        def opened(entry: Entry) -> Image.Image:
+            with through(window):
+                return entry.picture()
+
+        return replace(self, entries=[replace(entry, picture=partial(opened, entry)) for entry in self.entries])
 
     @cached_property
     def fingerprint(self) -> str:

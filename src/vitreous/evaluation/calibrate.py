@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
+from vitreous.data.depth import Window
 from vitreous.data.labelled import load_split
 from vitreous.errors import ModelError
 from vitreous.evaluation.evaluate import answers
@@ -20,7 +21,7 @@ from vitreous.models.zoo import PACKAGED
 __all__ = ["calibrate"]
 
 
-def calibrate(model: LoadedModel, data: Path | str, split: str, *, workers: int = 0) -> float:
+def calibrate(model: LoadedModel, data: Path | str, split: str, *, workers: int = 0, window: Window = None) -> float:
     """Divide a model's class scores by the one temperature that fits labelled pictures best, in its own folder.
 
     The head's weights are divided, so the model is used as before; no decision changes. The card notes the product of
@@ -31,6 +32,7 @@ def calibrate(model: LoadedModel, data: Path | str, split: str, *, workers: int 
         data: what `vitreous train` reads; pictures that the model was not trained on.
         split: which part of it.
         workers: processes that prepare pictures.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
 
     Returns:
         the temperature: above 1 where the model was too sure.
@@ -45,7 +47,7 @@ def calibrate(model: LoadedModel, data: Path | str, split: str, *, workers: int 
     head = _linear_head(model.model)
     if head is None:
         raise ModelError(f"`{model.name}` has no linear head whose scores could be divided. Leave it as it is.")
-    given = answers(model, load_split(data, split)[0], workers=workers)
+    given = answers(model, load_split(data, split)[0], workers=workers, window=window)
     temperature = fit_temperature(given.logits, given.labels)
     card, state = ModelCard.read(folder), load_file(folder / WEIGHTS)
     stored = state[f"{head}.weight"].dtype

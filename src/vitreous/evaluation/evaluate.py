@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from vitreous.data.depth import Window, through
 from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
 from vitreous.files.manifest import versions
@@ -59,6 +60,7 @@ def answers(
     *,
     batch_size: int = 64,
     workers: int = 0,
+    window: Window = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
     """One forward pass over the pictures.
@@ -68,6 +70,7 @@ def answers(
         pictures: with the model's classes, in its order.
         batch_size: how many run at once.
         workers: processes that prepare pictures; 0 prepares them in this one.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
         progress: told how many pictures are done, and how many there are.
 
     Raises:
@@ -83,7 +86,7 @@ def answers(
             f"({', '.join(known[:3])} …). Give data with the model's classes, in its order."
         )
     parameter = next(model.model.parameters())
-    loader = DataLoader(_Prepared(pictures, model.preprocess), batch_size, num_workers=workers)
+    loader = DataLoader(_Prepared(pictures, model.preprocess, window), batch_size, num_workers=workers)
     logits: list[Tensor] = []
     labels: list[Tensor] = []
     for images, right in loader:
@@ -113,6 +116,7 @@ def evaluate(
     output: Path,
     *,
     workers: int = 0,
+    window: Window = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """How often the model is right about one split of a data set, also written to `output` as JSON.
@@ -124,6 +128,7 @@ def evaluate(
         output: the file: scores with intervals, calibration error, confusions (rows are the true classes), and what
             they depend on.
         workers: processes that prepare pictures.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
         progress: told how many pictures are done, and how many there are.
 
     Raises:
@@ -133,7 +138,7 @@ def evaluate(
     """
     check_writable(output.parent)
     pictures, fingerprint = load_split(data, split)
-    given = answers(model, pictures, workers=workers, progress=progress)
+    given = answers(model, pictures, workers=workers, window=window, progress=progress)
     found = Evaluation(
         judge_classifier(given.logits, given.labels),
         calibration_error(given.logits, given.labels),
@@ -148,7 +153,9 @@ def evaluate(
         "pictures": len(pictures),
         "split": split,
         "data_sha256": fingerprint,
+        "window": window,
         "model": model.name,
+        "reading": model.reading.to_json(),
         "weights_sha256": model.weights_sha256,
         "versions": versions(),
     }
@@ -160,10 +167,12 @@ def evaluate(
 class _Prepared(Dataset[tuple[Tensor, int]]):
     pictures: LabelledPictures
     preprocess: Preprocess
+    window: Window
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture, label = self.pictures[index]
+        with through(self.window):
+            picture, label = self.pictures[index]
         return self.preprocess(picture), label

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
+from vitreous.data.depth import Window
 from vitreous.errors import DegenerateMap, UnknownName
 from vitreous.interact.fields import attention_distance, responsive_fields, shape_of
 from vitreous.interact.indicator import Averages, Pairs, certainty, discriminativeness, entropy, received
@@ -38,6 +39,7 @@ class Order:
         mass: share of a query's indicator that its responsive field holds.
         share: of the patches, the least discriminative, that are shown as removed.
         output: the folder for pages, numbers and the manifest.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
 
     model: LoadedModel
@@ -47,6 +49,7 @@ class Order:
     mass: float = 0.5
     share: float = 0.5
     output: Path = Path("interactions")
+    window: Window = None
 
 
 Measures = Mapping[str, Tensor]

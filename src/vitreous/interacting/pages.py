@@ -42,12 +42,16 @@ __all__ = ["Page", "average_page", "interaction_pages"]
 
 @dataclass(frozen=True)
 class Page:
-    """What became of a picture or data set: its page and its numbers, or why there are none."""
+    """What became of a picture or data set: its page and its numbers, or why there are none.
+
+    `window` are the values of a gray picture of more than 8 bits that are black and white; None of others.
+    """
 
     file: Path | str
     page: Path | None = None
     numbers: Path | None = None
     error: str = ""
+    window: tuple[float, float] | None = None
 
 
 def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
@@ -69,7 +73,10 @@ def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
             pages.append(_page(order, file, name))
             yield pages[-1]
     finally:
-        shown = [{name: value and str(value) for name, value in asdict(page).items()} for page in pages]
+        shown = [
+            {name: value and str(value) for name, value in asdict(page).items()} | {"window": page.window}
+            for page in pages
+        ]
         _write_manifest(order, {"started": started, "pictures": shown})
 
 
@@ -103,7 +110,7 @@ def average_page(
             "Choose strength, certainty or uncertainty, or give pictures."
         )
     started, unread = now(), dict[str, str]()
-    samples = open_samples(dataset)
+    samples = open_samples(dataset, order.window)
     entries = draw(samples.entries, limit, seed)
     readable = (image for entry in entries for image in read_images(order.model, [entry], {}).values())
     for image in islice(readable, 1):  # what is not there is told before the long work
@@ -130,12 +137,12 @@ def _check(order: Order) -> None:
 def _write_manifest(order: Order, told: Mapping[str, Any]) -> None:
     about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
     about |= {"reading": order.model.reading.to_json()}
-    settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share")}
+    settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share", "window")}
     write_manifest(order.output, {**about, **settings, **told})
 
 
 def _page(order: Order, file: Path, name: str) -> Page:
-    opened = open_for(order.model, file)
+    opened = open_for(order.model, file, order.window)
     if isinstance(opened, DataError):
         return Page(file, error=str(opened))
     images = opened.image[None].to(next(order.model.model.parameters()))
@@ -146,7 +153,8 @@ def _page(order: Order, file: Path, name: str) -> Page:
     try:
         found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
         title, view = _title(order, seen, file), opened.view.convert("RGB")
-        return _write(order, found, file, name=name, title=title, view=view, **scores)
+        page = _write(order, found, file, name=name, title=title, view=view, **scores)
+        return replace(page, window=opened.window)
     except DegenerateMap as error:
         return Page(file, error=f"`{file}`: {error.alone}")
     except DataError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from vitreous.data.depth import Window
 from vitreous.data.readers.coco import read_coco
 from vitreous.data.readers.cub import read_cub
 from vitreous.data.readers.folder import read_folder
@@ -37,12 +38,13 @@ DATASETS: dict[str, Reader] = {
 """Readers by name."""
 
 
-def open_samples(spec: str) -> Samples:
+def open_samples(spec: str, window: Window = None) -> Samples:
     """A data set by name: "KIND:PATH", or "KIND:PATH:SPLIT".
 
     Args:
         spec: KIND is one of `DATASETS`, or "package.module:name" of a `Reader` of your own, whose code is run; PATH is
             a folder, a zip archive or a file, as the reader says.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
 
     Raises:
         UnknownName: there is no such kind or split.
@@ -62,4 +64,4 @@ def open_samples(spec: str) -> Samples:
     samples = reader(Path(path).expanduser(), split)
     if not isinstance(samples, Samples):
         raise DataError(f"`{kind}` gave a `{type(samples).__name__}`. Let it return vitreous.data.samples.Samples.")
-    return samples
+    return samples if window is None else samples.through(window)

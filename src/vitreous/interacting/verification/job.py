@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vitreous.benchmarking.truth import match_labels
+from vitreous.data.depth import Window, asked_window
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
 from vitreous.errors import DataError, check_setting
@@ -53,6 +54,7 @@ class Trial:
         batch_size: how many pictures run at once.
         resamples: of the bootstrap.
         reading: of the model, what cannot be told by measuring.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
 
     dataset: str
@@ -65,10 +67,12 @@ class Trial:
     batch_size: int = 16
     resamples: int = 2000
     reading: Reading = Reading()  # noqa: RUF009  # frozen
+    window: Window = None
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing."""
         check_settings(self)
+        asked_window(self.window)
         check_setting("labels", self.labels, ("auto", "name", "position"))
         for name, least in (("calibrated", 1), ("limit", 0), ("batch_size", 1), ("resamples", 100)):
             check_at_least(name, getattr(self, name), least)
@@ -109,7 +113,7 @@ def verify(
     """
     check_writable(output)
     check_charts()
-    store, samples = Store(output), open_samples(trial.dataset)
+    store, samples = Store(output), open_samples(trial.dataset, trial.window)
     subject = load(trial.model, device=device, dtype=dtype, **trial.reading.said())
     labels = _labels(trial, samples, subject)
     manifest = {
@@ -132,7 +136,7 @@ def verify(
     unread: dict[str, str] = {}
     averages = None
     if check.needs_averages:
-        others = open_samples(trial.calibration) if trial.calibration else samples
+        others = open_samples(trial.calibration, trial.window) if trial.calibration else samples
         drawn = draw(others.entries, trial.calibrated, trial.seed)
         averages = average_pictures(subject, drawn, trial.batch_size, unread)
     known = {record.picture for key, its in store.read().items() if key.metric == check.name for record in its}
@@ -174,7 +178,7 @@ def _check_same(manifest: dict[str, Any], output: Path) -> None:
         return
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
-        said = {"reading": Reading().to_json()} | values["trial"]
+        said = {"reading": Reading().to_json(), "window": None} | values["trial"]
         trial = {name: value for name, value in said.items() if name not in _MAY_CHANGE}
         return {name: values.get(name) for name in ("job", "check", "dataset", "weights_sha256", "dtype")} | trial
 
