@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import jaxtyping
@@ -21,18 +21,24 @@ def check_shapes(package: str) -> None:
 
 
 def _checked(*, typechecker: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Functions without shapes are left as they are: pyright has read their types; and those inside of functions.
+    """Functions without shapes are left as they are: pyright has read their types.
 
     To decorate one takes milliseconds, and hooks are made anew by the hundred in every pass.
     """
 
     def decorate(function: Any) -> Any:
-        plain = isinstance(function, FunctionType) and (
-            "<locals>" in function.__qualname__ or not _has_shapes(function)
-        )
-        return function if plain else _jaxtyped(function, typechecker=typechecker)
+        if isinstance(function, FunctionType):
+            code = function.__code__
+            if code not in _with_shapes:
+                _with_shapes[code] = _has_shapes(function)
+            if not _with_shapes[code]:
+                return function
+        return _jaxtyped(function, typechecker=typechecker)
 
     return decorate
+
+
+_with_shapes: dict[CodeType, bool] = {}
 
 
 def _has_shapes(function: FunctionType) -> bool:

@@ -46,7 +46,7 @@ def test_curves_classes_and_mistakes(tmp_path: Path) -> None:
     assert "<b>hen" not in text
     assert "&lt;b&gt;hen" in text
     assert "3 of 12 pictures are wrong" in text
-    assert len(re.findall("predicted .* is .* ag_cam", text)) == 1
+    assert len(re.findall("predicted .* is .* AG-CAM", text)) == 1
     assert text.count("<img") == 3 * 3  # each mistake: the picture and two maps
     assert "http" not in text
 
@@ -77,12 +77,12 @@ def test_a_model_without_mistakes_or_without_a_class_token(tmp_path: Path) -> No
     folder = a_run(tmp_path / "run", class_token=False, global_pool="avg")
     assert "every validation picture is right" in write_run_page(folder, labelled(folder, right=12)).read_text()
     text = write_run_page(folder, labelled(folder, right=11)).read_text(encoding="utf-8")
-    assert "grad_cam" in text
+    assert "Grad-CAM" in text
     assert text.count("<img") == 3
 
 
 def test_a_folder_without_a_log_is_refused(tmp_path: Path) -> None:
     folder = a_run(tmp_path / "run")
     (folder / "log.csv").unlink()
-    with pytest.raises(DataError, match="has no log with top1, lr, loss"):
+    with pytest.raises(DataError, match="has no log with loss, top1, lr"):
         write_run_page(folder, ArraySplit(PIXELS, np.zeros(12, int), CLASSES))

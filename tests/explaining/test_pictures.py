@@ -196,6 +196,6 @@ def test_regions_of_a_model_that_segments_are_on_the_sheet(
     model = LoadedModel(salg, Preprocess((112, 112), (112, 112)), (), "salg")
     segmenting = replace(order, model=model, methods={"cam": METHODS["cam"]()}, target="predicted")
     assert all(result.sheet for result in run(segmenting, pictures[:2]))
-    assert drawn[0] == ["what the model saw", "cam", *(f"regions of stage {stage}" for stage in (1, 2, 3))]
+    assert drawn[0] == ["what the model saw", "CAM", *(f"regions of stage {stage}" for stage in (1, 2, 3))]
     run(order, pictures[:1])
     assert not [title for title in drawn[-1] if "regions" in title]

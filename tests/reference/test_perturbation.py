@@ -76,8 +76,8 @@ def test_rise(name: str, centered: bool) -> None:
     method = make_method("rise", masks=masks, grid=grid, visible=visible, centered=centered, seed=3, batch_size=5)
     got = method(model, images, Classes((CLASS,))).heatmap
     shades = draw_shades(masks, grid, visible, size, 3)
+    each = [slow_mask(cells, shift, size) for cells, shift in zip(shades.dark, shades.shift.tolist(), strict=True)]
     for image, heatmap in zip(images, got, strict=True):
-        each = [slow_mask(cells, shift, size) for cells, shift in zip(shades.dark, shades.shift.tolist(), strict=True)]
         scores = [score(model, image * mask) for mask in each]
         mean = sum(scores) / masks if centered else 0.0
         total = sum(((value - mean) * mask for value, mask in zip(scores, each, strict=True)), torch.zeros(size))
@@ -87,8 +87,8 @@ def test_rise(name: str, centered: bool) -> None:
 
 def slow_mask(dark: Tensor, shift: list[int], size: tuple[int, int]) -> Tensor:
     """Bilinear: cell (i, j) has its value at its center, straight lines between, constant beyond the outer centers."""
-    grid = len(dark)
-    mask = torch.zeros(size, dtype=torch.float64)
+    grid, cells = len(dark), dark.tolist()
+    mask = [[0.0] * size[1] for _ in range(size[0])]
     sides = [math.ceil(side / grid) * (grid + 1) for side in size]
     for y in range(size[0]):
         for x in range(size[1]):
@@ -99,8 +99,8 @@ def slow_mask(dark: Tensor, shift: list[int], size: tuple[int, int]) -> Tensor:
             for i in range(grid):
                 for j in range(grid):
                     share = max(0.0, 1 - abs(at[0] - i)) * max(0.0, 1 - abs(at[1] - j))
-                    mask[y, x] += share * (not dark[i, j])
-    return mask
+                    mask[y][x] += share * (not cells[i][j])
+    return torch.tensor(mask, dtype=torch.float64)
 
 
 def test_rise_masks_are_random_in_place_and_visible_as_often_as_asked() -> None:
@@ -141,7 +141,7 @@ def test_vit_cx(centered: bool, scale: str) -> None:
 
 
 def enlarge(small: Tensor, size: tuple[int, int]) -> Tensor:
-    large = torch.zeros(size, dtype=torch.float64)
+    large, values = [[0.0] * size[1] for _ in range(size[0])], small.tolist()
     for y in range(size[0]):
         for x in range(size[1]):
             at = [
@@ -150,8 +150,8 @@ def enlarge(small: Tensor, size: tuple[int, int]) -> Tensor:
             ]
             for i in range(small.shape[0]):
                 for j in range(small.shape[1]):
-                    large[y, x] += max(0.0, 1 - abs(at[0] - i)) * max(0.0, 1 - abs(at[1] - j)) * small[i, j]
-    return large
+                    large[y][x] += max(0.0, 1 - abs(at[0] - i)) * max(0.0, 1 - abs(at[1] - j)) * values[i][j]
+    return torch.tensor(large, dtype=torch.float64)
 
 
 def scaled(values: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import colorize
-from vitreous.render.overlay import normalize, overlay, upsample
+from vitreous.render.overlay import Scale, overlay, upsample
 
 
 def test_a_patch_value_lies_at_the_patch_center() -> None:
@@ -33,26 +33,49 @@ def test_upsample_takes_one_map() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 9), st.integers(2, 9), st.sampled_from([1e-30, 1.0, 1e30]), st.integers(0, 99))
-def test_normalize_spans_the_scale(height: int, width: int, size: float, seed: int) -> None:
+def test_a_map_fills_its_scale(height: int, width: int, size: float, seed: int) -> None:
     heatmap = torch.randn(height, width, generator=torch.Generator().manual_seed(seed)) * size
-    scaled = normalize(heatmap)
-    assert scaled.min() == 0
-    assert scaled.max() == 1
-    assert torch.equal(scaled.flatten().argsort(), heatmap.flatten().argsort())
+    places = Scale.of([heatmap]).of_values(heatmap)
+    assert places.min() == 0
+    assert places.max() == 1
+    assert np.array_equal(places.ravel().argsort(), heatmap.flatten().argsort().numpy())
+
+
+def test_zero_is_the_middle_of_two_sides_and_clear() -> None:
+    heatmap = torch.tensor([[-1.0, 0.0], [0.5, 4.0]])
+    scale = Scale.of([heatmap], signed=True)
+    places = scale.of_values(heatmap)
+    assert (scale.low, scale.high) == (-4, 4)
+    assert places.tolist() == [[0.375, 0.5], [0.5625, 1.0]]
+    assert scale.strength(places).tolist() == [[0.25, 0.0], [0.125, 1.0]]
+    gray = Image.new("RGB", (2, 2), "gray")
+    shown = np.asarray(overlay(gray, heatmap, signed=True)).astype(int)
+    assert (shown[0, 1] == np.asarray(gray)[0, 1]).all(), "zero leaves the picture as it is"
+    assert shown[0, 0, 2] > shown[0, 0, 0], "blue speaks against"
+    assert shown[1, 1, 0] > shown[1, 1, 2], "orange speaks for"
+
+
+def test_one_scale_for_several_maps() -> None:
+    weak, strong = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 4.0]])
+    scale = Scale.of([weak, strong])
+    assert scale.of_values(weak).tolist() == [[0.0, 0.25]]
+    black = Image.new("RGB", (2, 1))
+    assert np.asarray(overlay(black, weak, scale=scale)).max() < np.asarray(overlay(black, strong, scale=scale)).max()
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, torch.nan, torch.inf])
-def test_nothing_to_color(value: float) -> None:
-    heatmap = torch.full((2, 2), value)
+@pytest.mark.parametrize("signed", [False, True])
+def test_nothing_to_color(value: float, signed: bool) -> None:
     with pytest.raises(ShapeError, match="nothing to color"):
-        normalize(heatmap)
+        overlay(Image.new("RGB", (8, 8)), torch.full((2, 2), value), signed=signed)
 
 
 def test_a_constant_map_is_constant_at_any_size() -> None:
-    wide = upsample(torch.full((4, 4), 0.1), (30, 30))
+    heatmap = torch.full((4, 4), 0.1)
+    wide = upsample(heatmap, (30, 30))
     assert wide.min() < wide.max(), "resizing gives it some grain"
     with pytest.raises(ShapeError, match="nothing to color"):
-        normalize(wide)
+        overlay(Image.new("RGB", (30, 30)), heatmap)
 
 
 def test_tiny_double_values_are_not_lost() -> None:
@@ -79,7 +102,7 @@ def test_strong_places_hide_more_of_the_picture_than_weak_ones() -> None:
     black = np.asarray(overlay(Image.new("RGB", (2, 1), "black"), heatmap)).astype(int)
     white = np.asarray(overlay(Image.new("RGB", (2, 1), "white"), heatmap)).astype(int)
     seen = (white - black).mean(-1)[0]
-    assert seen[0] > seen[1] > 0
+    assert seen[0] == 255 > seen[1] > 0, "black stays black and white white where nothing is"
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5])

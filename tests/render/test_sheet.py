@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from vitreous.errors import ShapeError
+from vitreous.render.overlay import Scale
 from vitreous.render.sheet import PANEL, Panel, fit, sheet
 
 RED = Image.new("RGB", (40, 40), "red")
@@ -55,6 +56,15 @@ def test_any_title_can_be_written(title: str) -> None:
 def test_a_missing_picture_leaves_its_place() -> None:
     page = sheet([Panel("a", RED), Panel("b", None, "no map"), Panel("c", RED)], title="t")
     assert page.width == sheet([Panel("", RED)] * 3, title="t").width
+
+
+def test_colors_and_shares_have_their_room() -> None:
+    plain, scale = sheet([Panel("", RED)] * 2, title="t"), Scale(-1.0, 1.0, signed=True)
+    page = sheet([Panel("", RED, scale=scale), Panel("", RED)], title="t", shares=[("cat · 34%", 0.34), ("dog", 0.3)])
+    assert page.width == plain.width
+    assert page.height > plain.height
+    assert red_columns(page) == 2
+    assert (np.asarray(page)[-1] == 255).all()
 
 
 def test_no_panels() -> None:

@@ -13,10 +13,11 @@ from vitreous.benchmarking.run import ModelRun, open_batch
 from vitreous.data.samples import Entry
 from vitreous.errors import ExplainError
 from vitreous.explaining.explain import explain
+from vitreous.methods import title_of
 from vitreous.methods.method import SlowMethod
 from vitreous.render import page
 from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
-from vitreous.render.overlay import overlay
+from vitreous.render.overlay import Scale, overlay
 from vitreous.render.sheet import Panel, sheet
 from vitreous.statistics.store import Key, Record
 from vitreous.statistics.summary import Array, Values, each_picture
@@ -113,7 +114,8 @@ def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
         if row not in run.refused and not isinstance(method, SlowMethod):
             try:
                 found = explain(run.subject, batch.images, method, target)
-                panels.append(Panel(row, overlay(picture, found.heatmap[0].float().cpu())))
+                scale = Scale.of([found.heatmap[0]], signed=found.signed)
+                panels.append(Panel(title_of(row), overlay(picture, found.heatmap[0], scale=scale), scale=scale))
             except (ExplainError, torch.OutOfMemoryError):
                 panels.append(Panel(row, None, "no map"))
     return page.picture(sheet(panels, title=entry.id), about)

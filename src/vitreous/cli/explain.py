@@ -109,9 +109,15 @@ def explain(
     alpha: Annotated[
         float,
         typer.Option(
-            metavar="OPACITY", min=0, max=1, help="Opacity of the maps on the sheets: 0 hides them, 1 the picture."
+            metavar="OPACITY",
+            min=0,
+            max=1,
+            help="Opacity of the strongest places of the maps on the sheets, 0 to 1; weaker ones are clearer.",
         ),
-    ] = 0.6,
+    ] = 0.75,
+    common_scale: Annotated[
+        bool, typer.Option("--common-scale", help="Color all maps of a sheet by one scale, to compare their values.")
+    ] = False,
 ) -> None:
     """Show what in a picture speaks for a class: one sheet per picture, methods side by side."""
     import torch
@@ -138,7 +144,9 @@ def explain(
             prompts=prompt or (),
             **how,
         )
-    order = Order(loaded, methods, target, against, output, batch_size, alpha, window=asked_window(window))
+    order = Order(
+        loaded, methods, target, against, output, batch_size, alpha, common_scale, window=asked_window(window)
+    )
     results = report.follow(lambda tell: explain_pictures(replace(order, progress=tell), files), len(files))
     failed = report.finish(results, order, demanded=method not in ("all", _USUAL))
     raise typer.Exit(int(failed))

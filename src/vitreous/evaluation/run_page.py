@@ -13,6 +13,7 @@ from vitreous.evaluation.evaluate import Answers, answers
 from vitreous.explaining.explain import explain
 from vitreous.files.reading import read_json
 from vitreous.files.writing import whole_file
+from vitreous.methods import title_of
 from vitreous.metrics.classification import confusion
 from vitreous.models.card import ModelCard
 from vitreous.models.loaded import LoadedModel
@@ -56,7 +57,7 @@ def write_run_page(
         ModelError: it holds no model.
     """
     epochs, summary = read_log(folder), read_json(folder / "summary.json", _GIVE)
-    wanted = set(_CURVES)
+    wanted = _CURVES.keys()
     if not epochs or not all(wanted <= row.keys() for row in epochs) or not isinstance(summary, dict):
         raise DataError(f"`{folder}` has no log with {', '.join(wanted)}. {_GIVE}")
     if not isinstance(summary.get("top1"), float):
@@ -119,5 +120,5 @@ def _maps(model: LoadedModel, picture: Image, classes: list[int]) -> tuple[list[
         except (ObservationError, DegenerateMap):
             continue
         view = fit(found.pictures[0])
-        return [view, *(overlay(view, heatmap) for heatmap in found.heatmap)], method
+        return [view, *(overlay(view, heatmap, signed=found.signed) for heatmap in found.heatmap)], title_of(method)
     return [fit(picture)], "no method gave a map"

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from vitreous.errors import DataError
 from vitreous.files.writing import check_writable, whole_file
-from vitreous.methods import make_method
+from vitreous.methods import make_method, title_of
 from vitreous.models.detection.detect import BoxScores, Detections, as_image, detect
 from vitreous.render.detections import draw_detection
-from vitreous.render.overlay import overlay, upsample
+from vitreous.render.overlay import Scale, overlay, upsample
 from vitreous.render.sheet import Panel, sheet
 from vitreous.trace.target import Classes
 
@@ -36,6 +36,7 @@ class ExplainedDetection:
         number: which is explained, from 1.
         heatmap: (height, width), raw, on the picture as the detector saw it; its edges are the picture's.
         method: that made it.
+        signed: the map has two sides.
         layer: that it read.
         probability: of the object's class, as the detector's head sees the final box.
     """
@@ -45,6 +46,7 @@ class ExplainedDetection:
     number: int
     heatmap: Float[Tensor, "height width"]
     method: str
+    signed: bool
     layer: str
     probability: float
 
@@ -88,6 +90,7 @@ def explain_detection(
         number,
         upsample(explained.heatmap[0], padded)[:height, :width].cpu(),
         method,
+        explained.signed,
         explained.layer,
         float(explained.probabilities[0, label]),
     )
@@ -102,11 +105,15 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
     """
     at, found = explained.number - 1, explained.found
     name = class_names[int(found.labels[at]) - 1]
-    shown = [
-        (f"{name} · {found.scores[at]:.1%}", explained.picture),
-        (explained.method, overlay(explained.picture, explained.heatmap)),
+    scale = Scale.of([explained.heatmap], signed=explained.signed)
+    covered = overlay(explained.picture, explained.heatmap, scale=scale)
+    panels = [
+        Panel(title, draw_detection(page, found.boxes[at], found.masks[at]), scale=colors)
+        for title, page, colors in (
+            (f"{name} · {found.scores[at]:.1%}", explained.picture, None),
+            (title_of(explained.method), covered, scale),
+        )
     ]
-    panels = [Panel(title, draw_detection(page, found.boxes[at], found.masks[at])) for title, page in shown]
     subtitle = (
         f"detection {explained.number} of {len(found.boxes)} · {explained.probability:.1%} for its final box · "
         f"layer {explained.layer}"

@@ -31,6 +31,7 @@ class Order:
         output: the folder for sheets, maps and the manifest.
         batch_size: how many pictures run at once.
         alpha: opacity of the maps on the sheets.
+        common_scale: color all maps of a sheet by one scale.
         progress: told by slow methods how far they are with a batch.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
@@ -41,7 +42,8 @@ class Order:
     against: str = ""
     output: Path = Path("explained")
     batch_size: int = 8
-    alpha: float = 0.6
+    alpha: float = 0.75
+    common_scale: bool = False
     progress: Progress | None = None
     window: Window = None
 
@@ -94,6 +96,7 @@ def describe_order(order: Order) -> dict[str, Any]:
         "against": order.against or None,
         "batch_size": order.batch_size,
         "alpha": order.alpha,
+        "common_scale": order.common_scale,
     }
 
 

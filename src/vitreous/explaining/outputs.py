@@ -13,9 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.files.writing import whole_file
+from vitreous.methods import title_of
 from vitreous.methods.explanation import Detail
 from vitreous.models.loaded import LoadedModel
-from vitreous.render.overlay import overlay
+from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, sheet
 from vitreous.trace.answer import Answer, answer, assumed
@@ -26,13 +27,22 @@ if TYPE_CHECKING:
 __all__ = ["Explained", "Found", "output_names", "write_maps", "write_sheet"]
 
 
+_MOST_BARS = 3
+"""Classes in the head of a sheet."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """What a method gave for one picture and class: the raw map, its details and the layer it read, if any."""
+    """What a method gave for one picture and class: the raw map, its details and the layer it read, if any.
+
+    Attributes:
+        signed: the map has two sides.
+    """
 
     heatmap: Tensor
     detail: Detail | None = None
     layer: str = ""
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,13 +145,14 @@ def write_maps(path: Path, explained: Explained) -> None:
         np.savez(part, **arrays)
 
 
-def write_sheet(path: Path, explained: Explained, *, alpha: float) -> None:
+def write_sheet(path: Path, explained: Explained, *, alpha: float, common_scale: bool = False) -> None:
     """Write the `.png`: picture, overlays, details and regions; or, of several targets, a row of overlays each.
 
     Args:
         path: of the sheet.
         explained: the picture and its maps.
         alpha: opacity of the maps.
+        common_scale: color all maps by one scale; else each has its own.
 
     Raises:
         DataError: the disk says no.
@@ -156,14 +167,25 @@ def write_sheet(path: Path, explained: Explained, *, alpha: float) -> None:
         title = str(explained.targets[0])
     about = [part for part in about if part and part != title]
     panels: list[Panel] = []
+    common = _common_scale(explained) if common_scale else None
     for at, picture in enumerate(pictures):
-        panels += [picture, *_overlays(explained, at, alpha, details=not others)]
+        panels += [picture, *_overlays(explained, at, alpha, common, details=not others)]
     if not others:
         drawn = [draw_regions(explained.view, regions) for regions in explained.regions]
         panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
-    page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns)
+    page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained))
     with whole_file(path) as part:
         page.save(part)
+
+
+def _shares(explained: Explained) -> list[tuple[str, float]]:
+    """The most probable classes, so that a decision of 34 % does not look like one of 99 %."""
+    return [(str(each), each.probability) for each in explained.predicted[:_MOST_BARS] if each.probability is not None]
+
+
+def _common_scale(explained: Explained) -> Scale:
+    found = [each for attempts in explained.attempts.values() for each in attempts if isinstance(each, Found)]
+    return Scale.of([each.heatmap for each in found], signed=any(each.signed for each in found))
 
 
 def _notes(explained: Explained) -> Iterator[str]:
@@ -178,16 +200,17 @@ def _notes(explained: Explained) -> Iterator[str]:
         yield f"predicted: {best}"
 
 
-def _overlays(explained: Explained, at: int, alpha: float, *, details: bool) -> Iterator[Panel]:
+def _overlays(explained: Explained, at: int, alpha: float, common: Scale | None, *, details: bool) -> Iterator[Panel]:
     """Every method's view of one target."""
     for method in explained.methods:
         found = explained.attempts[method][at]
         if isinstance(found, Found):
-            yield Panel(method, overlay(explained.view, found.heatmap, alpha=alpha))
+            scale = common or Scale.of([found.heatmap], signed=found.signed)
+            yield Panel(title_of(method), overlay(explained.view, found.heatmap, alpha=alpha, scale=scale), "", scale)
             if details and found.detail:
                 yield from found.detail.panels(explained.view)
         else:
-            yield Panel(method, None, "no map")
+            yield Panel(title_of(method), None, "no map")
 
 
 def _stack(attempts: Sequence[Found | str]) -> np.ndarray[Any, np.dtype[Any]]:

@@ -188,7 +188,7 @@ def _attempt(
             raise each
         if isinstance(each, Explanation):
             details = each.details or [None] * len(images)
-            found[name] = [Found(*pair, each.layer) for pair in zip(each.heatmap, details, strict=True)]
+            found[name] = [Found(*pair, each.layer, each.signed) for pair in zip(each.heatmap, details, strict=True)]
         elif isinstance(each, NoClassScores | ObservationError):
             found[name] = each
         elif len(images) == 1:
@@ -234,7 +234,7 @@ def _write(order: Order, name: str, explained: Explained) -> Result:
     page, maps = order.output / f"{name}.png", order.output / f"{name}.npz"
     try:
         write_maps(maps, explained)
-        write_sheet(page, explained, alpha=order.alpha)
+        write_sheet(page, explained, alpha=order.alpha, common_scale=order.common_scale)
     except DataError as error:
         return replace(result, error=str(error))
     return replace(result, sheet=page, maps=maps)

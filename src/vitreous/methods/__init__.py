@@ -43,7 +43,7 @@ from vitreous.methods.transformer_attribution import TransformerAttribution
 from vitreous.methods.vit_cx import ViTCX
 from vitreous.settings.named import find, make
 
-__all__ = ["METHODS", "is_method", "make_method"]
+__all__ = ["METHODS", "is_method", "make_method", "title_of"]
 
 METHODS: dict[str, type[ListedMethod]] = {
     "ablation_cam": AblationCAM,
@@ -109,3 +109,12 @@ def is_method(made: Any) -> bool:
         and isinstance(getattr(made, "source", None), str)
         and any("__call__" in vars(base) for base in made.__mro__)
     )
+
+
+def title_of(name: str) -> str:
+    """A method as people call it, for sheets and pages; a name of one's own is left as it is.
+
+    >>> title_of("ag_cam"), title_of("mine")
+    ('AG-CAM', 'mine')
+    """
+    return METHODS[name].title if name in METHODS else name

@@ -42,6 +42,7 @@ class AblationCAM:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Ablation-CAM"
     source: ClassVar[str] = "Desai & Ramaswamy, Ablation-CAM, WACV 2020"
     family: ClassVar[Family] = "layer"
     slow: ClassVar[Literal[True]] = True

@@ -42,6 +42,7 @@ class AGCAM:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "AG-CAM"
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024"
     family: ClassVar[Family] = "class_token"
 

@@ -45,6 +45,7 @@ class AttCAT:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "AttCAT"
     source: ClassVar[str] = (
         "Qiang et al., AttCAT: Explaining Transformers via Attentive Class Activation Tokens, NeurIPS 2022"
     )

@@ -35,6 +35,7 @@ class AttentionGradCAM(FromObservation[Trace]):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Attention Grad-CAM"
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017; on attention by Chefer et al., CVPR 2021"
     family: ClassVar[Family] = "class_token"
 

@@ -48,6 +48,7 @@ class AttnLRP:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "AttnLRP"
     source: ClassVar[str] = "Achtibat et al., AttnLRP: Attention-Aware Layer-Wise Relevance Propagation, ICML 2024"
     family: ClassVar[Family] = "relevance"
     signed: ClassVar[Literal[True]] = True

@@ -43,6 +43,7 @@ class BTHead:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "BT-head"
     source: ClassVar[str] = (
         "Chen et al., Beyond Intuition: Rethinking Token Attributions inside Transformers, TMLR 2023"
     )

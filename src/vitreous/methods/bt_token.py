@@ -46,6 +46,7 @@ class BTToken:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "BT-token"
     source: ClassVar[str] = (
         "Chen et al., Beyond Intuition: Rethinking Token Attributions inside Transformers, TMLR 2023"
     )

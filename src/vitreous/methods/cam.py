@@ -40,6 +40,7 @@ class CAM:
     torch.Size([1, 2, 2])
     """
 
+    title: ClassVar[str] = "CAM"
     source: ClassVar[str] = "Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016"
     family: ClassVar[Family] = "pooling"
     signed: ClassVar[Literal[True]] = True

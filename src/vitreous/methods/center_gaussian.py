@@ -35,6 +35,7 @@ class CenterGaussian(Baseline):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Center Gaussian"
     source: ClassVar[str] = "baseline: the bias of photographs towards their center"
     family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True

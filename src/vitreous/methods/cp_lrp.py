@@ -35,6 +35,7 @@ class CPLRP:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "CP-LRP"
     source: ClassVar[str] = (
         "Ali et al., XAI for Transformers: Better Explanations through Conservative Propagation, 2022"
     )

@@ -38,6 +38,7 @@ class DecompX:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "DecompX"
     source: ClassVar[str] = (
         "Modarressi et al., DecompX: Explaining Transformers Decisions by Token Decomposition, ACL 2023"
     )

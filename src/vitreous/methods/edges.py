@@ -33,6 +33,7 @@ class Edges(Baseline):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Edges"
     source: ClassVar[str] = "baseline: Sobel's operator; Adebayo et al., NeurIPS 2018"
     family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True

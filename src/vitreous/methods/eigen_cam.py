@@ -36,6 +36,7 @@ class EigenCAM(FromLayer):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Eigen-CAM"
     source: ClassVar[str] = "Muhammad & Yeasin, Eigen-CAM: Class Activation Map using Principal Components, IJCNN 2020"
     family: ClassVar[Family] = "layer"
     scoreless: ClassVar[Literal[True]] = True

@@ -126,6 +126,11 @@ class Explanation:
         with reading(Reading(link=self.link)):
             return probabilities(self.logits.float())
 
+    @property
+    def signed(self) -> bool:
+        """Whether its maps have two sides: what speaks for the class, and what speaks against it."""
+        return bool(getattr(self.method, "signed", False))
+
     def overlay(self, index: int = 0) -> Image:
         """The heat map of one image over the part of its picture that the model saw.
 
@@ -136,11 +141,11 @@ class Explanation:
 
         if not self.pictures:
             raise ShapeError("this explanation was made from tensors, so it has no picture. Pass pictures or paths.")
-        return overlay(self.pictures[index], self.heatmap[index])
+        return overlay(self.pictures[index], self.heatmap[index], signed=self.signed)
 
     def sheet(self) -> Image:
         """Every image's picture and overlay side by side, the class and its probability named, or the value."""
-        from vitreous.render.overlay import draw
+        from vitreous.render.overlay import Scale, draw
         from vitreous.render.sheet import Panel, sheet
 
         panels: list[Panel] = []
@@ -149,7 +154,8 @@ class Explanation:
             name, caption = (answer.name, answer.shown) if answer else (f"image {at}", "")
             if self.pictures:
                 panels.append(Panel(name, self.pictures[at], caption))
-            panels.append(Panel(name, self.overlay(at) if self.pictures else draw(self.heatmap[at]), caption))
+            drawn = self.overlay(at) if self.pictures else draw(self.heatmap[at], signed=self.signed)
+            panels.append(Panel(name, drawn, caption, Scale.of([self.heatmap[at]], signed=self.signed)))
             if self.pictures and self.details:
                 panels += self.details[at].panels(self.pictures[at])
         several = self.pictures and images > 1

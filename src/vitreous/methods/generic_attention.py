@@ -42,6 +42,7 @@ class GenericAttention(FromObservation[Trace]):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Generic attention"
     source: ClassVar[str] = "Chefer, Gur & Wolf, Generic Attention-model Explainability, ICCV 2021"
     family: ClassVar[Family] = "class_token"
 

@@ -29,6 +29,7 @@ class GradCAM(FromMapsAndGradients):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Grad-CAM"
     source: ClassVar[str] = "Selvaraju et al., Grad-CAM, ICCV 2017"
     family: ClassVar[Family] = "layer"
 

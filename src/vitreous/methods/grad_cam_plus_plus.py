@@ -36,6 +36,7 @@ class GradCAMPlusPlus(FromMapsAndGradients):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Grad-CAM++"
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"
     family: ClassVar[Family] = "layer"
 

@@ -30,6 +30,7 @@ class HiResCAM(FromMapsAndGradients):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "HiResCAM"
     source: ClassVar[str] = "Draelos & Carin, Use HiResCAM instead of Grad-CAM for Faithful Explanations, 2020"
     family: ClassVar[Family] = "layer"
     signed: ClassVar[Literal[True]] = True

@@ -52,6 +52,7 @@ class IntegratedGradients:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Integrated gradients"
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017"
     family: ClassVar[Family] = "pixels"
     signed: ClassVar[Literal[True]] = True

@@ -29,6 +29,7 @@ class LayerCAM(FromMapsAndGradients):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "LayerCAM"
     source: ClassVar[str] = "Jiang et al., LayerCAM: Exploring Hierarchical Class Activation Maps, IEEE TIP 2021"
     family: ClassVar[Family] = "layer"
 

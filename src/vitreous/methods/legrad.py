@@ -43,6 +43,7 @@ class LeGrad:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "LeGrad"
     source: ClassVar[str] = "Bousselham et al., LeGrad, ICCV 2025"
     family: ClassVar[Family] = "head"
 

@@ -40,6 +40,7 @@ class LibraGrad:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "LibraGrad"
     source: ClassVar[str] = "Mehri et al., LibraGrad: Balancing Gradient Flow, CVPR 2025"
     family: ClassVar[Family] = "relevance"
     signed: ClassVar[Literal[True]] = True

@@ -57,6 +57,7 @@ class LRP:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "LRP"
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
     family: ClassVar[Family] = "chefer"
     signed: ClassVar[Literal[True]] = True

@@ -76,6 +76,7 @@ class SignedMethod(Method, Protocol):
 
 @runtime_checkable
 class ListedMethod(Method, Protocol):
-    """A method of this package's list, which also says its family."""
+    """A method of this package's list, which also says what people call it, and its family."""
 
+    title: ClassVar[str]
     family: ClassVar[Family]

@@ -81,6 +81,7 @@ class MGRW:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "MGRW"
     source: ClassVar[str] = "Ding et al., MGRW-Transformer, IEEE TNNLS 36(1), 2025"
     family: ClassVar[Family] = "class_token"
     slow: ClassVar[Literal[True]] = True

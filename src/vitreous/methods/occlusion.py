@@ -48,6 +48,7 @@ class Occlusion:
     torch.Size([1, 4, 4])
     """
 
+    title: ClassVar[str] = "Occlusion"
     source: ClassVar[str] = "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014"
     family: ClassVar[Family] = "pixels"
     signed: ClassVar[Literal[True]] = True

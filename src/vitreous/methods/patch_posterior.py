@@ -64,6 +64,7 @@ class PatchPosterior:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Patch posterior"
     source: ClassVar[str] = "vitreous; after Zhao et al., BayLIME, UAI 2021, and Petsiuk et al., RISE, BMVC 2018"
     family: ClassVar[Family] = "class_token"
     slow: ClassVar[Literal[True]] = True

@@ -35,6 +35,7 @@ class Random(Baseline):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Random"
     source: ClassVar[str] = "baseline: a method has to beat chance"
     family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True

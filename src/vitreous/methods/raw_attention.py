@@ -37,6 +37,7 @@ class RawAttention(FromObservation[Trace]):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Raw attention"
     source: ClassVar[str] = "baseline of Chefer et al., Transformer Interpretability, CVPR 2021"
     family: ClassVar[Family] = "class_token"
     scoreless: ClassVar[Literal[True]] = True

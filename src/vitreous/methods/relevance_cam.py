@@ -43,6 +43,7 @@ class RelevanceCAM:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Relevance-CAM"
     source: ClassVar[str] = "Lee et al., Relevance-CAM: Your Model Already Knows Where to Look, CVPR 2021"
     family: ClassVar[Family] = "layer"
     signed: ClassVar[Literal[True]] = True

@@ -62,6 +62,7 @@ class RISE:
     torch.Size([1, 64, 64])
     """
 
+    title: ClassVar[str] = "RISE"
     source: ClassVar[str] = "Petsiuk et al., RISE, BMVC 2018"
     family: ClassVar[Family] = "pixels"
     signed: ClassVar[Literal[True]] = True

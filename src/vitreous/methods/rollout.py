@@ -43,6 +43,7 @@ class Rollout(FromObservation[Trace]):
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Rollout"
     source: ClassVar[str] = "Abnar & Zuidema, Quantifying Attention Flow in Transformers, ACL 2020"
     family: ClassVar[Family] = "class_token"
     scoreless: ClassVar[Literal[True]] = True

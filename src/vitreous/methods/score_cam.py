@@ -53,6 +53,7 @@ class ScoreCAM:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Score-CAM"
     source: ClassVar[str] = "Wang et al., Score-CAM, CVPR Workshops 2020"
     family: ClassVar[Family] = "layer"
     slow: ClassVar[Literal[True]] = True

@@ -40,6 +40,7 @@ class TAM:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "TAM"
     source: ClassVar[str] = (
         "Yuan et al., Explaining Information Flow Inside Vision Transformers Using Markov Chain, 2021"
     )

@@ -58,6 +58,7 @@ class TIS:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "TIS"
     source: ClassVar[str] = "Englebert et al., Explaining through Transformer Input Sampling, ICCV Workshops 2023"
     family: ClassVar[Family] = "dropping"
     signed: ClassVar[Literal[True]] = True

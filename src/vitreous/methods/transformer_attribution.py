@@ -49,6 +49,7 @@ class TransformerAttribution:
     torch.Size([1, 8, 8])
     """
 
+    title: ClassVar[str] = "Transformer attribution"
     source: ClassVar[str] = "Chefer, Gur & Wolf, Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
     family: ClassVar[Family] = "class_token"
 

@@ -53,6 +53,7 @@ class ViTCX:
     torch.Size([1, 64, 64])
     """
 
+    title: ClassVar[str] = "ViT-CX"
     source: ClassVar[str] = "Xie et al., ViT-CX: Causal Explanation of Vision Transformers, IJCAI 2023"
     family: ClassVar[Family] = "layer"
     signed: ClassVar[Literal[True]] = True

@@ -1,11 +1,17 @@
 """A heat map laid on its picture. How maps are resized and scaled for the eye is stated here, and only here.
 
 Resizing is bilinear with `align_corners=False`: a patch is an area, so the map's edges meet the picture's edges, and a
-patch's value lies at the patch's center. Scaling is min-max over each map on its own: 0 is the map's lowest value and 1
-its highest, so colors compare places of one map, never two maps.
+patch's value lies at the patch's center. By default each map has a scale of its own: from its lowest value to its
+highest, or, of a map with two sides, as far from zero on both as it reaches on either; so colors compare places of one
+map, never two maps, and zero is always the middle of two sides. The picture shows through where a map is weak, so that
+what does not matter looks as it was.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,12 +21,55 @@ from PIL import Image
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.render.colormap import colorize
+from vitreous.render.colormap import Palette, colorize
 
-__all__ = ["draw", "normalize", "overlay", "upsample"]
+__all__ = ["Scale", "draw", "overlay", "upsample"]
 
-_FAINTEST = 0.7
-"""Opacity of a map's lowest value, as a share of the highest's: the picture shows through where the map is weak."""
+
+@dataclass(frozen=True)
+class Scale:
+    """Which values are the first and the last color.
+
+    Attributes:
+        low: at the first color.
+        high: at the last.
+        signed: zero lies in the middle, and is clear.
+    """
+
+    low: float
+    high: float
+    signed: bool = False
+
+    @classmethod
+    def of(cls, heatmaps: Sequence[Tensor], *, signed: bool = False) -> Scale:
+        """The scale that these maps fill together.
+
+        Raises:
+            ShapeError: they are one constant, or not finite.
+        """
+        flat = torch.cat([each.detach().flatten().double().cpu() for each in heatmaps])
+        low, high, most = flat.min().item(), flat.max().item(), flat.abs().max().item()
+        rounding = 4 * max(torch.finfo(each.dtype).eps for each in heatmaps) * most
+        if not math.isfinite(high - low) or high - low <= rounding:
+            raise ShapeError(
+                f"`heatmap` runs from {low:g} to {high:g}, so there is nothing to color. "
+                "Give a map that is finite and not constant."
+            )
+        return cls(-most, most, signed) if signed else cls(low, high)
+
+    @property
+    def palette(self) -> Palette:
+        """Of its colors."""
+        return "diverging" if self.signed else "sequential"
+
+    def of_values(self, values: Float[Tensor, "h w"]) -> Float[np.ndarray, "h w"]:
+        """Values as places among the colors, from 0 to 1."""
+        low, high = self.low, self.high
+        return ((values.double() - low) / (high - low)).clamp(0, 1).cpu().numpy()
+
+    def strength(self, places: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+        """How strong each is, from 0 to 1: its distance from zero, or from the lowest value."""
+        return np.abs(2 * places - 1) if self.signed else places
 
 
 def upsample(heatmap: Tensor, size: tuple[int, int]) -> Float[Tensor, "height width"]:
@@ -35,42 +84,32 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Float[Tensor, "height wi
     return F.interpolate(wide[None, None], size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def normalize(heatmap: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
-    """The map scaled to [0, 1]: its lowest value to 0, its highest to 1.
-
-    Raises:
-        ShapeError: constant or not finite.
-    """
-    low, high = heatmap.min(), heatmap.max()
-    rounding = 4 * torch.finfo(heatmap.dtype).eps * heatmap.abs().max()  # what resizing alone tells apart
-    if not (high - low).isfinite() or high - low <= rounding:
-        raise ShapeError(
-            f"`heatmap` runs from {low.item():g} to {high.item():g}, so there is nothing to color. "
-            "Give a map that is finite and not constant."
-        )
-    return ((heatmap - low) / (high - low)).clamp(0, 1)
-
-
-def overlay(picture: Image.Image, heatmap: Tensor, *, alpha: float = 0.6) -> Image.Image:
+def overlay(
+    picture: Image.Image, heatmap: Tensor, *, alpha: float = 0.75, signed: bool = False, scale: Scale | None = None
+) -> Image.Image:
     """The picture with the map on it, edge to edge, at the picture's size.
 
     Args:
         picture: RGB, exactly the part that the model saw.
         heatmap: (h, w), raw.
-        alpha: opacity of the map's highest value, 0 to 1; weaker places let more of the picture through.
+        alpha: opacity of the map's strongest value, 0 to 1; weaker places let more of the picture through, and the
+            weakest all of it.
+        signed: the map has two sides, on either side of zero.
+        scale: of the colors; by default the map's own.
 
     Raises:
         ShapeError: not one map, constant, not finite; or `alpha` outside [0, 1].
     """
     if not 0 <= alpha <= 1:
         raise ShapeError(f"`alpha` must lie in [0, 1]; got {alpha:g}. 0 shows the picture alone, 1 hides it.")
-    values = normalize(upsample(heatmap.detach(), (picture.height, picture.width))).cpu().numpy()
-    opacity = 255 * alpha * (_FAINTEST + (1 - _FAINTEST) * values)
-    colors, mask = Image.fromarray(colorize(values)), Image.fromarray(opacity.astype(np.uint8))
-    return Image.composite(colors, picture, mask)
+    scale = scale or Scale.of([heatmap.detach()], signed=signed)
+    places = scale.of_values(upsample(heatmap.detach(), (picture.height, picture.width)))
+    opacity = Image.fromarray(np.rint(255 * alpha * scale.strength(places)).astype(np.uint8))
+    return Image.composite(Image.fromarray(colorize(places, scale.palette)), picture, opacity)
 
 
-def draw(heatmap: Tensor, *, patch: int = 16) -> Image.Image:
+def draw(heatmap: Tensor, *, patch: int = 16, signed: bool = False) -> Image.Image:
     """The map alone, each patch `patch` pixels wide: for when there is no picture to lay it on."""
     size = (patch * heatmap.shape[0], patch * heatmap.shape[1])
-    return Image.fromarray(colorize(normalize(upsample(heatmap.detach(), size)).cpu().numpy()))
+    scale = Scale.of([heatmap.detach()], signed=signed)
+    return Image.fromarray(colorize(scale.of_values(upsample(heatmap.detach(), size)), scale.palette))

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import colorize
+from vitreous.render.overlay import Scale
 
 __all__ = ["PANEL", "Panel", "blank", "fit", "sheet"]
 
@@ -21,11 +22,16 @@ PANEL = 320
 """Width, and greatest height, of a panel in pixels."""
 
 _COLUMNS, _MARGIN, _GAP = 5, 40, 24
-_LABEL, _LABEL_AND_CAPTION, _FOOT, _BAR = 34, 58, 56, (200, 12)
-_PAPER, _INK, _GREY, _EMPTY = "#ffffff", "#16181d", "#6b7280", "#f1f2f4"
+_LABEL, _LABEL_AND_CAPTION, _FOOT, _BAR = 34, 58, 44, 10
+_UNDER = 40
+"""Room under a picture for its colors."""
+_LINE, _SHARE = 26, 200
+"""Of the bars in the head: height of a line, length of all."""
+_PAPER, _INK, _GREY, _EMPTY, _FILLED = "#ffffff", "#16181d", "#6b7280", "#f1f2f4", "#6d5bd0"
 _TITLE, _SUBTITLE, _HEADING, _CAPTION = (30, _INK), (19, _GREY), (20, _INK), (16, _GREY)
 """Letters: size and color."""
-_NOTE = "each map on its own scale"
+_OWN, _SHARED = "each map on its own scale", "all maps on one scale"
+_SIDES = "orange speaks for what is explained, blue against it"
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,13 @@ class Panel:
         title: above the picture.
         picture: RGB; None leaves an empty tile, for a map that could not be made.
         caption: under the title, smaller.
+        scale: of its colors, drawn under the picture; None where it has none.
     """
 
     title: str
     picture: Image.Image | None
     caption: str = ""
+    scale: Scale | None = None
 
 
 def blank() -> Image.Image:
@@ -55,14 +63,22 @@ def fit(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def sheet(panels: Sequence[Panel], *, title: str, subtitle: str = "", columns: int | None = None) -> Image.Image:
-    """Panels side by side under a title, above a color bar.
+def sheet(
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    subtitle: str = "",
+    columns: int | None = None,
+    shares: Sequence[tuple[str, float]] = (),
+) -> Image.Image:
+    """Panels side by side under a title, each above its colors.
 
     Args:
         panels: in reading order.
         title: in large letters; shortened where it does not fit.
         subtitle: under it, in grey.
         columns: how many panels make a row; by default up to 5, in rows of equal length.
+        shares: what is drawn as bars under the subtitle: words, and how much of a whole bar each fills, from 0 to 1.
 
     Raises:
         ShapeError: no panels.
@@ -75,19 +91,31 @@ def sheet(panels: Sequence[Panel], *, title: str, subtitle: str = "", columns: i
     heights = [max((picture.height for picture in row if picture), default=PANEL) for row in pictures]
     label = _LABEL_AND_CAPTION if any(panel.caption for panel in panels) else _LABEL
 
+    scales = [panel.scale for panel in panels if panel.scale]
+    under = _UNDER if scales else 0
+
     width = 2 * _MARGIN + max(2, columns) * (PANEL + _GAP) - _GAP  # at least two panels: the foot needs the room
-    top = _MARGIN + (88 if subtitle else 56)
-    page = Image.new("RGB", (width, top + sum(label + height + _GAP for height in heights) + _FOOT), _PAPER)
+    head = _MARGIN + (88 if subtitle else 56)
+    top = head + len(shares) * _LINE + (_GAP if shares else 0)
+    size = (width, top + sum(label + height + under + _GAP for height in heights) + (_FOOT if scales else 0))
+    page = Image.new("RGB", size, _PAPER)
     _write(page, (_MARGIN, _MARGIN - 8), title, _TITLE, width - 2 * _MARGIN)
     _write(page, (_MARGIN, _MARGIN + 34), subtitle, _SUBTITLE, width - 2 * _MARGIN)
+    for line, (words, share) in enumerate(shares):
+        _bar_of(page, (_MARGIN, head + line * _LINE), words, share, width - 2 * _MARGIN)
     for row, shown, height in zip(rows, pictures, heights, strict=True):
         for column, (panel, picture) in enumerate(zip(row, shown, strict=True)):
             left = _MARGIN + column * (PANEL + _GAP)
             _write(page, (left, top), panel.title, _HEADING, PANEL)
             _write(page, (left, top + 26), panel.caption, _CAPTION, PANEL)
             _place(page, (left, top + label), picture, height)
-        top += label + height + _GAP
-    _color_bar(page, (_MARGIN, top))
+            if panel.scale:
+                _colors_of(page, (left, top + label + height + 8), panel.scale)
+        top += label + height + under + _GAP
+    if scales:
+        notes = [_SHARED if len({*scales}) == 1 and len(scales) > 1 else _OWN if len(scales) > 1 else ""]
+        notes += [_SIDES] if any(scale.signed for scale in scales) else []
+        _write(page, (_MARGIN, top), " · ".join(filter(None, notes)), _CAPTION, width - 2 * _MARGIN)
     return page
 
 
@@ -100,14 +128,23 @@ def _place(page: Image.Image, at: tuple[int, int], picture: Image.Image | None, 
         page.paste(picture, (left + (PANEL - picture.width) // 2, top + (height - picture.height) // 2))
 
 
-def _color_bar(page: Image.Image, at: tuple[int, int]) -> None:
-    """The colors from low to high, and how the maps are scaled."""
+def _colors_of(page: Image.Image, at: tuple[int, int], scale: Scale) -> None:
+    """The colors of a scale, with the values at its ends, and zero in the middle of two sides."""
     left, top = at
-    width, height = _BAR
-    left += 10 + _write(page, at, "low", _CAPTION, PANEL)
-    bar = colorize(np.tile(np.linspace(0, 1, width), (height, 1)))
-    page.paste(Image.fromarray(bar), (left, top + 4))
-    _write(page, (left + width + 10, top), f"high · {_NOTE}", _CAPTION, PANEL)
+    bar = colorize(np.tile(np.linspace(0, 1, PANEL), (_BAR, 1)), scale.palette)
+    page.paste(Image.fromarray(bar), (left, top))
+    ends = [(f"{scale.low:.3g}", 0.0), *([("0", 0.5)] if scale.signed else []), (f"{scale.high:.3g}", 1.0)]
+    for words, place in ends:
+        length = _font(_CAPTION[0]).getlength(words)
+        _write(page, (left + round(place * (PANEL - length)), top + _BAR + 2), words, _CAPTION, PANEL)
+
+
+def _bar_of(page: Image.Image, at: tuple[int, int], words: str, share: float, width: int) -> None:
+    """Part of a bar, and what it stands for."""
+    left, top = at
+    page.paste(_EMPTY, (left, top, left + _SHARE, top + _LINE - 8))
+    page.paste(_FILLED, (left, top, left + round(_SHARE * share), top + _LINE - 8))
+    _write(page, (left + _SHARE + 12, top - 1), words, _CAPTION, width - _SHARE - 12)
 
 
 def _write(page: Image.Image, at: tuple[int, int], text: str, letters: tuple[int, str], width: int) -> int:

@@ -217,7 +217,7 @@ class _Reached(BaseException):
 def _watched(model: nn.Module, is_read: Reads) -> Generator[_TokensOf]:
     """What tells, of one image, what the first attention that is read multiplies by its weights, one row per token."""
 
-    def tokens_of(image: Images) -> Float[Tensor, "tokens numbers"]:
+    def tokens_of(image: Tensor) -> Tensor:
         at, found = itertools.count(), list[AttentionSeen]()
 
         def attend(seen: AttentionSeen) -> None:
