@@ -70,7 +70,7 @@ def test_the_sheet_without_a_classifier_names_the_file(
     run(replace(order, model=_with_head(order.model, nn.Identity())), pictures[:1])
     assert said["title"] == "a.png"
     assert said["subtitle"].endswith("no classifier, so no decision")
-    assert [title for title, _ in said["panels"]] == ["what the model saw", "raw_attention"]
+    assert [title for title, _ in said["panels"]] == ["what the model saw", "Raw attention"]
 
 
 def test_a_value_is_shown_as_one(order: Order, pictures: list[Path], said: dict[str, Any]) -> None:
