@@ -12,7 +12,7 @@ from vitreous.benchmarking.plan import Plan, make_judge, make_methods
 from vitreous.benchmarking.truth import Fitted, fit_sample, match_labels
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
-from vitreous.errors import DataError, ModelError, NotFinite, ObservationError, RuleError, UnknownName
+from vitreous.errors import DataError, NotFinite, ObservationError, RuleError, UnknownName
 from vitreous.explaining.fitting import fit_method
 from vitreous.methods.method import Method
 from vitreous.metrics.judge import Judge
@@ -76,9 +76,7 @@ class ModelRun:
         samples = open_samples(plan.dataset, plan.window)
         methods, judges = make_methods(plan), {row: make_judge(row, its) for row, its in plan.metrics.items()}
         subject = load(spec, device=device, dtype=dtype, **plan.reading.said())
-        if subject.preprocess is None:
-            raise ModelError(f"`{spec}` does not say how its pictures are prepared. Load it by name or from a folder.")
-        preprocess = _whole(subject.preprocess) if plan.whole else subject.preprocess
+        preprocess = _whole(subject.prepared()) if plan.whole else subject.prepared()
         used = {entry.label for entry in samples.entries if entry.label is not None}
         labels, matched = match_labels(samples.class_names, used, subject.class_names, plan.labels)
         if not labels and plan.target == "label":

@@ -77,8 +77,7 @@ def answers(
         DataError: the classes of the pictures are not the model's.
         ModelError: the model does not say how its pictures are prepared, or predicts no class.
     """
-    if model.preprocess is None:
-        raise ModelError(f"`{model.name}` does not say how its pictures are prepared. Give a model that does.")
+    preprocess = model.prepared()
     named, known = pictures.class_names, model.class_names
     if named not in (known, numbered(len(known))):
         raise DataError(
@@ -86,7 +85,7 @@ def answers(
             f"({', '.join(known[:3])} …). Give data with the model's classes, in its order."
         )
     parameter = next(model.model.parameters())
-    loader = DataLoader(_Prepared(pictures, model.preprocess, window), batch_size, num_workers=workers)
+    loader = DataLoader(_Prepared(pictures, preprocess, window), batch_size, num_workers=workers)
     logits: list[Tensor] = []
     labels: list[Tensor] = []
     for images, right in loader:

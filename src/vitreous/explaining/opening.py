@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitreous.data.depth import Window
 from vitreous.data.pictures import open_picture
-from vitreous.errors import DataError, ModelError, ShapeError
+from vitreous.errors import DataError, ShapeError
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.sheet import fit
 
@@ -41,12 +41,11 @@ def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | 
     Raises:
         ModelError: the model does not say how its pictures are prepared.
     """
-    if model.preprocess is None:
-        raise ModelError(f"`{model.name}` does not say how its pictures are prepared. Load it with vitreous.load.")
+    preprocess = model.prepared()
     try:
         picture = open_picture(file, window)
-        seen = fit(model.preprocess.view(picture))
-        return Opened(file, model.preprocess(picture), seen, picture.info.get("window"))
+        seen = fit(preprocess.view(picture))
+        return Opened(file, preprocess(picture), seen, picture.info.get("window"))
     except DataError as error:
         return error
     except ShapeError as error:

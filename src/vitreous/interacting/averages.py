@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vitreous.data.samples import Entry
-from vitreous.errors import DataError, ModelError, ShapeError
+from vitreous.errors import DataError, ShapeError
 from vitreous.interact.indicator import Averages, average
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.output import everything
@@ -61,14 +61,11 @@ def read_images(subject: LoadedModel, entries: Sequence[Entry], unread: dict[str
     Raises:
         ModelError: the model does not say how its pictures are prepared.
     """
-    if subject.preprocess is None:
-        raise ModelError(
-            f"`{subject.name}` does not say how its pictures are prepared. Load it by name or from a folder."
-        )
+    preprocess = subject.prepared()
     images: dict[str, Tensor] = {}
     for entry in entries:
         try:
-            images[entry.id] = subject.preprocess(entry.open().picture).to(next(subject.model.parameters()))
+            images[entry.id] = preprocess(entry.open().picture).to(next(subject.model.parameters()))
         except DataError as error:
             unread[entry.id] = str(error)
         except ShapeError as error:

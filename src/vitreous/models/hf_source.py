@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vitreous.errors import MissingExtra, ModelError, first_sentence
+from vitreous.errors import MissingExtra, ModelError, ModelFailed, first_sentence
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import hub_is_reachable, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.prompted import PromptClassifier
 from vitreous.models.timm_source import preprocess_from
 from vitreous.trace.reading import Reading
+from vitreous.trace.running import run
+from vitreous.trace.settled import quiet
 
 __all__ = ["describe_hf", "load_hf", "load_prompted", "read_preprocess"]
 
@@ -58,7 +62,8 @@ def load_prompted(name: str, texts: Sequence[str]) -> LoadedModel:
             "Give CLIP or SigLIP, or leave the prompts out."
         )
     classifier = PromptClassifier(model, _image_features, _text_features(model, name, texts, local))
-    return LoadedModel(classifier, read_preprocess(name, local), tuple(texts), f"hf:{name}")
+    preprocess = _fitting(read_preprocess(name, local), classifier, model.config, name)
+    return LoadedModel(classifier, preprocess, tuple(texts), f"hf:{name}")
 
 
 def _image_features(model: Any, images: Tensor) -> Tensor:
@@ -120,7 +125,43 @@ def describe_hf(model: Any, name: str) -> LoadedModel:
 
 def _preprocess(model: Any, source: str, local: bool) -> Preprocess | None:
     """What is stored beside a model of color pictures: ours makes no other."""
-    return read_preprocess(source, local) if getattr(model.config, "num_channels", 3) == 3 else None
+    if getattr(model.config, "num_channels", 3) != 3:
+        return None
+    return _fitting(read_preprocess(source, local), model, model.config, source)
+
+
+def _fitting(preprocess: Preprocess | None, model: nn.Module, config: Any, source: str) -> Preprocess | None:
+    """The preprocessing, of a size that the model takes.
+
+    Where it takes no other than its own, as one that does not interpolate its positions, its size goes before the
+    stored one, and a warning says so. Transformers' own pipeline fails there.
+    """
+    side: Any = getattr(config, "image_size", None) or getattr(
+        getattr(config, "vision_config", None), "image_size", None
+    )
+    own = (side, side) if isinstance(side, int) else tuple(side or ())
+    if not preprocess or len(own) != 2 or preprocess.size == own:
+        return preprocess
+    if _takes(model, preprocess.size) or not _takes(model, own):
+        return preprocess
+    height, width = preprocess.size
+    warnings.warn(
+        f"`{source}` prepares pictures of {height}×{width}, which its model does not take: they are prepared as "
+        f"{own[0]}×{own[1]}, its own size. Correct its preprocessor_config.json.",
+        stacklevel=2,
+    )
+    resize = (round(preprocess.resize[0] * own[0] / height), round(preprocess.resize[1] * own[1] / width))
+    return replace(preprocess, size=own, resize=resize)
+
+
+def _takes(model: nn.Module, size: tuple[int, int]) -> bool:
+    """Whether a model runs on pictures of a size."""
+    try:
+        with quiet(model), torch.no_grad():
+            run(model, torch.zeros(1, 3, *size).to(next(model.parameters())))
+    except ModelFailed:
+        return False
+    return True
 
 
 def _reading(model: Any) -> Reading:

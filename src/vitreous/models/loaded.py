@@ -12,6 +12,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from vitreous.errors import ModelError
 from vitreous.models.preprocess import Preprocess
 from vitreous.trace.reading import Reading, Said
 
@@ -45,6 +46,20 @@ class LoadedModel:
             UnknownName, ShapeError: as `Reading`.
         """
         return replace(self, reading=self.reading.but(**how))
+
+    def prepared(self) -> Preprocess:
+        """How its pictures are prepared.
+
+        Raises:
+            ModelError: it does not say, or not so that it could be done.
+        """
+        if self.preprocess is None:
+            raise ModelError(
+                f"`{self.name}` does not say how its pictures are prepared. In Python give preprocess= to "
+                "vitreous.explain; in a folder of transformers let preprocessor_config.json resize and crop to one "
+                "size."
+            )
+        return self.preprocess
 
     @cached_property
     def weights_sha256(self) -> str:
