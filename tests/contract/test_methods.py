@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import vitreous
 from tests.contract.zoo import CASES, CLASSES, Case
 from vitreous import errors
 from vitreous.methods import METHODS, make_method
 from vitreous.methods.explanation import Explanation
-from vitreous.methods.method import Method, SignedMethod
-from vitreous.trace.target import Classes, Predicted, Target
+from vitreous.methods.method import Method, ScorelessMethod, SignedMethod
+from vitreous.trace.output import class_scores
+from vitreous.trace.target import Classes
 
 # fewer samples than a user would take, for methods that run the model many times
 FEW: dict[str, dict[str, object]] = {
@@ -46,14 +48,17 @@ CANCELLING = {
     "libra_grad",
     "occlusion",
     "score_cam",
+    "vit_cx",
 }
 # small differences of scores: bfloat16 keeps few of their digits
 BFLOAT16 = {"mgrw": 0.35, "score_cam": 0.2, "tis": 0.3}
 # one patch of a map is all that is positive: in bfloat16 none may be, and that is refused
 VANISHING = {"layer_cam"}
-# variants that read something else than their method does by default
+# what reads something else than its family does, or a variant than its method does by default
 FAMILY = dict.fromkeys(("generic_attention_mean", "raw_attention_mean", "rollout_mean"), "mean") | {
-    "patch_posterior_alone": "layer"
+    "attcat": "blocks",
+    "bt_token": "stream",
+    "patch_posterior_alone": "layer",
 }
 # one of each kind that differs most; the others are as many checks again, and rarely fail where these hold
 NEAR = ("timm_vit", "timm_swin", "hf_vit_eager", "timm_resnet")
@@ -74,30 +79,28 @@ def family(method: str) -> str:
 
 
 def refusal(case: Case, method: str) -> str | None:
+    if not case.has_classifier and not isinstance((DEFAULT | VARIANTS)[method], ScorelessMethod):
+        return "NoClassScores"
     read = family(method)
     return case.refusal if read == "class_token" else getattr(case, read)
 
 
-def logits_of(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.no_grad():
-        output = model(images)
-    return getattr(output, "logits", output)
-
-
-def explain(method: Method, model: nn.Module, images: Tensor) -> tuple[Target, Explanation]:
-    """A class whose map is not all zero: Grad-CAM's ReLU may leave nothing for some classes of a random model."""
-    for target in (Predicted(), *(Classes((at,)) for at in range(CLASSES))):
+def explain(
+    case: Case, method: Method, model: nn.Module, images: Tensor, target: int | None = None
+) -> tuple[int | None, Explanation]:
+    """Of a class whose map is not all zero: a ReLU may leave nothing for some classes of a random model."""
+    for chosen in (target,) if target is not None else (None, *range(case.classes)):
         try:
-            return target, method(model, images, target)
+            return chosen, vitreous.explain(model, images, method, chosen, **case.how)
         except errors.DegenerateMap:
             continue
     raise AssertionError("no class of this model has a map")
 
 
 @functools.cache
-def explained(method_name: str, case: Case) -> tuple[Target, Tensor]:
+def explained(method_name: str, case: Case) -> tuple[int | None, Tensor]:
     """What is explained, and the map, in single precision: many promises are about this one."""
-    target, explanation = explain(DEFAULT[method_name], case.model(), case.images())
+    target, explanation = explain(case, DEFAULT[method_name], case.model(), case.images())
     return target, explanation.heatmap
 
 
@@ -120,28 +123,33 @@ def test_works_or_refuses(case_name: str, method_name: str) -> None:
     before = fingerprint(model)
     if expected := refusal(case, method_name):
         with pytest.raises(getattr(errors, expected), match=r"\. [A-Z].*\.$") as caught:
-            method(model, images)
+            vitreous.explain(model, images, method, **case.how)
         assert type(model).__name__ in str(caught.value)
         assert fingerprint(model) == before
         return
 
-    target, explanation = explain(method, model, images)
-    check_promises(explanation, model, images)
+    target, explanation = explain(case, method, model, images)
+    check_promises(explanation, case, model, images)
     if family(method_name) not in ("chefer", "layer", "pixels", "pooling", "relevance"):
         assert explanation.heatmap.shape[1:] == tuple(side // 8 for side in case.size[1:])
-    singles = [method(model, image[None], target) for image in images]
+    singles = [vitreous.explain(model, image, method, target, **case.how) for image in images]
     alone = torch.cat([single.heatmap for single in singles])
     torch.testing.assert_close(explanation.heatmap, alone, rtol=1e-4, atol=2e-6 * alone.abs().max().item())
     assert fingerprint(model) == before
 
 
-def check_promises(explanation: Explanation, model: nn.Module, images: Tensor) -> None:
+def check_promises(explanation: Explanation, case: Case, model: nn.Module, images: Tensor) -> None:
     assert len(explanation.heatmap) == len(images)
     assert explanation.heatmap.isfinite().all()
     assert not explanation.heatmap.requires_grad
     assert isinstance(explanation.method, SignedMethod) or (explanation.heatmap >= 0).all()
     assert (explanation.heatmap.flatten(1).amax(1) > explanation.heatmap.flatten(1).amin(1)).all()
-    torch.testing.assert_close(explanation.logits, logits_of(model, images), rtol=1e-5, atol=1e-5)
+    if not case.has_classifier:
+        assert explanation.logits is None
+        return
+    with torch.no_grad():
+        logits = class_scores(model(images), case.reading.output, "")
+    torch.testing.assert_close(explanation.logits, logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("method_name", sorted(DEFAULT))
@@ -163,7 +171,7 @@ class TestEveryMethod:
     def check(self, method_name: str, case: Case, model: nn.Module, images: Tensor) -> None:
         """The map is to the bit the one of the model as it comes."""
         target, expected = explained(method_name, case)
-        assert torch.equal(DEFAULT[method_name](model, images, target).heatmap, expected)
+        assert torch.equal(explain(case, DEFAULT[method_name], model, images, target)[1].heatmap, expected)
 
     def test_deterministic(self, method_name: str, case: Case) -> None:
         self.check(method_name, case, case.model(), case.images())
@@ -200,11 +208,11 @@ class TestEveryMethod:
             return
         model, images = case.model().double(), case.images().double()
         method = DEFAULT[method_name]
-        target, explanation = explain(method, model, images)
+        target, explanation = explain(case, method, model, images)
         exact = explanation.heatmap
         for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, BFLOAT16.get(method_name, 0.1))):
             try:
-                low = method(copy.deepcopy(model).to(dtype), images.to(dtype), target).heatmap
+                low = vitreous.explain(copy.deepcopy(model).to(dtype), images.to(dtype), method, target).heatmap
             except errors.DegenerateMap:
                 assert dtype == torch.bfloat16
                 assert method_name in VANISHING

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from vitreous.models.prompted import PromptClassifier
-from vitreous.models.registry import registry
-
-CLASSES = 7
+from tests.contract.libraries import (
+    CLASSES,
+    detr,
+    hugging_face,
+    monai_vit,
+    naflex,
+    open_clip_model,
+    salg,
+    segformer,
+    swin,
+    timm_model,
+    torchvision_regnet,
+    torchvision_swin,
+    torchvision_vit,
+    unfused,
+    vit_pytorch,
+    yolos,
+)
+from tests.contract.written import Ensemble, Ordered, Siamese, Wrapped, adapted, vit
+from vitreous.trace.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -27,12 +44,15 @@ class Case:
         mean: name of the error that readout="mean" raises; None where it works.
         layer: likewise, methods that read the output of a layer (the CAM family).
         pooling: likewise, methods that need a head of average pooling and one linear map.
-        tokens: likewise, methods that read the tokens of every block.
         relevance: likewise, methods that change backward rules.
         chefer: likewise, methods that carry relevance down to the pixels by Chefer's rules.
         pixels: likewise, methods that change or read the input alone.
-        attends_in_head: whether the head pools the tokens by attention.
-        fixed_tokens: whether positions inside the blocks are made for all the tokens.
+        ends: likewise, methods that put more rows through the head than there are images; None for `blocks`.
+        has_blocks: whether each block is called as one.
+        has_classifier: whether it gives class scores.
+        fixed_tokens: whether something in it is made for all the tokens, such as positions inside the blocks.
+        classes: how many class scores it gives.
+        how: what its user says to `explain`, beside the method and the target.
     """
 
     build: Callable[[], nn.Module]
@@ -40,18 +60,26 @@ class Case:
     mean: str | None = "NoClassToken"
     layer: str | None = None
     pooling: str | None = "ObservationError"
-    tokens: str | None = None
     relevance: str | None = None
     chefer: str | None = None
     pixels: str | None = None
     size: tuple[int, ...] = (3, 32, 32)
-    attends_in_head: bool = False
+    ends: str | None = None
+    has_blocks: bool = True
+    has_classifier: bool = True
     fixed_tokens: bool = False
+    classes: int = CLASSES
+    how: Mapping[str, Any] = field(default_factory=dict[str, Any], hash=False)
+
+    @property
+    def reading(self) -> Reading:
+        """The same, as the library's own parts are told."""
+        return Reading(**self.how)
 
     @property
     def dropping(self) -> str | None:
         """Likewise, methods that run the model on some of its tokens."""
-        return "ObservationError" if self.fixed_tokens else self.attention
+        return "ObservationError" if self.fixed_tokens else self.blocks
 
     @property
     def attention(self) -> str | None:
@@ -59,9 +87,19 @@ class Case:
         return None if self.refusal == "NoClassToken" else self.refusal
 
     @property
+    def blocks(self) -> str | None:
+        """Likewise, methods that also read the tokens of every block."""
+        return self.attention if self.has_blocks else "ObservationError"
+
+    @property
+    def stream(self) -> str | None:
+        """Likewise, of those the ones that read the class token."""
+        return self.refusal if self.has_blocks else "ObservationError"
+
+    @property
     def head(self) -> str | None:
-        """Likewise, methods that also need a head without attention of its own."""
-        return "NoGlobalAttention" if self.attends_in_head else self.attention
+        """Likewise, methods that put more rows through the head."""
+        return self.ends or self.blocks
 
     def model(self) -> nn.Module:
         """A copy of one's own: the next test gets it as this one did."""
@@ -102,166 +140,67 @@ def _scale(layer: nn.Module, _: object, output: Tensor) -> Tensor:
     return output / scale
 
 
-TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": CLASSES}
-
-
-def _timm(name: str, **kwargs: object) -> Callable[[], nn.Module]:
-    return lambda: timm.create_model(name, **{**TINY, **kwargs})
-
-
-def _unfused() -> nn.Module:
-    model = timm.create_model("vit_tiny_patch16_224", **TINY)
-    for block in model.blocks:
-        block.attn.fused_attn = False
-    return model
-
-
-def _swin(name: str, **kwargs: object) -> Callable[[], nn.Module]:
-    return lambda: timm.create_model(
-        name, img_size=32, patch_size=2, embed_dim=8, depths=(2, 2), num_heads=(2, 2), num_classes=CLASSES, **kwargs
-    )
-
-
-def _salg() -> nn.Module:
-    return registry().create_model("salg_st", embed_dim=8, depths=(1, 1, 2, 1), num_classes=CLASSES)
-
-
-def _torchvision_vit() -> nn.Module:
-    from torchvision.models import VisionTransformer
-
-    return VisionTransformer(32, 8, num_layers=3, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=CLASSES)
-
-
-def _torchvision_swin() -> nn.Module:
-    from torchvision.models import SwinTransformer
-
-    return SwinTransformer([2, 2], 8, [2, 2], [2, 2], [4, 4], num_classes=CLASSES)
-
-
-def _torchvision_regnet() -> nn.Module:
-    from torchvision.models.regnet import BlockParams, RegNet
-
-    blocks = BlockParams.from_init_params(depth=4, w_0=16, w_a=12.0, w_m=2.0, group_width=8, se_ratio=0.25)
-    return RegNet(blocks, num_classes=CLASSES)
-
-
-def _hf(kind: str, attention: str = "sdpa", **kwargs: object) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        import transformers
-
-        sizes = {
-            "hidden_size": 32,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-            "image_size": 32,
-            "patch_size": 8,
-        }
-        names = {"id2label": {at: f"name {at}" for at in range(CLASSES)}}
-        if kind in ("CLIP", "Siglip"):
-            vision = getattr(transformers, f"{kind}VisionConfig")(**sizes)
-            text = getattr(transformers, f"{kind}TextConfig")(
-                hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=64
-            )
-            config = getattr(transformers, f"{kind}Config")(
-                text_config=text.to_dict(), vision_config=vision.to_dict(), **names
-            )
-        elif kind == "Swin":
-            config = transformers.SwinConfig(
-                image_size=32, patch_size=2, embed_dim=8, depths=[2, 2], num_heads=[2, 2], window_size=4, **names
-            )
-        else:
-            config = getattr(transformers, f"{kind}Config")(**sizes, **kwargs, **names)
-        config._attn_implementation = attention
-        return getattr(transformers, f"{kind}ForImageClassification")(config)
-
-    return build
-
-
-def _open_clip() -> nn.Module:
-    import open_clip
-
-    vision = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 3}
-    text = {"vocab_size": 64, "width": 32, "heads": 2, "layers": 1}
-    model = open_clip.CLIP(32, vision, text)
-    return PromptClassifier(model, open_clip.CLIP.encode_image, torch.randn(CLASSES, 32))
-
-
-class _Encoder(nn.Module):
-    """`nn.TransformerEncoder` on a patch convolution: the simplest Vision Transformer that one can write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(3, 32, 8, 8)
-        self.token = nn.Parameter(torch.zeros(1, 1, 32))
-        self.position = nn.Parameter(torch.zeros(1, 17, 32))
-        layer = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
-        self.head = nn.Linear(32, CLASSES)
-
-    def forward(self, images: Tensor) -> Tensor:
-        tokens = self.patches(images).flatten(2).mT
-        tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1) + self.position
-        return self.head(self.encoder(tokens)[:, 0])
-
+BY_COLUMNS = tuple(row * 4 + column for column in range(4) for row in range(4))
 
 CASES: dict[str, Case] = {
-    "timm_vit": Case(_timm("vit_tiny_patch16_224")),
-    "timm_vit_unfused": Case(_unfused),
-    "timm_vit_wide": Case(_timm("vit_tiny_patch16_224", img_size=(24, 40)), size=(3, 24, 40)),
-    "timm_vit_gray": Case(_timm("vit_tiny_patch16_224", in_chans=1), size=(1, 32, 32)),
-    "timm_vit_mean": Case(_timm("vit_tiny_patch16_224", global_pool="avg"), refusal="NoClassToken", mean=None),
+    "timm_vit": Case(timm_model("vit_tiny_patch16_224")),
+    "timm_vit_unfused": Case(unfused),
+    "timm_vit_wide": Case(timm_model("vit_tiny_patch16_224", img_size=(24, 40)), size=(3, 24, 40)),
+    "timm_vit_gray": Case(timm_model("vit_tiny_patch16_224", in_chans=1), size=(1, 32, 32)),
+    "timm_vit_mean": Case(timm_model("vit_tiny_patch16_224", global_pool="avg"), refusal="NoClassToken", mean=None),
     "timm_vit_registers_mean": Case(
-        _timm("vit_tiny_patch16_224", global_pool="avg", class_token=False, reg_tokens=4), "NoClassToken", None
+        timm_model("vit_tiny_patch16_224", global_pool="avg", class_token=False, reg_tokens=4), "NoClassToken", None
     ),
-    "timm_deit_distilled": Case(_timm("deit_tiny_distilled_patch16_224")),
-    "timm_dinov2_registers": Case(_timm("vit_small_patch14_reg4_dinov2")),
-    "timm_dinov3": Case(_timm("vit_small_patch16_dinov3", global_pool="token"), fixed_tokens=True),
+    "timm_deit_distilled": Case(timm_model("deit_tiny_distilled_patch16_224")),
+    "timm_dinov2_registers": Case(timm_model("vit_small_patch14_reg4_dinov2")),
+    "timm_dinov3": Case(timm_model("vit_small_patch16_dinov3", global_pool="token"), fixed_tokens=True),
     "timm_eva02": Case(
-        _timm("eva02_tiny_patch14_224", mlp_ratio=2.0, global_pool="token"),
+        timm_model("eva02_tiny_patch14_224", mlp_ratio=2.0, global_pool="token"),
         fixed_tokens=True,
     ),
-    "timm_beit": Case(_timm("beit_base_patch16_224"), refusal="NoClassToken", mean=None, fixed_tokens=True),
-    "timm_siglip": Case(_timm("vit_base_patch16_siglip_224"), refusal="NoClassToken", mean=None, attends_in_head=True),
+    "timm_beit": Case(timm_model("beit_base_patch16_224"), refusal="NoClassToken", mean=None, fixed_tokens=True),
+    "timm_siglip": Case(
+        timm_model("vit_base_patch16_siglip_224"), refusal="NoClassToken", mean=None, ends="NoGlobalAttention"
+    ),
     "timm_cait": Case(
-        _timm("cait_xxs24_224", depth_token_only=1), refusal="NoClassToken", mean=None, attends_in_head=True
+        timm_model("cait_xxs24_224", depth_token_only=1), refusal="NoClassToken", mean=None, ends="NoGlobalAttention"
     ),
     "timm_xcit": Case(  # as many channels to a head as there are patches
-        _timm("xcit_nano_12_p8_224", depth=1, cls_attn_layers=1),
+        timm_model("xcit_nano_12_p8_224", depth=1, cls_attn_layers=1),
         "NoGlobalAttention",
         "NoGlobalAttention",
         chefer="RuleError",
     ),
     "timm_swin": Case(
-        _swin("swin_tiny_patch4_window7_224", window_size=4), "NoGlobalAttention", "NoGlobalAttention", pooling=None
+        swin("swin_tiny_patch4_window7_224", window_size=4), "NoGlobalAttention", "NoGlobalAttention", pooling=None
     ),
     "timm_swinv2": Case(
-        _swin("swinv2_tiny_window8_256", window_size=4), "NoGlobalAttention", "NoGlobalAttention", pooling=None
+        swin("swinv2_tiny_window8_256", window_size=4), "NoGlobalAttention", "NoGlobalAttention", pooling=None
     ),
     "salg": Case(
-        _salg,
+        salg,
         "NoGlobalAttention",
         "NoGlobalAttention",
         pooling=None,
         chefer="RuleError",
         size=(3, 64, 64),
     ),
-    "torchvision_vit": Case(_torchvision_vit),
-    "torchvision_swin": Case(_torchvision_swin, "NoGlobalAttention", "NoGlobalAttention", pooling=None),
-    "hf_vit_sdpa": Case(_hf("ViT")),
-    "hf_vit_eager": Case(_hf("ViT", "eager")),
-    "hf_deit_sdpa": Case(_hf("DeiT")),
-    "hf_deit_eager": Case(_hf("DeiT", "eager")),
-    "hf_dinov2_registers_sdpa": Case(_hf("Dinov2WithRegisters", num_register_tokens=4), mean=None),
-    "hf_dinov2_registers_eager": Case(_hf("Dinov2WithRegisters", "eager", num_register_tokens=4), mean=None),
-    "hf_clip_sdpa": Case(_hf("CLIP"), refusal="NoClassToken", mean=None, pooling=None),
-    "hf_clip_eager": Case(_hf("CLIP", "eager"), refusal="NoClassToken", mean=None, pooling=None),
-    "hf_siglip_sdpa": Case(_hf("Siglip"), refusal="NoClassToken", mean=None, pooling=None),
-    "hf_siglip_eager": Case(_hf("Siglip", "eager"), refusal="NoClassToken", mean=None, pooling=None),
-    "hf_swin_sdpa": Case(_hf("Swin"), "NoGlobalAttention", "NoGlobalAttention", pooling=None),
-    "hf_swin_eager": Case(_hf("Swin", "eager"), "NoGlobalAttention", "NoGlobalAttention", pooling=None),
-    "open_clip": Case(_open_clip),
-    "torch_encoder": Case(_Encoder),
+    "torchvision_vit": Case(torchvision_vit),
+    "torchvision_swin": Case(torchvision_swin, "NoGlobalAttention", "NoGlobalAttention", pooling=None),
+    "hf_vit_sdpa": Case(hugging_face("ViT")),
+    "hf_vit_eager": Case(hugging_face("ViT", "eager")),
+    "hf_deit_sdpa": Case(hugging_face("DeiT")),
+    "hf_deit_eager": Case(hugging_face("DeiT", "eager")),
+    "hf_dinov2_registers_sdpa": Case(hugging_face("Dinov2WithRegisters", num_register_tokens=4), mean=None),
+    "hf_dinov2_registers_eager": Case(hugging_face("Dinov2WithRegisters", "eager", num_register_tokens=4), mean=None),
+    "hf_clip_sdpa": Case(hugging_face("CLIP"), refusal="NoClassToken", mean=None, pooling=None),
+    "hf_clip_eager": Case(hugging_face("CLIP", "eager"), refusal="NoClassToken", mean=None, pooling=None),
+    "hf_siglip_sdpa": Case(hugging_face("Siglip"), refusal="NoClassToken", mean=None, pooling=None),
+    "hf_siglip_eager": Case(hugging_face("Siglip", "eager"), refusal="NoClassToken", mean=None, pooling=None),
+    "hf_swin_sdpa": Case(hugging_face("Swin"), "NoGlobalAttention", "NoGlobalAttention", pooling=None),
+    "hf_swin_eager": Case(hugging_face("Swin", "eager"), "NoGlobalAttention", "NoGlobalAttention", pooling=None),
+    "open_clip": Case(open_clip_model),
+    "torch_encoder": Case(Ordered),
     "timm_resnet": Case(
         lambda: timm.create_model(
             "resnet18", num_classes=CLASSES, channels=(8, 16, 24, 32), layers=(1, 1, 1, 1), output_stride=16
@@ -279,6 +218,43 @@ CASES: dict[str, Case] = {
         size=(3, 64, 64),
     ),
     "torchvision_regnet": Case(
-        _torchvision_regnet, "NothingObserved", "NothingObserved", pooling=None, chefer="RuleError", size=(3, 64, 64)
+        torchvision_regnet, "NothingObserved", "NothingObserved", pooling=None, chefer="RuleError", size=(3, 64, 64)
     ),
+    "siamese": Case(Siamese, *["ObservationError"] * 3),
+    "ensemble": Case(Ensemble, ends="ObservationError", how={"part": "first"}),
+    "registers_last": Case(lambda: Ordered("cpr", depth=2)),
+    "class_token_last": Case(lambda: Ordered("pc", depth=2), fixed_tokens=True),
+    "linear_embedding": Case(lambda: Ordered(unfolded=True, depth=2)),
+    "column_major": Case(lambda: Ordered(order=BY_COLUMNS, depth=2)),
+    "timm_naflex": Case(naflex, "NoClassToken", mean=None),
+    "monai_vit": Case(monai_vit, how={"output": 0}),
+    "vit_pytorch": Case(vit_pytorch, has_blocks=False),
+    "hf_detr": Case(
+        detr,
+        "ObservationError",
+        "ObservationError",
+        chefer="RuleError",
+        classes=CLASSES + 1,
+        how={"output": lambda out: out.logits[:, 3]},
+    ),
+    "hf_yolos": Case(yolos, fixed_tokens=True, classes=CLASSES + 1, how={"output": lambda out: out.logits[:, 3]}),
+    "hf_segformer": Case(
+        segformer("ImageClassification"), "NoGlobalAttention", "NoGlobalAttention", pooling=None, size=(3, 64, 64)
+    ),
+    "hf_segformer_place": Case(
+        segformer("SemanticSegmentation"),
+        "NoGlobalAttention",
+        "NoGlobalAttention",
+        relevance="RuleError",
+        chefer="RuleError",
+        size=(3, 64, 64),
+        how={"output": lambda out: out.logits[:, :, 5, 9]},
+    ),
+    "regressor": Case(lambda: Wrapped(vit(), lambda out: out[:, 3]), classes=1, how={"link": "identity"}),
+    "hf_multi_label": Case(hugging_face("ViT", problem_type="multi_label_classification")),
+    "headless": Case(
+        timm_model("vit_small_patch16_dinov3", depth=2, num_classes=0, global_pool="token"), has_classifier=False
+    ),
+    "lora": Case(adapted),
+    "lightning": Case(lambda: Wrapped(vit())),
 }

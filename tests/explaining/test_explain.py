@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 
 import vitreous
-from tests.contract.zoo import CASES, CLASSES, TINY
+from tests.contract.libraries import TINY
+from tests.contract.zoo import CASES, CLASSES
 from tests.tiny import save_model
 from vitreous.errors import DataError, DegenerateMap, ModelError, ShapeError, UnknownName
 from vitreous.explaining.explain import explain

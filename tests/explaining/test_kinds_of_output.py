@@ -15,7 +15,8 @@ import transformers
 from torch import Tensor, nn
 
 import vitreous
-from tests.contract.zoo import CASES, TINY
+from tests.contract.libraries import TINY
+from tests.contract.zoo import CASES
 from vitreous.errors import ModelError, NoClassScores, ShapeError
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation

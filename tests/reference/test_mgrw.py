@@ -11,7 +11,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from tests.contract.zoo import CASES, TINY, Case
+from tests.contract.libraries import TINY
+from tests.contract.zoo import CASES, Case
 from vitreous.methods import make_method
 from vitreous.methods.reduct import Level, Reduct
 from vitreous.trace.observe import observe

@@ -14,8 +14,16 @@ from vitreous.trace.blocks import find_blocks, observe_blocks
 from vitreous.trace.observe import observe
 from vitreous.trace.recorder import record
 
-GLOBAL = [name for name, case in CASES.items() if case.attention is None]
-MULTI_HEAD = ["torchvision_vit", "open_clip", "torch_encoder"]
+GLOBAL = [name for name, case in CASES.items() if case.blocks is None and not case.how]
+MULTI_HEAD = [
+    "torchvision_vit",
+    "open_clip",
+    "torch_encoder",
+    "registers_last",
+    "class_token_last",
+    "linear_embedding",
+    "column_major",
+]
 
 
 @pytest.mark.parametrize("name", GLOBAL)

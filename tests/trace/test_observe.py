@@ -12,6 +12,8 @@ from tests.contract.zoo import CASES
 from vitreous.errors import ModelError, NothingObserved, NoTokenGrid, ObservationError, ShapeError, UnknownName
 from vitreous.methods.rollout import Rollout
 from vitreous.trace.observe import observe
+from vitreous.trace.output import class_scores
+from vitreous.trace.reading import reading
 
 SEEN = [name for name, case in CASES.items() if case.refusal != "NothingObserved"]
 EXPECTED_COUNT = {
@@ -21,7 +23,28 @@ EXPECTED_COUNT = {
     "timm_cait": 4,
     "timm_xcit": 2,
     "salg": 5,
-}
+    "siamese": 4,
+    "hf_detr": 6,
+} | dict.fromkeys(
+    (
+        "class_token_last",
+        "column_major",
+        "ensemble",
+        "headless",
+        "hf_segformer",
+        "hf_segformer_place",
+        "hf_yolos",
+        "lightning",
+        "linear_embedding",
+        "lora",
+        "monai_vit",
+        "regressor",
+        "registers_last",
+        "timm_naflex",
+        "vit_pytorch",
+    ),
+    2,
+)
 PREFIX = {
     "timm_vit_mean": 1,
     "timm_vit_registers_mean": 4,
@@ -36,6 +59,10 @@ PREFIX = {
     "hf_dinov2_registers_eager": 5,
     "hf_siglip_sdpa": 0,
     "hf_siglip_eager": 0,
+    "registers_last": 5,
+    "timm_naflex": 4,
+    "hf_yolos": 6,
+    "headless": 5,
 }
 
 
@@ -44,24 +71,25 @@ def test_sees_every_attention_and_changes_nothing(name: str) -> None:
     case = CASES[name]
     model, images = case.model(), case.images()
     before = fingerprint(model)
-    trace = observe(model, images)
+    with reading(case.reading):
+        trace = observe(model, images)
+        logits, gradients = trace.logits, trace.gradients(trace.logits.detach())
+        if case.refusal not in ("NoGlobalAttention", "ObservationError"):
+            assert (trace.tokens.height, trace.tokens.width) == tuple(side // 8 for side in case.size[1:])
+            assert trace.tokens.extra == PREFIX.get(name, 1)
     with torch.no_grad():
-        plain = model(images)
-    torch.testing.assert_close(trace.logits, getattr(plain, "logits", plain), rtol=1e-5, atol=1e-5)
+        plain = class_scores(model(images), case.reading.output, "")
+    torch.testing.assert_close(logits, plain, rtol=1e-5, atol=1e-5)
     assert fingerprint(model) == before
     windowed = case.refusal == "NoGlobalAttention"
     assert len(trace.attentions) == EXPECTED_COUNT.get(name, 4 if windowed else 3)
     assert all(a.name in dict(model.named_modules()) and a.name for a in trace.attentions)
-    for attention, gradient in zip(trace.attentions, trace.gradients(trace.logits.detach()), strict=True):
+    for attention, gradient in zip(trace.attentions, gradients, strict=True):
         assert gradient.shape == attention.weights.shape
         # Hugging Face runs SigLIP's pooling head, and classifies without it
         assert gradient.any() != (attention.tokens is None and name.startswith("hf_siglip")), "a gradient is missing"
         if name != "timm_cait":  # talking heads mix the weights after softmax
             torch.testing.assert_close(attention.scores.softmax(-1), attention.weights)
-    if not windowed:
-        height, width = (side // 8 for side in case.size[1:])
-        assert (trace.tokens.height, trace.tokens.width) == (height, width)
-        assert trace.tokens.extra == PREFIX.get(name, 1)
 
 
 @pytest.mark.parametrize("pair", [("timm_vit", "timm_vit_unfused"), ("hf_vit_sdpa", "hf_vit_eager")])

@@ -14,7 +14,7 @@ from vitreous.errors import ObservationError, ShapeError, UnknownName
 from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, tokens_read, uses
 from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
-from vitreous.trace.blocks import find_blocks
+from vitreous.trace.blocks import check_patches_can_go, find_blocks
 from vitreous.trace.edit import change_attention, change_inputs, evaluation
 from vitreous.trace.recorder import tokens_of
 from vitreous.trace.running import run
@@ -154,9 +154,10 @@ def movable_blocks(model: nn.Module, images: Images) -> tuple[str, ...]:
         if isinstance(call, AttentionCall) and call.attn_mask is not None:
             raise _needs_all(type(model).__name__, f"a bias of {tuple(call.attn_mask.shape)} is added to attention")
 
-    tokens_of(model, images).check_patches_can_go(type(model).__name__)
     with change_attention(attend):
-        return find_blocks(model, images, changing=True)
+        blocks = find_blocks(model, images, changing=True)
+    check_patches_can_go(model, images, tokens_of(model, images), blocks[0])
+    return blocks
 
 
 def _needs_all(kind: str, why: str) -> ObservationError:

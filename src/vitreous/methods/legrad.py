@@ -102,6 +102,6 @@ def _observe_longer(model: nn.Module, images: Images) -> Trace:
 
 def _fixed_batch(kind: str) -> ObservationError:
     return ObservationError(
-        f"`{kind}` remembers how many images came in, but `legrad` puts the ends of all layers through its head as one "
-        'larger batch. Use `attcat` or `generic_attention` with readout="mean".'
+        f"`{kind}` remembers how many images came in, or joins them with another encoder's, but `legrad` puts the ends "
+        'of all layers through its head as one larger batch. Use `attcat` or `generic_attention` with readout="mean".'
     )

@@ -18,7 +18,7 @@ from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
-from vitreous.trace.blocks import observe_blocks
+from vitreous.trace.blocks import check_patches_can_go, observe_blocks
 from vitreous.trace.edit import change_inputs
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target
@@ -85,7 +85,7 @@ class TIS:
         check_at_least("batch_size", self.batch_size, 1)
         trace, blocks = observe_blocks(model, images, changing=True)
         grid, logits = trace.tokens, trace.logits.detach()
-        grid.check_patches_can_go(trace.model)
+        check_patches_can_go(model, images, grid, blocks[0].name)
         taken = int(self.kept * grid.height * grid.width)
         if not 0 < taken < grid.height * grid.width:
             raise ShapeError(

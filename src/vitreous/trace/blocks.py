@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from vitreous.errors import NoGlobalAttention, NoTokenGrid, ObservationError
+from vitreous.errors import ModelFailed, NoGlobalAttention, NoTokenGrid, ObservationError
+from vitreous.shapes import Images, TokenMask
+from vitreous.trace.changes import changes
+from vitreous.trace.edit import change_inputs
 from vitreous.trace.observe import observe
-from vitreous.trace.record import Attention, Trace
+from vitreous.trace.record import Attention, TokenGrid, Trace
 from vitreous.trace.recorder import record
 
-__all__ = ["Block", "find_blocks", "observe_blocks", "one_each"]
+__all__ = ["Block", "check_patches_can_go", "find_blocks", "observe_blocks", "one_each"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,13 @@ def find_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> 
         ObservationError: several passes ran, and none was chosen; or blocks that will be changed run in several.
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
         NoGlobalAttention: no modules hold one attention each.
+        ObservationError: they do, but only what is in them is called.
     """
-    seen = record(model, images[:1])
+    ran: set[str] = set()
+    with changes() as change:
+        for name, module in model.named_modules():
+            change.before(module, partial(_note, ran, name))
+        seen = record(model, images[:1])
     _ = seen.tokens
     if changing and (shared := [name for name in seen.names if name in seen.unread]):
         raise ObservationError(
@@ -92,7 +103,65 @@ def find_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> 
             f"`{seen.model}` runs its {len(attentions)} attentions in {', '.join(f'`{name}`' for name in attentions)}, "
             "which is not one for each block. Use a method that reads attention alone, such as `rollout`."
         )
+    if silent := [name for name in blocks if name not in ran]:
+        raise ObservationError(
+            f"`{silent[0]}` of `{seen.model}` holds a block and is never called itself, so what goes in and comes out "
+            "is not seen. Give each block a `forward` of its own, or use a method that reads attention alone, such as "
+            "`rollout`."
+        )
     return tuple(blocks)
+
+
+def _note(ran: set[str], name: str, _: object) -> None:
+    ran.add(name)
+
+
+def check_patches_can_go(model: nn.Module, images: Images, grid: TokenGrid, block: str) -> None:
+    """Refuse to run a model without some of its patches where it would then read another token.
+
+    Where extra tokens come after the patches, that is measured: the first image runs without one patch.
+
+    Args:
+        model: comes back as it was.
+        images: its input.
+        grid: how the tokens lie.
+        block: the first of its blocks that is to run without them.
+
+    Raises:
+        ObservationError: an extra token stands between patches, or is read by its place counted from the first.
+
+    Cost: nothing where the extra tokens come first; else two forward passes of one image, and backward passes of the
+        last block.
+    """
+    kind, extra = type(model).__name__, grid.extra_places
+    if not grid.order or all(at < min(grid.order) for at in extra):
+        return
+    if any(min(grid.order) < at < max(grid.order) for at in extra):
+        raise ObservationError(
+            f"`{kind}` has tokens between its patches, {', '.join(map(str, extra))} of {grid.tokens}, which would lose "
+            "their places without some of these. Use `rise` or `vit_cx`, which leave all tokens."
+        )
+    stay = [at for at in range(grid.tokens) if at != grid.order[0]]
+    whole, fewer = observe(model, images[:1]).read_tokens()[stay], _read_of(model, images[:1], block, grid, stay)
+    if fewer is None or not torch.equal(fewer, whole):
+        raise ObservationError(
+            f"`{kind}` does not read the same of its {grid.extra} extra tokens without some of the {grid.patches} "
+            "patches before them: it goes by their places. Use `rise` or `vit_cx`, which leave all tokens."
+        )
+
+
+def _read_of(model: nn.Module, image: Images, block: str, grid: TokenGrid, stay: Sequence[int]) -> TokenMask | None:
+    """Which of some tokens the class scores depend on when a block is given these alone; None where that fails."""
+
+    def drop(tokens: Tensor) -> Tensor:
+        return tokens[:, stay] if tokens.ndim == 3 and tokens.shape[1] == grid.tokens else tokens
+
+    try:
+        with change_inputs(model, [block], lambda given: pytree.tree_map_only(Tensor, drop, given)):
+            trace = observe(model, image)
+    except ModelFailed:  # no token has such a place, or the positions of all are needed
+        return None
+    return trace.read_after(next(each for each in reversed(trace.attentions) if each.tokens == len(stay)))
 
 
 def one_each(names: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ import torch
 from torch import nn, overrides
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Changes", "Place", "changes"]
+__all__ = ["Changes", "Place", "aside", "changes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +185,14 @@ def changes() -> Generator[Changes]:
             made.undo()
     finally:
         made.undo()  # what an interrupt of the first left
+
+
+@contextmanager
+def aside() -> Generator[None]:
+    """Run the model as if nobody else watched it: what was changed outside of the block does not act in recordings."""
+    with changes() as made:
+        made.start_pass()
+        yield
 
 
 def _set_training(module: nn.Module, training: bool) -> None:

@@ -12,51 +12,19 @@ from torch.autograd.graph import get_gradient_edge
 
 from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
 from vitreous.shapes import FeatureMaps, Images, Logits
-from vitreous.trace.attend import AttentionCall
+from vitreous.trace.attend import AttentionCall, WrittenAttention
 from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_output, find_layers, first_tensor
 from vitreous.trace.flow import chains, nodes_before
 from vitreous.trace.gradient import gradients
-from vitreous.trace.layout import layout
+from vitreous.trace.layout import Layer, layout
 from vitreous.trace.reading import current_reading
-from vitreous.trace.record import TokenGrid
 from vitreous.trace.recorder import record
 from vitreous.trace.recording import Recording
 from vitreous.trace.seen import AttentionSeen
+from vitreous.trace.upright import check_upright
 
-__all__ = ["Layer", "LayerOutput", "find_layer", "read_layer", "run_with"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer whose output lies on the picture, and how.
-
-    Attributes:
-        name: dotted name of the module.
-        grid: its patches; extra tokens are there only where the output is a row of tokens.
-        channels: the axis of the channels: 1 in (batch, channels, h, w), -1 in (batch, h, w, channels) and
-            (batch, tokens, channels).
-        run: which of the module's runs in a forward pass is read, from 0.
-    """
-
-    name: str
-    grid: TokenGrid
-    channels: int
-    run: int = 0
-
-    def maps(self, output: Tensor) -> FeatureMaps:
-        """The layer's output, or its gradient, as one map per channel."""
-        if output.ndim == 3:
-            return self.grid.of_patches(output, 1).mT.unflatten(-1, (self.grid.height, self.grid.width))
-        return output.movedim(self.channels, 1)
-
-    def with_maps(self, output: Tensor, maps: FeatureMaps) -> Tensor:
-        """The layer's output with other maps; extra tokens stay."""
-        if output.ndim == 3:
-            patches = self.grid.among_tokens(maps.flatten(2).mT, 1, extra=0)
-            places = self.grid.among_tokens(maps.new_ones(self.grid.patches, dtype=torch.bool), 0, extra=False)
-            return torch.where(places[:, None], patches, output)
-        return maps.movedim(1, self.channels)
+__all__ = ["LayerOutput", "find_layer", "read_layer", "run_with"]
 
 
 @dataclass(frozen=True)
@@ -99,9 +67,19 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
 
     Raises:
         UnknownName: the model has no such module.
-        NoTokenGrid: its output has no place on the picture, or no module's has.
+        NoTokenGrid: its output has no place on the picture, or no module's has; or it lies mirrored there.
+        ObservationError: several passes ran, and none was chosen.
         ModelError, ShapeError: as `observe`.
+
+    Cost: a forward and a backward pass of one image; four more forward passes where a pass or a part is chosen.
     """
+    layer, how = _find(model, images, name), current_reading()
+    if how.part or how.call is not None:
+        check_upright(model, images, layer)
+    return layer
+
+
+def _find(model: nn.Module, images: Images, name: str) -> Layer:
     how = current_reading()
     find_layers(model, [each for each in (name, how.part) if each])
     ran: list[_Ran] = []
@@ -128,22 +106,32 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
     }
     if name:
         runs = [at for at, each in enumerate(ran) if each.name == name]
-        run = _run_of(name, [ran[at].output for at in runs], seen.model) if runs else 0
+        run = _run_of(name, [ran[at].output for at in runs], begun, seen.model) if runs else 0
         if runs and runs[run] in layers:
             return replace(layers[runs[run]], run=run)
         raise _no_map(seen.model, name, [ran[at].output for at in runs])
-    seen.check_one_pass()
-    inside = tuple(f"{module}." for module in seen.names if module)
+    shapes = {each.name: each.output.shape for each in ran}
     within = f"{how.part}." if how.part else ""
     candidates = [
         (layer, ran[at].output)
         for at, layer in layers.items()
-        if ran[at].output.requires_grad and f"{layer.name}.".startswith(within) and not layer.name.startswith(inside)
+        if ran[at].output.requires_grad
+        and f"{layer.name}.".startswith(within)
+        # inside an attention, a norm may hold all that goes in; queries, keys and values do not, or are wider
+        and all(shapes.get(each) == ran[at].output.shape for each in seen.names if layer.name.startswith(f"{each}."))
     ]
     if how.call is not None:
-        candidates = [each for each in candidates if _is_of_call(each[1], _runs(ran, each[0].name), how.call)]
-    layer, _ = _last_read(candidates, seen)
-    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), seen.model))
+        candidates = [
+            (layer, output)
+            for layer, output in candidates
+            if any(each is output for each in _of_call(_runs(ran, layer.name), begun, how.call))
+        ]
+    try:
+        layer, _ = _last_read(candidates, seen)
+    except NoTokenGrid:
+        seen.check_one_pass()
+        raise
+    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model))
 
 
 def _runs(ran: Sequence[_Ran], name: str) -> list[Tensor]:
@@ -151,10 +139,17 @@ def _runs(ran: Sequence[_Ran], name: str) -> list[Tensor]:
     return [each.output for each in ran if each.name == name]
 
 
-def _is_of_call(output: Tensor, runs: Sequence[Tensor], call: int) -> bool:
-    """Whether a module gave this in the call that is read; one that runs once in all has only one."""
-    found = chains(runs) if len(runs) > 1 else [[0]]
-    return call < len(found) and any(runs[at] is output for at in found[call])
+def _of_call(outputs: Sequence[Tensor], read: Sequence[AttentionSeen], call: int) -> list[Tensor]:
+    """Of what a module gave each time that it ran, what leads to the attention that is read, or comes from it.
+
+    Without attention, what was made from one another belongs to a call.
+    """
+    if not read:
+        return [outputs[at] for chain in chains(outputs)[call : call + 1] for at in chain]
+    attention = read[-1].attention
+    mark = attention.scores if isinstance(attention, WrittenAttention) else attention.query
+    before = nodes_before(mark)
+    return [each for each in outputs if each.grad_fn in before or mark.grad_fn in nodes_before(each)]
 
 
 class _Ran(NamedTuple):
@@ -165,8 +160,8 @@ class _Ran(NamedTuple):
     is_early: bool
 
 
-def _run_of(name: str, outputs: Sequence[Tensor], model: str) -> int:
-    """Which run of a module is read: the last of those that were made from one another.
+def _run_of(name: str, outputs: Sequence[Tensor], read: Sequence[AttentionSeen], model: str) -> int:
+    """Which run of a module is read: the last of those that were made from one another, or of the call that is chosen.
 
     Raises:
         ObservationError: there are several such chains, and none was chosen.
@@ -181,9 +176,9 @@ def _run_of(name: str, outputs: Sequence[Tensor], model: str) -> int:
             "of several pictures or of a flipped one does. Say which run to read, call=0 for the first, or use a "
             "method that only runs the model, such as `rise`."
         )
-    if not 0 <= call < len(found):
+    if not (mine := _of_call(outputs, read, call)):
         raise UnknownName("call", str(call), [str(number) for number in range(len(found))])
-    return found[call][-1]
+    return max(at for at, output in enumerate(outputs) if any(output is each for each in mine))
 
 
 def read_layer(model: nn.Module, images: Images, layer: Layer) -> LayerOutput:

@@ -1,15 +1,52 @@
-"""Where the numbers of an output lie on the picture, by its shape."""
+"""Where the numbers of a layer's output lie on the picture, by their shape."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from vitreous.shapes import FeatureMaps
 from vitreous.trace.record import TokenGrid
 
-__all__ = ["layout"]
+__all__ = ["Layer", "layout"]
 
 _MOST_EXTRA = 64
 """A row with more tokens beside the patches is taken for something else, such as channels before patches."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose output lies on the picture, and how.
+
+    Attributes:
+        name: dotted name of the module.
+        grid: its patches; extra tokens are there only where the output is a row of tokens.
+        channels: the axis of the channels: 1 in (batch, channels, h, w), -1 in (batch, h, w, channels) and
+            (batch, tokens, channels).
+        run: which of the module's runs in a forward pass is read, from 0.
+    """
+
+    name: str
+    grid: TokenGrid
+    channels: int
+    run: int = 0
+
+    def maps(self, output: Tensor) -> FeatureMaps:
+        """The layer's output, or its gradient, as one map per channel."""
+        if output.ndim == 3:
+            return self.grid.of_patches(output, 1).mT.unflatten(-1, (self.grid.height, self.grid.width))
+        return output.movedim(self.channels, 1)
+
+    def with_maps(self, output: Tensor, maps: FeatureMaps) -> Tensor:
+        """The layer's output with other maps; extra tokens stay."""
+        if output.ndim == 3:
+            patches = self.grid.among_tokens(maps.flatten(2).mT, 1, extra=0)
+            places = self.grid.among_tokens(maps.new_ones(self.grid.patches, dtype=torch.bool), 0, extra=False)
+            return torch.where(places[:, None], patches, output)
+        return maps.movedim(1, self.channels)
 
 
 def layout(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
-from vitreous.trace.changes import changes
+from vitreous.trace.changes import aside, changes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.reading import current_reading
 from vitreous.trace.record import TokenGrid, not_global
@@ -234,8 +234,7 @@ def _watched(model: nn.Module, is_read: Reads) -> Generator[_TokensOf]:
                 return _rows(found[0], type(model).__name__)
         raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
 
-    with settled(model) as change:
-        change.start_pass()  # what others changed, to look at the model, is not for this
+    with aside(), settled(model) as change:
         change.gradients(False)
         running = change.running(model)
         yield tokens_of
@@ -267,8 +266,7 @@ def _not_laid_out(
         if is_read(now := next(at), seen.name):
             read.append(now)
 
-    with settled(model) as change:
-        change.start_pass()
+    with aside(), settled(model) as change:
         change.gradients(False)
         interceptor = Interceptor(attend, running=change.running(model))
         change.enter(interceptor)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import NoGlobalAttention, ObservationError
+from vitreous.errors import NoGlobalAttention
 from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
@@ -112,18 +112,6 @@ class TokenGrid:
         """Of the extra tokens, among all."""
         taken = set(self.order or range(self.extra, self.tokens))
         return tuple(at for at in range(self.tokens) if at not in taken)
-
-    def check_patches_can_go(self, model: str) -> None:
-        """Refuse to run a model without some of its patches where that would move the token that it reads.
-
-        Raises:
-            ObservationError: an extra token stands between patches.
-        """
-        if self.order and any(min(self.order) < at < max(self.order) for at in self.extra_places):
-            raise ObservationError(
-                f"`{model}` has tokens between its patches, {', '.join(map(str, self.extra_places))} of {self.tokens}, "
-                "which would lose their places without some of these. Use `rise` or `vit_cx`, which leave all tokens."
-            )
 
     def of_patches(self, tensor: Tensor, dim: int = -1) -> Tensor:
         """What an axis of all tokens holds for the patches, row by row.
@@ -258,10 +246,13 @@ class Trace:
 
         A class-token model reads one token, mean pooling reads the patches. Costs a backward pass of the last block.
         """
+        return self.read_after(self.global_attentions[-1])
+
+    def read_after(self, attention: Attention) -> TokenMask:
+        """Which tokens the class scores depend on after this attention."""
         # any direction without symmetry will do: no class may cancel another
         direction = torch.linspace(1, 2, self.logits.shape[1]).to(self.logits).expand_as(self.logits)
-        (gradient,) = self.gradients(direction, self.global_attentions[-1:])
-        return rows_read(gradient)
+        return rows_read(self.gradients(direction, [attention])[0])
 
 
 def rows_read(gradient: Weights) -> TokenMask:

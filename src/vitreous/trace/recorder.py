@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import ObservationError, UnknownName
-from vitreous.trace.changes import changes
+from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
+from vitreous.trace.changes import aside
 from vitreous.trace.edit import find_layers
 from vitreous.trace.flow import passes
 from vitreous.trace.intercept import Interceptor
@@ -102,7 +102,8 @@ def record(
         output = run(model, images.clone())
     given.check(inputs, kind)
     made.check(outputs, kind)
-    above = [interceptor.above[at] & sum(1 << each for each in places) for at in places]
+    # of those that are read, as bits of their own numbers
+    above = [sum((interceptor.above[at] >> each & 1) << to for to, each in enumerate(places)) for at in places]
     return Recording(
         kind,
         output,
@@ -126,10 +127,16 @@ def tokens_of(model: nn.Module, images: Tensor) -> TokenGrid:
 
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention: as `measure_tokens`.
+        ObservationError: it finds no grid, and several passes ran of which none was chosen.
         UnknownName: the part or the call that is to be read does not exist.
     """
     check_input(images)
-    return measure_tokens(model, images, _choice(model, images))
+    try:
+        return measure_tokens(model, images, _choice(model, images))
+    except NoTokenGrid:  # of several passes one must be chosen first
+        with aside():
+            record(model, images[:1]).check_one_pass()
+        raise
 
 
 def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:
@@ -141,10 +148,10 @@ def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:
     find_layers(model, [how.part] if how.part else [])
     if how.call is None:
         return lambda _, name: not how.part or f"{name}.".startswith(f"{how.part}.")
-    with reading(replace(how, call=None)), changes() as change:
-        change.start_pass()  # what others changed, to look at the model, is not for this
+    with reading(replace(how, call=None)), aside():
         seen = record(model, images[:1])
-    seen.check_attention()
+    if not seen.names:  # calls of layers alone are told apart by these
+        return lambda _, __: True
     if how.call not in seen.passes:
         raise UnknownName("call", str(how.call), [str(number) for number in sorted(set(seen.passes))])
     chosen = {at for at, number in zip(seen.places, seen.passes, strict=True) if number == how.call}

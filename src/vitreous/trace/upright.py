@@ -1,0 +1,68 @@
+"""Whether a layer's maps lie on the picture as it is given: an encoder may have seen a mirrored or turned one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vitreous.errors import NoTokenGrid
+from vitreous.shapes import Images
+from vitreous.trace.changes import aside
+from vitreous.trace.edit import change_output
+from vitreous.trace.layout import Layer
+from vitreous.trace.recorder import record
+
+__all__ = ["check_upright"]
+
+_ALIKE = 0.5
+"""Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image."""
+
+
+def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
+    """Refuse maps whose rows do not lie from top to bottom of the picture, and columns from left to right.
+
+    Measured as the tokens' places are: noise that grows along the picture moves what lies further along it more.
+
+    Args:
+        model: comes back as it was.
+        images: its input; only their size and type are used.
+        layer: whose maps they are.
+
+    Raises:
+        NoTokenGrid: they lie otherwise.
+
+    Cost: four forward passes of one image.
+    """
+    height, width = images.shape[-2:]
+    generator = torch.Generator().manual_seed(0)
+    picture, push = torch.randn(2, 1, *images.shape[1:], generator=generator, dtype=torch.float64).to(images.device)
+    push = push * torch.finfo(images.dtype).eps ** (1 / 3)
+    slopes = torch.ones(1), torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
+    before = _maps(model, picture.to(images), layer)
+    even, down, right = (_maps(model, (picture + push * slope.to(push)).to(images), layer) - before for slope in slopes)
+    for sloped, across in ((down, -1), (right, -2)):
+        moved = even.square().sum((0, across))
+        places = ((even * sloped).sum((0, across)) / moved)[moved > 0]
+        if len(places) > 1 and _likeness(places) < _ALIKE:
+            raise NoTokenGrid(
+                f"what `{layer.name}` of `{type(model).__name__}` sees in this pass is mirrored or turned, so its maps "
+                "do not lie on the picture. Read the pass that sees the picture as it is, such as call=0."
+            )
+
+
+def _likeness(places: Tensor) -> float:
+    """The correlation of places with their order."""
+    return torch.corrcoef(torch.stack([places, torch.arange(len(places)).to(places)]))[0, 1].item()
+
+
+def _maps(model: nn.Module, image: Images, layer: Layer) -> Tensor:
+    """(channels, height, width) of one image."""
+    kept: list[Tensor] = []
+
+    def keep(output: Tensor) -> Tensor:
+        kept.append(layer.maps(output.detach())[0].double())
+        return output
+
+    with aside(), torch.no_grad(), change_output(model, layer.name, keep, run=layer.run):
+        record(model, image)
+    return kept[0]
