@@ -13,7 +13,7 @@ from tests.contract.libraries import CLASSES, TINY
 
 
 class Unfolded(nn.Linear):
-    """A patch embedding that is a linear layer of each patch's pixels."""
+    """A patch embedding that is a linear layer of each patch's pixels, in the order of a convolution's weights."""
 
     def __init__(self, side: int, width: int) -> None:
         super().__init__(3 * side * side, width)
@@ -33,6 +33,7 @@ class Ordered(nn.Module):
         order: of the patches, which are given their positions before that.
         grid: rows and columns of patches, each of 8 pixels.
         unfolded: whether the patch embedding is a linear layer and no convolution.
+        from_end: whether the class token is found by its place counted from the last token.
         depth: of the encoder.
         classes: how many the head knows.
     """
@@ -44,6 +45,7 @@ class Ordered(nn.Module):
         grid: tuple[int, int] = (4, 4),
         *,
         unfolded: bool = False,
+        from_end: bool = False,
         depth: int = 3,
         classes: int = CLASSES,
     ) -> None:
@@ -59,6 +61,8 @@ class Ordered(nn.Module):
         self.sequence, self.order = sequence, torch.arange(count) if order is None else torch.tensor(order)
         lengths = {"c": 1, "r": 4, "p": count, "1": 10, "2": count - 10}
         self.reads = sum(lengths[part] for part in sequence[: sequence.index("c")])
+        if from_end:
+            self.reads -= sum(lengths[part] for part in sequence)
 
     def forward(self, images: Tensor) -> Tensor:
         patches = self.patches(images)

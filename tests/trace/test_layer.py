@@ -31,6 +31,8 @@ FOUND = {
     "hf_clip_sdpa": "vision_model.encoder.layers.2",
     "hf_siglip_sdpa": "vision_model.post_layernorm",
     "hf_swin_sdpa": "swin.layernorm",
+    "vit_pytorch": "transformer.layers.1.0.norm",
+    "lora": "blocks.1.norm1",
 }
 
 
@@ -44,7 +46,18 @@ def test_the_layer_is_found(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["timm_vit_wide", "timm_dinov2_registers", "timm_swin", "torchvision_swin", "hf_swin_sdpa"]
+    "name",
+    [
+        "timm_vit_wide",
+        "timm_dinov2_registers",
+        "timm_naflex",
+        "timm_swin",
+        "torchvision_swin",
+        "hf_swin_sdpa",
+        "vit_pytorch",
+        "class_token_last",
+        "column_major",
+    ],
 )
 def test_maps_lie_on_the_picture(name: str) -> None:
     """A changed corner of the picture changes that corner of the map: rows, columns and prefix are not mixed up."""
@@ -52,7 +65,7 @@ def test_maps_lie_on_the_picture(name: str) -> None:
     model, images = case.model(), torch.zeros(1, *case.size)
     layer = find_layer(model, torch.randn(1, *case.size))
     changed = images.clone()
-    changed[..., :8, -8:] = 5
+    changed[..., :8, -8:] = 5 * torch.randn(8, 8)
     difference = (read_layer(model, changed, layer).maps - read_layer(model, images, layer).maps).abs().sum((0, 1))
     height, width = difference.shape
     row, column = difference.sum(1), difference.sum(0)

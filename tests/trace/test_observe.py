@@ -78,7 +78,7 @@ def test_sees_every_attention_and_changes_nothing(name: str) -> None:
             assert (trace.tokens.height, trace.tokens.width) == tuple(side // 8 for side in case.size[1:])
             assert trace.tokens.extra == PREFIX.get(name, 1)
     with torch.no_grad():
-        plain = class_scores(model(images), case.reading.output, "")
+        plain = class_scores(model(images), case.reading.output, "", len(images))
     torch.testing.assert_close(logits, plain, rtol=1e-5, atol=1e-5)
     assert fingerprint(model) == before
     windowed = case.refusal == "NoGlobalAttention"
@@ -237,7 +237,7 @@ def test_a_sequence_model_has_attention_but_no_grid() -> None:
     assert len(trace.attentions) == 2
     with pytest.raises(NoTokenGrid, match=r"an input of 3 axes, \(1, 5, 8\), which is no batch of pictures"):
         _ = trace.tokens
-    with pytest.raises(ModelError, match=r"a tensor of shape \(1, 5, 8\), not \(batch, classes\) logits"):
+    with pytest.raises(ModelError, match=r"a tensor of shape \(1, 5, 8\) for one image, not \(batch, classes\) logits"):
         _ = trace.logits
 
 

@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tests.contract.written import Ordered
 from vitreous.errors import DegenerateMap, NoTokenGrid, ObservationError
 from vitreous.interact.indicator import interactions
 from vitreous.interact.removal import prune
@@ -25,44 +26,17 @@ SIZE = (32, 48)
 SHUFFLED = torch.randperm(24, generator=torch.Generator().manual_seed(3))
 
 
-class Ordered(nn.Module):
-    """A ViT that puts its tokens in any order; positions are added to the patches before that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.patches = nn.Conv2d(3, 32, 8, 8)
-        self.token = nn.Parameter(torch.randn(1, 1, 32, generator=generator))
-        self.registers = nn.Parameter(torch.randn(1, 4, 32, generator=generator))
-        self.position = nn.Parameter(torch.randn(1, 24, 32, generator=generator))
-        layer = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
-        self.head = nn.Linear(32, 5)
-        self.order, self.is_linear, self.sequence, self.reads = torch.arange(24), False, "crp", 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        if self.is_linear:  # unfolded pixels through a linear layer
-            pixels = (
-                images.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-            )
-            patches = nn.functional.linear(pixels, self.patches.weight.flatten(1), self.patches.bias)
-        else:
-            patches = self.patches(images).flatten(2).mT
-        patches = (patches + self.position)[:, self.order]
-        first, second = patches[:, :10], patches[:, 10:]
-        many = len(images)
-        parts = {"c": self.token.expand(many, -1, -1), "r": self.registers.expand(many, -1, -1), "p": patches}
-        parts |= {"1": first, "2": second}
-        tokens = torch.cat([parts[part] for part in self.sequence], 1)
-        return self.head(self.encoder(tokens)[:, self.reads])
-
-
 def made(**how: Any) -> nn.Module:
-    torch.manual_seed(0)
-    model = Ordered().eval()
-    for name, value in how.items():
-        setattr(model, name, value)
-    return model.double()
+    """A ViT that puts its tokens in any order, and the same weights whatever the order."""
+    plain = Ordered("crp", grid=(4, 6), classes=5)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in plain.parameters():
+        nn.init.normal_(parameter, std=0.2 if parameter.ndim > 1 else 1.0, generator=generator)
+    model = Ordered(**{"sequence": "crp", "grid": (4, 6), "classes": 5, **how})
+    weights = plain.state_dict()
+    weights["patches.weight"] = weights["patches.weight"].view_as(model.patches.weight)
+    model.load_state_dict(weights)
+    return model.eval().double()
 
 
 def images(batch: int = 2) -> Tensor:
@@ -71,12 +45,12 @@ def images(batch: int = 2) -> Tensor:
 
 KINDS: dict[str, dict[str, Any]] = {
     "registers at the end": {"sequence": "cpr"},
-    "class token at the end": {"sequence": "rpc", "reads": -1},
-    "all at the end": {"sequence": "prc", "reads": -1},
-    "class token in the middle": {"sequence": "r1c2", "reads": 14},
-    "linear on unfolded pixels": {"is_linear": True},
-    "column by column": {"order": torch.arange(24).view(4, 6).T.flatten()},
-    "shuffled": {"order": SHUFFLED, "sequence": "cpr"},
+    "class token at the end": {"sequence": "rpc", "from_end": True},
+    "all at the end": {"sequence": "prc", "from_end": True},
+    "class token in the middle": {"sequence": "r1c2"},
+    "linear on unfolded pixels": {"unfolded": True},
+    "column by column": {"order": torch.arange(24).view(4, 6).T.flatten().tolist()},
+    "shuffled": {"order": SHUFFLED.tolist(), "sequence": "cpr"},
 }
 METHODS: dict[str, dict[str, Any]] = {
     "ag_cam": {},
@@ -111,7 +85,7 @@ def test_the_grid_is_found(kind: str) -> None:
             {"c": "c", "r": "rrrr", "p": "p" * 24, "1": "p" * 10, "2": "p" * 14}[part] for part in sequence
         )
         places = torch.tensor([at for at, letter in enumerate(letters) if letter == "p"])
-        order = KINDS[kind].get("order", torch.arange(24))
+        order = torch.tensor(KINDS[kind].get("order", range(24)))
         assert torch.equal(patches, places[order.argsort()])
 
 
@@ -156,6 +130,19 @@ def test_interactions_masks_and_removal_go_by_the_places(kind: str) -> None:
         return
     for by in ("lowest", "class_attention"):
         torch.testing.assert_close(prune(model, 0.5, by)(pictures), prune(plain, 0.5, by)(pictures))
+
+
+@pytest.mark.parametrize("sequence", ["pc", "prc", "pcr"])
+def test_a_token_that_is_read_by_its_place_is_not_moved(sequence: str) -> None:
+    """Without some patches before it, another would be there, or none."""
+    model = made(sequence=sequence)
+    for kept in (0.5, 0.9):
+        with pytest.raises(
+            ObservationError, match=r"does not read the same of its \d extra tokens without some of the 24"
+        ):
+            make_method("tis", masks=8, kept=kept)(model, images())
+    with pytest.raises(ObservationError, match="it goes by their places"):
+        prune(model, 0.25)(images())
 
 
 def test_what_is_said_is_taken() -> None:

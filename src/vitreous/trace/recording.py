@@ -123,7 +123,8 @@ class Recording:
                 f"`{self.model}` runs {count + 1} passes whose attention does not build on each other, as encoders of "
                 f"several pictures, of a flipped one or of an ensemble do, or the queries of a decoder; they begin in "
                 f"{ran}. Say which to read: call=0 (--call 0) for the first, or part= (--part), the name of a module "
-                f'such as "{_encoder(self.names, self.passes)}"; or use a method that only runs the model, such as `rise`.'
+                f'such as "{_encoder(self.names, self.passes)}"; or use a method that only runs the model, such as '
+                "`rise`."
             )
 
     def check_attention(self) -> None:
