@@ -166,11 +166,11 @@ def test_results_of_another_plan_are_not_mixed(
 
 
 def test_a_folder_of_another_job_is_left_alone(tmp_path: Path, dataset: str, spec: str) -> None:
-    (tmp_path / "manifest.json").write_text("{}")
-    benchmark(plan(dataset, spec, limit=1), tmp_path, device=CPU)
-    (tmp_path / "manifest.json").write_text('{"pictures": []}')
-    with pytest.raises(DataError, match="another job's results"):
-        benchmark(plan(dataset, spec), tmp_path, device=CPU)
+    for text, said in (("{}", "of no command of vitreous"), ('{"job": "explain"}', "of `explain`, not of `benchmark`")):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(DataError, match=said):
+            benchmark(plan(dataset, spec), tmp_path, device=CPU)
+        assert (tmp_path / "manifest.json").read_text() == text
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(DataError, match="is not JSON"):
         benchmark(plan(dataset, spec), tmp_path, device=CPU)

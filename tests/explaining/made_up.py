@@ -56,4 +56,5 @@ def manifest(order: Order) -> dict[str, object]:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    """Of what a run leaves there, but for the lock that it held."""
+    return {path.name for path in folder.iterdir()} - {".lock"}

@@ -154,7 +154,7 @@ def test_it_goes_on_where_it_stopped(dataset: str, subject: LoadedModel, tmp_pat
     for one, other in zip(whole.table.cells, again.table.cells, strict=True):
         assert one == other or one.metric.startswith("speed")
     assert len(list((tmp_path / "parts" / "results").glob("*.parquet"))) == 5
-    with pytest.raises(DataError, match="holds results of another job or other settings"):
+    with pytest.raises(DataError, match="holds results of other settings"):
         run(REMOVAL, dataset, subject, tmp_path / "parts", seed=1)
 
 

@@ -90,6 +90,7 @@ def test_a_resumed_run_is_the_run_uninterrupted_to_the_bit(data: Data, tmp_path:
     for done in stopped:  # killed in the middle of the second epoch
         if isinstance(done, StepDone) and done.epoch == 2 and done.step == 2:
             break
+    stopped.close()  # type: ignore[attr-defined]
     torch.rand(3), np.random.rand(3)  # the world goes on meanwhile
     resumed = epochs_of(train(recipe, data, tmp_path / "stopped", resume=True))
     assert [(row.epoch, row.loss, row.top1) for row in straight[1:]] == [

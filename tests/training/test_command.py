@@ -15,6 +15,7 @@ from vitreous.cli.main import app
 from vitreous.cli.progress import training_shown
 from vitreous.cli.train import train
 from vitreous.errors import DataError
+from vitreous.files.writing import alone_in
 from vitreous.training.log import StepDone
 from vitreous.training.recipe import read_recipe
 
@@ -54,6 +55,21 @@ def test_a_second_run_does_not_replace_the_first(arguments: list[str]) -> None:
     CliRunner().invoke(APP, [*arguments, "--epochs", "1"], catch_exceptions=False)
     with pytest.raises(DataError, match="holds a run already"):
         CliRunner().invoke(APP, [*arguments, "--epochs", "1"], catch_exceptions=False)
+
+
+def test_one_training_a_folder(arguments: list[str], tmp_path: Path) -> None:
+    with alone_in(tmp_path / "out"), pytest.raises(DataError, match="another run is writing to"):
+        CliRunner().invoke(APP, [*arguments, "--epochs", "1"], catch_exceptions=False)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "model.json", "last"])
+def test_files_that_no_training_wrote_stay(arguments: list[str], tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("the user's own")
+    with pytest.raises(DataError, match=f"{name}` is there already, and no `train` wrote it"):
+        CliRunner().invoke(APP, [*arguments, "--epochs", "1"], catch_exceptions=False)
+    assert {path.name for path in (tmp_path / "out").iterdir()} - {".lock", ".manifest.json.lock"} == {name}
 
 
 def test_a_teacher_that_nobody_asks_is_refused(arguments: list[str]) -> None:

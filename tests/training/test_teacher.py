@@ -57,6 +57,7 @@ def test_distills_from_a_teacher_and_resumes_to_the_bit(data: Data, tmp_path: Pa
     for step in run:
         if step.epoch == 3:
             break
+    run.close()  # type: ignore[attr-defined]
     resumed = epochs_of(train(recipe, data, tmp_path / "stopped", teacher=teacher, resume=True))
     assert [row.loss for row in resumed] == [row.loss for row in done[2:]]
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "stopped/model.safetensors").read_bytes()

@@ -69,10 +69,8 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
         DataError: the folder holds results that are not comparable.
     """
     new = json.loads(json.dumps(new))
-    if not old:
-        return new
-    if "plan" not in old:
-        raise DataError(f"`{folder}` holds another job's results. Choose another output folder.")
+    if "plan" not in old:  # a claim alone
+        return {**old, **new}
     same = {
         name: (old["plan"].get(name), new["plan"][name]) for name in ("target", "follow", "labels", "whole", "window")
     }
@@ -87,7 +85,7 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
                 f"`{folder}` holds results of another plan: `{name}` was {before}, and is {after}. Choose another "
                 "output folder."
             )
-    return {**new, **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")}}
+    return {**old, **new, **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")}}
 
 
 def tell_failures(manifest: dict[str, Any], spec: str, run: ModelRun) -> dict[str, Any]:

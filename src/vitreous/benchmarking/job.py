@@ -14,12 +14,15 @@ from vitreous.benchmarking.figures import figures
 from vitreous.benchmarking.plan import Plan
 from vitreous.benchmarking.run import ModelRun, Step, run_model
 from vitreous.benchmarking.tabulate import tabulate
-from vitreous.files.manifest import change_manifest
-from vitreous.files.writing import alone_at, check_writable
-from vitreous.statistics.store import Store
+from vitreous.files.manifest import change_manifest, claim
+from vitreous.files.writing import alone_at, check_writable, sweep
+from vitreous.statistics.store import RESULTS, Store
 from vitreous.statistics.tables import Table, write_page, write_tables
 
-__all__ = ["Outcome", "benchmark"]
+__all__ = ["JOB", "Outcome", "benchmark"]
+
+JOB = "benchmark"
+"""Whose the output folder is."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,14 @@ def benchmark(
         tell: told how far each model is.
 
     Raises:
-        DataError: the data set cannot be read, or the folder holds results of another plan.
+        DataError: the data set cannot be read, or the folder holds results of another plan or
+            files that no benchmark wrote.
         ExplainError: a name in the plan is unknown, or a model cannot be loaded.
     """
     check_writable(output)
+    claim(output, JOB, [RESULTS, *(f"summary.{kind}" for kind in ("md", "csv", "tex", "html"))])
+    for place in (output, output / RESULTS):
+        sweep(place)
     store = Store(output)
     runs: dict[str, ModelRun] = {}
     for spec in plan.models:

@@ -173,7 +173,7 @@ def benchmark(
     from vitreous.benchmarking.job import benchmark as run
     from vitreous.benchmarking.plan import use_own
     from vitreous.cli.console import Console
-    from vitreous.cli.progress import bars
+    from vitreous.cli.progress import bars, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.models.device import find_device
 
@@ -195,10 +195,17 @@ def benchmark(
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
     order = _set(use_own(replace(order, reading=order.reading.but(**how)), own), setting or [])
     console = Console(highlight=False)
-    with bars(console) as progress:
+    maps: dict[str, tuple[int, int]] = dict.fromkeys(order.models, (0, 0))
+
+    def how_far() -> tuple[int, int]:
+        done, of = (sum(each) for each in zip(*maps.values(), strict=True))
+        return done, of
+
+    with stoppable(how_far), bars(console) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in order.models}
 
         def tell(step: Step) -> None:
+            maps[step.model] = maps[step.model][0] + step.pictures, step.total
             progress.update(
                 tasks[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"
             )

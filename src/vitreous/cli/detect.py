@@ -113,6 +113,7 @@ def evaluate(
     from vitreous.cli.console import Console
     from vitreous.data.depth import asked_window
     from vitreous.data.objects import read_scenes
+    from vitreous.files.manifest import check_own_file
     from vitreous.files.writing import check_writable, write_json
     from vitreous.metrics.average_precision import DetectionScore
     from vitreous.models.detection.card import load_detector
@@ -122,6 +123,7 @@ def evaluate(
     from vitreous.training.processes import Processes
 
     check_writable(output.parent)
+    check_own_file(output, "detect evaluate")
     where = find_device(device)
     detector, card = load_detector(model, where)
     scenes = replace(read_scenes(data, split), window=asked_window(window))
@@ -138,7 +140,8 @@ def evaluate(
         table.add_row(kind, *("–" if values[name] is None else f"{values[name]:.1%}" for name in _COLUMNS))
     console.print(table)
     inputs = {"model": str(model), "data_sha256": scenes.fingerprint, "split": split, "pictures": len(scenes)}
-    write_json(output, {**asdict(scores[0]), **inputs, "window": scenes.window, **versions()})
+    about = {"job": "detect evaluate", **inputs, "window": scenes.window}
+    write_json(output, {**asdict(scores[0]), **about, **versions()})
     console.print(f"The figures are in {output}.", soft_wrap=True, markup=False)
 
 

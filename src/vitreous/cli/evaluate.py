@@ -54,7 +54,7 @@ def evaluate(
     console, pixels = Console(highlight=False), asked_window(window)
     where, output_given = find_device(device), output_of(model_output)
     loaded = load(model, checkpoint=checkpoint, device=where, output=output_given, link=link)
-    with counted(console, "pictures") as tell:
+    with counted(console, "pictures", again="it is begun anew when it is run again") as tell:
         found = run(loaded, data, split, output, workers=workers, window=pixels, progress=tell)
     table = Table(box=None)
     for column in ("score", "value", "95 % interval"):

@@ -17,6 +17,7 @@ from vitreous.cli.options import (
     Precision,
     Window,
     find_files,
+    without_outputs,
 )
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
@@ -130,7 +131,7 @@ def explain(
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
-    files = find_files(pictures)
+    files = without_outputs(find_files(pictures), output, "explain")
     methods = _make_methods(method, setting or [])
     check_writable(output)
     report = Report(Console(highlight=False), Console(stderr=True, highlight=False))

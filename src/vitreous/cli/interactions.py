@@ -17,6 +17,7 @@ from vitreous.cli.options import (
     Window,
     find_files,
     pair_of,
+    without_outputs,
 )
 from vitreous.cli.reads import Said, reads
 
@@ -95,20 +96,21 @@ def interactions(
     import torch
 
     from vitreous.cli.console import Console, complain
-    from vitreous.cli.progress import counted
+    from vitreous.cli.progress import counted, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.data.readers import DATASETS
     from vitreous.files.names import printable
     from vitreous.files.writing import check_writable
     from vitreous.interacting.numbers import Order
-    from vitreous.interacting.pages import average_page, interaction_pages
+    from vitreous.interacting.pages import JOB, average_page, interaction_pages
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
     dataset = next((name for name in pictures or () if name.partition(":")[0] in DATASETS), "")
     if dataset and len(pictures or ()) > 1:
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
-    files, place = [] if dataset else find_files(pictures), pair_of(query, "--query")
+    files = [] if dataset else without_outputs(find_files(pictures), output, JOB)
+    place = pair_of(query, "--query")
     check_writable(output)
     console = Console(highlight=False)
     with console.status("Loading the model …"):
@@ -116,15 +118,17 @@ def interactions(
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
     order = Order(loaded, indicator.value, block, place, mass, share, output, asked_window(window))
     if dataset:
-        with counted(console, "pictures") as tell:
+        with counted(console, "pictures", again="an average is begun anew when it is run again") as tell:
             pages = [average_page(order, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]
     else:
         pages = interaction_pages(order, files)
-    failed = False
-    for page in pages:
-        if page.error:
-            complain(page.error)
-        if page.page:
-            typer.echo(printable(f"Page: {page.page}"))
-        failed |= bool(page.error)
+    failed, done = False, 0
+    with stoppable(lambda: (done, len(files))):
+        for page in pages:
+            done += 1
+            if page.error:
+                complain(page.error)
+            if page.page:
+                typer.echo(printable(f"Page: {page.page}"))
+            failed |= bool(page.error)
     raise typer.Exit(int(failed))

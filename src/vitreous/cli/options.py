@@ -24,6 +24,7 @@ __all__ = [
     "find_files",
     "output_of",
     "pair_of",
+    "without_outputs",
 ]
 
 
@@ -105,6 +106,14 @@ def find_files(pictures: Sequence[str] | None) -> list[Path]:
                 raise
             files.append(Path(picture))
     return list(dict.fromkeys(files))
+
+
+def without_outputs(files: Sequence[Path], output: Path, job: str) -> list[Path]:
+    """The pictures but for those that runs of that command left in its output folder, which may lie among them."""
+    from vitreous.files.ledger import full_path, outputs_in
+
+    own = outputs_in(output, job, (".png",))
+    return [file for file in files if full_path(file) not in own] or list(files)
 
 
 def output_of(name: str) -> str | int | None:

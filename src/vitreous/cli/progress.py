@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from vitreous.cli.console import Console
 
-__all__ = ["bars", "counted", "list_recipes", "list_settings", "training_shown"]
+__all__ = ["GO_ON", "bars", "counted", "list_recipes", "list_settings", "stoppable", "training_shown"]
+
+GO_ON = "run it again to go on"
+_INTERRUPTED = 130
 
 
 def list_recipes(folder: Path | None = None) -> None:
@@ -47,11 +50,34 @@ def bars(console: Console) -> Progress:
 
 
 @contextmanager
-def counted(console: Console, what: str) -> Generator[Callable[[int, int], None]]:
-    """A progress bar inside the block: call it with how many are done, of how many."""
-    with bars(console) as progress:
+def counted(console: Console, what: str, *, again: str = GO_ON) -> Generator[Callable[[int, int], None]]:
+    """A progress bar inside the block: call it with how many are done, of how many.
+
+    Args:
+        console: where it is shown.
+        what: is counted.
+        again: what to do after an interrupt, which ends the command with a sentence.
+    """
+    seen = [0, 0]
+
+    def tell(done: int, of: int) -> None:
+        seen[:] = done, of
+        progress.update(bar, completed=done, total=of)
+
+    with stoppable(lambda: (seen[0], seen[1]), again), bars(console) as progress:
         bar = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(bar, completed=done, total=of)
+        yield tell
+
+
+@contextmanager
+def stoppable(how_far: Callable[[], tuple[int, int]], again: str = GO_ON) -> Generator[None]:
+    """An interrupt inside the block ends the command with a sentence: how many are done, of how many, and what next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done, of = how_far()
+        typer.echo(f"Stopped after {done} of {of}; {again}." if of else f"Stopped; {again}.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitreous.cli.console import Console
-from vitreous.cli.progress import bars
+from vitreous.cli.progress import bars, stoppable
 from vitreous.explaining.pictures import Order, Result
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods.explanation import Detail
@@ -39,7 +39,7 @@ class Report:
             total: how many results will come.
         """
         results: list[Result] = []
-        with bars(self.out) as progress:
+        with stoppable(lambda: (len(results), total)), bars(self.out) as progress:
             pictures = progress.add_task("pictures", total=total, visible=total > 1)
             passes = progress.add_task("forward passes", visible=False)
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vitreous.data.depth import Window, through
 from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
-from vitreous.files.manifest import versions
+from vitreous.files.manifest import check_own_file, versions
 from vitreous.files.writing import check_writable, write_json
 from vitreous.metrics.classification import Measured, calibration_error, confusion, judge_classifier
 from vitreous.models.loaded import LoadedModel, numbered
@@ -26,6 +26,8 @@ from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
 __all__ = ["Answers", "Evaluation", "answers", "evaluate"]
+
+_JOB = "evaluate"
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def evaluate(
         MissingExtra: two classes, and torchmetrics is not installed.
     """
     check_writable(output.parent)
+    check_own_file(output, _JOB)
     pictures, fingerprint = load_split(data, split)
     given = answers(model, pictures, workers=workers, window=window, progress=progress)
     found = Evaluation(
@@ -145,6 +148,7 @@ def evaluate(
         model.class_names,
     )
     values = {
+        "job": _JOB,
         "scores": {name: asdict(score) for name, score in found.scores.items()},
         "calibration_error": found.calibration_error,
         "class_names": found.class_names,

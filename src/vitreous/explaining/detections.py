@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.errors import DataError
-from vitreous.files.writing import check_writable, whole_file
+from vitreous.files.manifest import check_own_file, versions
+from vitreous.files.writing import check_writable, whole_file, write_json
 from vitreous.methods import make_method, title_of
 from vitreous.models.detection.detect import BoxScores, Detections, as_image, detect
 from vitreous.render.detections import draw_detection
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
 __all__ = ["ExplainedDetection", "explain_detection", "write_detection"]
+
+_JOB = "detect explain"
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,11 @@ def explain_detection(
 
 
 def write_detection(path: Path, explained: ExplainedDetection, class_names: tuple[str, ...]) -> None:
-    """A sheet: the object's box and outline on the picture, and on the heat map.
+    """A sheet: the object's box and outline on the picture, and on the heat map; beside it, what it shows as JSON.
 
     Raises:
         ShapeError: the map is constant.
-        DataError: the file cannot be written.
+        DataError: a file cannot be written, or is there already and not of an earlier call.
     """
     at, found = explained.number - 1, explained.found
     name = class_names[int(found.labels[at]) - 1]
@@ -119,5 +123,17 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
         f"layer {explained.layer}"
     )
     check_writable(path.parent)
+    about = path.with_suffix(".json")
+    check_own_file(about, _JOB)
+    if not about.exists() and os.path.lexists(path):
+        raise DataError(f"`{path}` is there already, and no `{_JOB}` wrote it. Move it away, or choose another output.")
+    shown = {
+        "number": explained.number,
+        "class": name,
+        "box": found.boxes[at].tolist(),
+        "score": float(found.scores[at]),
+    }
+    read = {"method": explained.method, "layer": explained.layer, "probability": explained.probability}
+    write_json(about, {"job": _JOB, "sheet": path.name, "versions": versions(), **shown, **read})
     with whole_file(path) as part:
         sheet(panels, title=name, subtitle=subtitle).save(part)

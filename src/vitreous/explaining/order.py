@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from vitreous.data.depth import Window
+from vitreous.errors import DataError, ExplainError
 from vitreous.explaining.fitting import settings_to_json
 from vitreous.files.manifest import versions
 from vitreous.masking.forward import Progress
 from vitreous.methods.explanation import Detail
 from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
+from vitreous.settings.typed import typed_fields
 from vitreous.trace.answer import Answer
 
-__all__ = ["Order", "Result", "describe_order", "result_to_json"]
+__all__ = ["NO_MEMORY", "Order", "Result", "describe_order", "result_from_json", "result_to_json"]
+
+NO_MEMORY = "there is not enough memory. Run again with more of it, or with smaller batches."
+"""Why a method gave no map that it may give another time."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +102,35 @@ def describe_order(order: Order) -> dict[str, Any]:
         "batch_size": order.batch_size,
         "alpha": order.alpha,
         "common_scale": order.common_scale,
+        "window": order.window,
     }
 
 
-def result_to_json(result: Result) -> dict[str, Any]:
-    """A result in plain values; output files by their names in the folder."""
+def result_to_json(result: Result, folder: Path) -> dict[str, Any]:
+    """A result in plain values; output files by their places in the folder."""
     return {
         "file": str(result.file),
         "predicted": [asdict(score) for score in result.predicted],
         "targets": [asdict(score) for score in result.targets],
-        "sheet": result.sheet.name if result.sheet else None,
-        "maps": result.maps.name if result.maps else None,
+        "sheet": result.sheet and result.sheet.relative_to(folder).as_posix(),
+        "maps": result.maps and result.maps.relative_to(folder).as_posix(),
         "details": {name: [each and each.to_json() for each in found] for name, found in result.details.items()},
         "layers": dict(result.layers),
         "refused": dict(result.refused),
         "error": result.error or None,
         "window": result.window,
     }
+
+
+def result_from_json(values: Mapping[str, Any], file: Path, folder: Path) -> Result | None:
+    """The result that `result_to_json` wrote of a picture, without its details; None where it says something else."""
+    try:
+        answers = {
+            name: tuple(Answer(**typed_fields(Answer, each, name, DataError)) for each in values[name])
+            for name in ("predicted", "targets")
+        }
+        page, maps = (folder / values[name] for name in ("sheet", "maps"))
+        told = typed_fields(Result, {name: values[name] for name in ("layers", "refused", "window")}, "it", DataError)
+    except (ExplainError, TypeError, KeyError, AttributeError):
+        return None
+    return Result(file, **answers, sheet=page, maps=maps, **told)

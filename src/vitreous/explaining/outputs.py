@@ -24,7 +24,12 @@ from vitreous.trace.answer import Answer, answer, assumed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Explained", "Found", "output_names", "write_maps", "write_sheet"]
+__all__ = ["JOB", "SUFFIXES", "Explained", "Found", "write_maps", "write_sheet"]
+
+JOB = "explain"
+"""Whose the output folder is."""
+SUFFIXES = (".png", ".npz")
+"""Of the files of a picture."""
 
 
 _MOST_BARS = 3
@@ -109,27 +114,6 @@ class Explained:
         """By method that gave no map for a class, why."""
         reasons = {name: [each for each in found if isinstance(each, str)] for name, found in self.attempts.items()}
         return {name: found[0] for name, found in reasons.items() if found}
-
-
-def output_names(files: Sequence[Path], folder: Path) -> list[str]:
-    """A name for every picture's outputs: its stem, numbered where pictures share one.
-
-    What vitreous did not write is not overwritten: a name is free if the folder has both its `.png` and its `.npz`
-    (an earlier run's), or neither.
-
-    >>> output_names([Path("a/cat.jpg"), Path("b/cat.jpg"), Path("dog.jpg")], Path("explained"))
-    ['cat', 'cat-2', 'dog']
-    """
-    names: list[str] = []
-    taken: set[str] = set()
-    for file in files:
-        name, number = file.stem, 1
-        while name.casefold() in taken or (folder / f"{name}.png").exists() != (folder / f"{name}.npz").exists():
-            number += 1
-            name = f"{file.stem}-{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names
 
 
 def write_maps(path: Path, explained: Explained) -> None:

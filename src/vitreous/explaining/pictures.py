@@ -19,14 +19,15 @@ from vitreous.errors import (
 )
 from vitreous.explaining.fitting import fit_method
 from vitreous.explaining.opening import Opened, open_for
-from vitreous.explaining.order import Order, Result, describe_order, result_to_json
-from vitreous.explaining.outputs import Explained, Found, output_names, write_maps, write_sheet
+from vitreous.explaining.order import NO_MEMORY, Order, Result, describe_order, result_from_json, result_to_json
+from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, Found, write_maps, write_sheet
 from vitreous.explaining.targets import as_target, choose_classes, part_of
 from vitreous.explaining.together import explain_by_all
-from vitreous.files.manifest import now, write_manifest
+from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method
+from vitreous.methods.shared import Failure
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
@@ -42,36 +43,44 @@ __all__ = ["Order", "Result", "explain_pictures"]
 def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
     """Explain every picture by every method, and yield what became of each, in order.
 
-    A picture that can be explained gets `<name>.png` and `<name>.npz` in the output folder. `manifest.json` tells about
-    all of them; it is written at the end, also after an interruption.
+    A picture that can be explained gets a `.png` and a `.npz` in the output folder, which keep its place below the
+    folder that all pictures lie in. `manifest.json` tells about all of them; what a run that was stopped, or killed,
+    has done by the same settings is not done again.
 
     Raises:
-        DataError: the output folder cannot be written.
+        DataError: the output folder cannot be written, another run is writing there, or it is another command's.
         UnknownName: the model has no such target, or does not allow a method's setting.
         ObservationError: no method applies to the model.
     """
     check_writable(order.output)
     methods = {name: fit_method(method, order.model) for name, method in order.methods.items()}
     order = replace(order, methods=methods)
-    names = output_names(files, order.output)
-    started = now()
-    refused: dict[str, str] = {}
-    results: list[Result] = []
-    try:
-        for start in range(0, len(files), order.batch_size):
-            part = slice(start, start + order.batch_size)
-            for result in _explain_batch(order, files[part], names[part], refused):
-                results.append(result)
-                yield result
-    finally:
-        write_manifest(
-            order.output, {"started": started, **describe_order(order), "pictures": [*map(result_to_json, results)]}
-        )
+    with open_ledger(order.output, JOB, describe_order(order), files, SUFFIXES) as ledger:
+        kept = {file: whole for file in files if (whole := _kept(ledger, file))}
+        todo = [file for file in files if file not in kept]
+        refused: dict[str, str] = {}
+        batches = (todo[at : at + order.batch_size] for at in range(0, len(todo), order.batch_size))
+        fresh = (result for batch in batches for result in _explain_batch(order, batch, ledger, refused))
+        for file in files:
+            if file in kept:
+                result, told = kept[file]
+            else:
+                result = next(fresh)
+                told = result_to_json(result, order.output)
+            ledger.note(file, told, written=result.sheet is not None)
+            yield result
 
 
-def _explain_batch(
-    order: Order, files: Sequence[Path], names: Sequence[str], refused: dict[str, str]
-) -> Iterator[Result]:
+def _kept(ledger: Ledger, file: Path) -> tuple[Result, Mapping[str, Any]] | None:
+    """What an earlier run found, if it need not be found again."""
+    told = ledger.whole(file)
+    result = result_from_json(told, file, ledger.folder) if told else None
+    if told is None or result is None or NO_MEMORY in result.refused.values():
+        return None
+    return result, told
+
+
+def _explain_batch(order: Order, files: Sequence[Path], ledger: Ledger, refused: dict[str, str]) -> Iterator[Result]:
     """What became of each picture; `refused` gains the methods that do not apply to the model."""
     opened = [open_for(order.model, file, order.window) for file in files]
     try:
@@ -80,10 +89,10 @@ def _explain_batch(
         if len(files) == 1:
             yield Result(files[0], error=str(error))
         for at in range(len(files) if len(files) > 1 else 0):  # one picture does not stop the others
-            yield from _explain_batch(order, files[at : at + 1], names[at : at + 1], refused)
+            yield from _explain_batch(order, files[at : at + 1], ledger, refused)
         return
-    for file, name, each in zip(files, names, opened, strict=True):
-        yield _write(order, name, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
+    for file, each in zip(files, opened, strict=True):
+        yield _write(order, ledger, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
 
 
 def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:
@@ -192,7 +201,7 @@ def _attempt(
         elif isinstance(each, NoClassScores | ObservationError):
             found[name] = each
         elif len(images) == 1:
-            found[name] = [each.alone if isinstance(each, DegenerateMap) else str(each)]
+            found[name] = [_reason(each)]
         else:
             found[name] = _one_by_one(order, name, images, target)
     return found
@@ -211,6 +220,12 @@ def _one_by_one(
     return rows
 
 
+def _reason(error: Failure) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return NO_MEMORY
+    return error.alone if isinstance(error, DegenerateMap) else str(error)
+
+
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
     if len(refused) == 1:
         return ObservationError(*refused.values())
@@ -218,7 +233,7 @@ def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
     return ObservationError(f"no method applies to `{model}`.\n{reasons}")
 
 
-def _write(order: Order, name: str, explained: Explained) -> Result:
+def _write(order: Order, ledger: Ledger, explained: Explained) -> Result:
     """The files of one picture."""
     result = Result(
         explained.file,
@@ -231,8 +246,8 @@ def _write(order: Order, name: str, explained: Explained) -> Result:
     )
     if not explained.methods:
         return replace(result, error=f"no method gave a map of `{explained.file}`. Try another target or method.")
-    page, maps = order.output / f"{name}.png", order.output / f"{name}.npz"
     try:
+        page, maps = ledger.claim(explained.file)
         write_maps(maps, explained)
         write_sheet(page, explained, alpha=order.alpha, common_scale=order.common_scale)
     except DataError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,17 @@ from vitreous.errors import DataError
 from vitreous.files.reading import read_json
 from vitreous.files.writing import alone_at, write_json
 
-__all__ = ["MANIFEST", "change_manifest", "now", "read_manifest", "versions", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "change_manifest",
+    "check_own_file",
+    "claim",
+    "now",
+    "read_manifest",
+    "read_own",
+    "versions",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
 
@@ -42,6 +53,60 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"`{path}` is no manifest. Choose another output folder.")
     return values
+
+
+def read_own(folder: Path, job: str) -> dict[str, Any]:
+    """What `manifest.json` says, if that command wrote it; nothing if there is none.
+
+    Raises:
+        DataError: it is another's, or cannot be read.
+    """
+    values = read_manifest(folder)
+    if (folder / MANIFEST).exists() and values.get("job") != job:
+        whose = f"of `{values['job']}`" if isinstance(values.get("job"), str) else "of no command of vitreous"
+        raise DataError(f"`{folder / MANIFEST}` is {whose}, not of `{job}`. Choose another output folder.")
+    return values
+
+
+def claim(folder: Path, job: str, names: Sequence[str], *, begun: bool = False) -> None:
+    """Say in the manifest that files of these names are that command's.
+
+    Args:
+        folder: where they lie or will lie.
+        job: the command.
+        names: of the files and folders, in the folder.
+        begun: whether it is known otherwise that the command began its work there.
+
+    Raises:
+        DataError: there is one already and it is not in the manifest, or the manifest is another's.
+    """
+
+    def changed(values: dict[str, Any]) -> dict[str, Any]:
+        known = values.get("files", [])
+        for name in names:
+            if not begun and name not in known and os.path.lexists(folder / name):
+                raise DataError(
+                    f"`{folder / name}` is there already, and no `{job}` wrote it. Move it away, or choose another "
+                    "output folder."
+                )
+        return {**values, "job": job, "files": sorted({*known, *names})}
+
+    read_own(folder, job)
+    change_manifest(folder, changed)
+
+
+def check_own_file(path: Path, job: str) -> None:
+    """Refuse to write over a file that is no JSON of that command's, which says so under `job`.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not os.path.lexists(path):
+        return
+    remedy = "Move it away, or choose another output."
+    values = read_json(path, remedy)
+    if not isinstance(values, dict) or values.get("job") != job:
+        raise DataError(f"`{path}` is there already, and no `{job}` wrote it. {remedy}")
 
 
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:

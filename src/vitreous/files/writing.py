@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 from vitreous.errors import DataError
 
-__all__ = ["alone_at", "check_writable", "whole_file", "write_json"]
+__all__ = ["alone_at", "alone_in", "check_writable", "sweep", "to_json", "whole_file", "write_json"]
+
+_PART, _HELD = ".part-", ".held"
 
 
 @contextmanager
@@ -22,9 +25,15 @@ def whole_file(path: Path) -> Generator[Path]:
     Raises:
         DataError: the disk says no, or the file's suffix names no format.
     """
+    from filelock import FileLock
+
     try:
-        # in a folder of its own, so that it is nobody's file, keeps its suffix and is no longer a name
-        with TemporaryDirectory(prefix=".part-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+        # in a folder of its own, so that it is nobody's file, keeps its suffix and is no longer a name; held, so that
+        # what a process leaves that dies is told from what another one is writing
+        with (
+            TemporaryDirectory(prefix=_PART, dir=path.parent, ignore_cleanup_errors=True) as folder,
+            FileLock(Path(folder, _HELD), thread_local=False),
+        ):
             part = Path(folder, path.name)
             yield part
             part.replace(path)
@@ -40,9 +49,27 @@ def write_json(path: Path, values: object) -> None:
         DataError: the disk says no.
     """
     with whole_file(path) as part:
-        text = json.dumps(_finite(values), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         # names that are no text come out as JSON escapes them
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.write_text(to_json(values, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def to_json(values: object, *, indent: int | None = None) -> str:
+    """Values as JSON; NaN and infinity become null."""
+    return json.dumps(_finite(values), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the parts of files that a process left there when it died."""
+    from filelock import FileLock, Timeout
+
+    for left in folder.glob(f"{_PART}*"):
+        with suppress(Timeout, OSError):  # another one is writing it, or it is no such folder
+            if (left / _HELD).is_file():
+                with FileLock(left / _HELD, timeout=0):
+                    pass
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.rmdir()  # it died before it held its part: the folder is empty
 
 
 @contextmanager
@@ -65,17 +92,42 @@ def alone_at(path: Path) -> Generator[None]:
         lock.release()
 
 
+@contextmanager
+def alone_in(folder: Path) -> Generator[None]:
+    """Nobody else who asks for the folder gets it until the block ends or its process dies. It is made, and swept.
+
+    Raises:
+        DataError: somebody else has it, or it cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    check_writable(folder)
+    lock = FileLock(folder / ".lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DataError(
+            f"another run is writing to `{folder}`. Wait until it has ended, or choose another output folder."
+        ) from None
+    except OSError as error:
+        raise _refused(lock.lock_file, error) from None
+    try:
+        sweep(folder)
+        yield
+    finally:
+        lock.release()
+
+
 def check_writable(folder: Path) -> None:
     """Make the output folder, and make sure that files can be written there.
 
     Raises:
         DataError: they cannot.
     """
-    trial = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink(missing_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise _refused(folder, error) from None
 

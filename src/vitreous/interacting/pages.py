@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,9 @@ from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
 from vitreous.errors import DataError, DegenerateMap, ShapeError
 from vitreous.explaining.opening import open_for
-from vitreous.explaining.outputs import output_names
-from vitreous.files.manifest import now, versions, write_manifest
-from vitreous.files.writing import check_writable, whole_file
+from vitreous.files.ledger import Ledger, open_ledger
+from vitreous.files.manifest import change_manifest, claim, now, versions
+from vitreous.files.writing import alone_in, check_writable, whole_file
 from vitreous.interact.indicator import Averages, Interactions, effect
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.interactions import interactions_of
@@ -37,7 +37,12 @@ from vitreous.trace.reading import reading
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Page", "average_page", "interaction_pages"]
+__all__ = ["JOB", "SUFFIXES", "Page", "average_page", "interaction_pages"]
+
+JOB = "interactions"
+"""Whose the output folder is."""
+SUFFIXES = (".png", ".npz")
+"""Of the files of a picture."""
 
 
 @dataclass(frozen=True)
@@ -57,27 +62,33 @@ class Page:
 def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
     """Draw the interactions of every picture's patches, and yield what became of each, in order.
 
-    A reconstruction after the abstract of arXiv 2203.05922. Every picture gets `<name>.png` and `<name>.npz` in the
-    output folder; `manifest.json` tells about all of them.
+    A reconstruction after the abstract of arXiv 2203.05922. Every picture gets a `.png` and a `.npz` in the output
+    folder, which keep its place below the folder that all pictures lie in; `manifest.json` tells about all of them.
+    What a run that was stopped, or killed, has done by the same settings is not done again.
 
     Raises:
-        DataError: the output folder cannot be written.
+        DataError: the output folder cannot be written, another run is writing there, or it is another command's.
         UnknownName, ShapeError: no such block, query, or share.
         ObservationError: the model has no attention between all patches.
     """
     _check(order)
-    started = now()
-    pages: list[Page] = []
-    try:
-        for file, name in zip(files, output_names(files, order.output), strict=True):
-            pages.append(_page(order, file, name))
-            yield pages[-1]
-    finally:
-        shown = [
-            {name: value and str(value) for name, value in asdict(page).items()} | {"window": page.window}
-            for page in pages
-        ]
-        _write_manifest(order, {"started": started, "pictures": shown})
+    with open_ledger(order.output, JOB, _about(order), files, SUFFIXES) as ledger:
+        for file in files:
+            page = _kept(ledger, file) or _page(order, file, ledger)
+            shown = {name: value and str(value) for name, value in asdict(page).items()}
+            shown |= {"window": page.window}
+            ledger.note(file, shown, written=page.page is not None)
+            yield page
+
+
+def _kept(ledger: Ledger, file: Path) -> Page | None:
+    """What an earlier run wrote, if it need not be written again."""
+    found = ledger.whole(file)
+    if found is None:
+        return None
+    page, numbers = ledger.claim(file)
+    window = found.get("window")
+    return Page(file, page, numbers, window=tuple(window) if isinstance(window, list) else None)
 
 
 def average_page(
@@ -109,7 +120,21 @@ def average_page(
             "impact follows the class of each picture and has no average over many. "
             "Choose strength, certainty or uncertainty, or give pictures."
         )
-    started, unread = now(), dict[str, str]()
+    with alone_in(order.output):
+        files = [f"average{suffix}" for suffix in SUFFIXES]
+        claim(order.output, f"{JOB} of a data set", files)
+        return _average(order, dataset, draw_of=(limit, seed), batch_size=batch_size, tell=tell)
+
+
+def _average(
+    order: Order,
+    dataset: str,
+    *,
+    draw_of: tuple[int, int],
+    batch_size: int,
+    tell: Callable[[int, int], object] | None,
+) -> Page:
+    started, unread, (limit, seed) = now(), dict[str, str](), draw_of
     samples = open_samples(dataset, order.window)
     entries = draw(samples.entries, limit, seed)
     readable = (image for entry in entries for image in read_images(order.model, [entry], {}).values())
@@ -119,9 +144,11 @@ def average_page(
     seen = average_pictures(order.model, entries, batch_size, unread, tell)
     found = find(order, seen)
     title = f"average of {seen.images} pictures"
-    page = _write(order, found, dataset, name="average", title=title, pictures=seen.images)
+    files = [order.output / f"average{suffix}" for suffix in SUFFIXES]
+    page = _write(order, found, dataset, files=files, title=title, pictures=seen.images)
     drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
-    _write_manifest(order, {"started": started, "images": seen.images, **drawn})
+    told = {"started": started, "images": seen.images, **drawn, **_about(order)}
+    change_manifest(order.output, lambda values: {**values, **told})
     return replace(page, error="; ".join(unread.values()))
 
 
@@ -134,14 +161,16 @@ def _check(order: Order) -> None:
         )
 
 
-def _write_manifest(order: Order, told: Mapping[str, Any]) -> None:
+def _about(order: Order) -> dict[str, Any]:
+    """What the numbers depend on."""
+    parameter = next(order.model.model.parameters())
     about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
-    about |= {"reading": order.model.reading.to_json()}
-    settings = {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share", "window")}
-    write_manifest(order.output, {**about, **settings, **told})
+    about |= {"reading": order.model.reading.to_json(), "device": str(parameter.device)}
+    about |= {"dtype": str(parameter.dtype).removeprefix("torch.")}
+    return about | {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share", "window")}
 
 
-def _page(order: Order, file: Path, name: str) -> Page:
+def _page(order: Order, file: Path, ledger: Ledger) -> Page:
     opened = open_for(order.model, file, order.window)
     if isinstance(opened, DataError):
         return Page(file, error=str(opened))
@@ -153,7 +182,7 @@ def _page(order: Order, file: Path, name: str) -> Page:
     try:
         found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
         title, view = _title(order, seen, file), opened.view.convert("RGB")
-        page = _write(order, found, file, name=name, title=title, view=view, **scores)
+        page = _write(order, found, file, files=ledger.claim(file), title=title, view=view, **scores)
         return replace(page, window=opened.window)
     except DegenerateMap as error:
         return Page(file, error=f"`{file}`: {error.alone}")
@@ -173,9 +202,16 @@ def _title(order: Order, seen: Interactions, file: Path) -> str:
 
 
 def _write(
-    order: Order, found: Found, file: Path | str, *, name: str, title: str, view: Image | None = None, **more: Any
+    order: Order,
+    found: Found,
+    file: Path | str,
+    *,
+    files: Sequence[Path],
+    title: str,
+    view: Image | None = None,
+    **more: Any,
 ) -> Page:
-    page, numbers = order.output / f"{name}.png", order.output / f"{name}.npz"
+    page, numbers = files
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
     with whole_file(page) as part:

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 from vitreous.errors import DataError, MissingExtra
 from vitreous.files.writing import check_writable, whole_file
 
-__all__ = ["Key", "Record", "Store", "done"]
+__all__ = ["RESULTS", "Key", "Record", "Store", "done"]
+
+RESULTS = "results"
+"""The folder of the files."""
 
 
 class Key(NamedTuple):
@@ -73,7 +76,7 @@ class Store:
         files = self._files
         number = int(files[-1].stem.partition("-")[0]) + 1 if files else 0
         # with the process in its name, so that two runs at once do not take each other's places
-        path = self.folder / "results" / f"{number:06d}-{os.getpid()}.parquet"
+        path = self.folder / RESULTS / f"{number:06d}-{os.getpid()}.parquet"
         rows = [asdict(record) for record in records]
         columns = {name: [row[name] for row in rows] for name in Record.__dataclass_fields__}
         types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_(), "passing": pyarrow.bool_()}
@@ -102,7 +105,7 @@ class Store:
 
     @property
     def _files(self) -> list[Path]:
-        return sorted((self.folder / "results").glob("[0-9]*.parquet"))
+        return sorted((self.folder / RESULTS).glob("[0-9]*.parquet"))
 
 
 def done(records: Iterable[Record]) -> set[str]:

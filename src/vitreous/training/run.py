@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from vitreous.errors import DataError, first_sentence
-from vitreous.files.writing import check_writable, whole_file
+from vitreous.files.manifest import claim
+from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.models.card import read_card
 from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.log import Event, Judged, Note, StepDone, add_row, write_summary
 from vitreous.training.processes import Processes, join
 
 __all__ = ["State", "run"]
+
+_FILES = (
+    *("recipe.toml", "log.csv", "summary.json", "checkpoint.pt", "report.html", "last"),
+    *("model.json", "model.safetensors"),
+)
+"""What a run writes into its folder, beside what it keeps of its teacher."""
 
 
 @runtime_checkable
@@ -65,19 +73,21 @@ def run(
         progress, after each step and each epoch.
 
     Raises:
-        DataError: nothing to resume, or something that must not be overwritten.
+        DataError: nothing to resume, something that must not be overwritten, or another run is writing there.
     """
     if not resume and has_checkpoint(output):
         raise DataError(f"{output} holds a run already. Add --resume to go on with it, or give another --output.")
-    with join(torch.device(device)) as processes:
+    with join(torch.device(device)) as processes, alone_in(output) if processes.rank == 0 else nullcontext():
         kept = load_checkpoint(output, recipe, processes.device) if resume else None
         if kept and read_card(output, lambda card: card["notes"]["data_sha256"], "vitreous") != fingerprint:
             raise DataError(f"{output} was trained on other data. Resume with the same --data, or start elsewhere.")
+        if processes.rank == 0:
+            claim(output, "train", _FILES, begun=has_checkpoint(output))
+            sweep(output / "last")
         state = start(processes)
         if kept:
             _take_up(state, kept, output)
         if processes.rank == 0:
-            check_writable(output)
             with whole_file(output / "recipe.toml") as part:
                 part.write_text(recipe.to_toml(), encoding="utf-8")
             if kept:

@@ -18,8 +18,8 @@ from vitreous.data.depth import Window, asked_window
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
 from vitreous.errors import DataError, check_setting
-from vitreous.files.manifest import now, read_manifest, versions, write_manifest
-from vitreous.files.writing import check_writable, whole_file
+from vitreous.files.manifest import change_manifest, claim, now, read_own, versions
+from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.verification.check import Batch, Check, Measured
 from vitreous.methods.requirements import check_at_least
@@ -27,7 +27,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, chart_tag, check_charts, line_chart
 from vitreous.settings.typed import Seed, check_settings
-from vitreous.statistics.store import Record, Store
+from vitreous.statistics.store import RESULTS, Record, Store
 from vitreous.statistics.summary import Values
 from vitreous.statistics.tables import Table, write_page, write_tables
 from vitreous.trace.classifier import check_classifier
@@ -111,13 +111,28 @@ def verify(
         MissingExtra: pyarrow or matplotlib is not installed.
         ExplainError: a name in the trial is unknown, or the model cannot be loaded.
     """
-    check_writable(output)
     check_charts()
+    tables = (f"summary.{kind}" for kind in ("md", "csv", "tex", "html"))
+    with alone_in(output):
+        claim(output, f"verify {check.name}", [RESULTS, *tables, "plot.svg"])
+        sweep(output / RESULTS)
+        return _verify(check, trial, output, device=device, dtype=dtype, tell=tell)
+
+
+def _verify(
+    check: Check,
+    trial: Trial,
+    output: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    tell: Callable[[int, int], None] | None,
+) -> Verified:
     store, samples = Store(output), open_samples(trial.dataset, trial.window)
     subject = load(trial.model, device=device, dtype=dtype, **trial.reading.said())
     labels = _labels(trial, samples, subject)
     manifest = {
-        "job": check.name,
+        "job": f"verify {check.name}",
         "source": SOURCE,
         "check": asdict(check),
         "trial": {**asdict(trial), "reading": trial.reading.to_json()},
@@ -131,7 +146,7 @@ def verify(
         "versions": {**versions(), **{name: version(name) for name in ("pyarrow", "matplotlib")}},
         "machine": {"device": str(device), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
     }
-    write_manifest(output, {**manifest, **about})
+    change_manifest(output, lambda values: {**values, **manifest, **about})
     entries = [entry for entry in draw(samples.entries, trial.limit, trial.seed) if entry.label in labels]
     unread: dict[str, str] = {}
     averages = None
@@ -173,8 +188,8 @@ def _labels(trial: Trial, samples: Samples, subject: LoadedModel) -> dict[int, i
 
 def _check_same(manifest: dict[str, Any], output: Path) -> None:
     """Refuse to add to the results of something else; more pictures in other batches are welcome."""
-    old = read_manifest(output)
-    if not old:
+    old = read_own(output, manifest["job"])
+    if "trial" not in old:  # nothing, or a claim
         return
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
@@ -183,8 +198,8 @@ def _check_same(manifest: dict[str, Any], output: Path) -> None:
         return {name: values.get(name) for name in ("job", "check", "dataset", "weights_sha256", "dtype")} | trial
 
     new = json.loads(json.dumps(manifest))
-    if "trial" not in old or fixed(old) != fixed(new):
-        raise DataError(f"`{output}` holds results of another job or other settings. Choose another output folder.")
+    if fixed(old) != fixed(new):
+        raise DataError(f"`{output}` holds results of other settings. Choose another output folder.")
 
 
 _MAY_CHANGE = ("limit", "batch_size", "resamples")
