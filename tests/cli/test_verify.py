@@ -79,7 +79,7 @@ def test_how_the_model_is_read_is_in_the_manifest(run: Run, folder: Path, pictur
     assert manifest["trial"]["reading"]["grid"] == [4, 4]
     other = run(*words, "--patches", "1:")
     assert other.exit_code == 1
-    assert "holds results of another job or other settings" in other.stderr
+    assert "holds results of other settings" in other.stderr
     del manifest["trial"]["reading"]  # an earlier version's
     Path("found/manifest.json").write_text(json.dumps(manifest))
     assert run(*words).exit_code == 0, "said nothing, as now"
