@@ -218,6 +218,7 @@ class TestEveryMetric:
                 judge.of(inputs)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path) -> None:
     """Of unequal shares, and states of every shape."""
     path = tmp_path / "store"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -34,8 +35,10 @@ def close(got: Tensor, expected: list[float]) -> None:
     torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64).view(4, 4), rtol=1e-9, atol=1e-14)
 
 
-def weights_and_gradients(model: nn.Module, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    slow = slow_vit(model, image[0], skip_path_only=False)
+@functools.cache
+def weights_and_gradients() -> tuple[list[Tensor], list[Tensor]]:
+    """Of both models: they have the same weights."""
+    slow = slow_vit(CASES["timm_vit"].model().double(), CASES["timm_vit"].images(1)[0].double(), skip_path_only=False)
     gradients = torch.autograd.grad(slow.logits[CLASS], slow.weights)
     return [layer.detach() for layer in slow.weights], list(gradients)
 
@@ -49,7 +52,7 @@ def relu(x: float) -> float:
 def test_generic_attention(image: Tensor, start: int, readout: str) -> None:
     name = "timm_vit" if readout == "class" else "timm_vit_mean"
     model = CASES[name].model().double()
-    weights, gradients = _observed(model, image) if readout == "mean" else weights_and_gradients(model, image)
+    weights, gradients = _observed(model, image) if readout == "mean" else weights_and_gradients()
     relevance = torch.eye(TOKENS).double()
     for a, g in zip(weights[start:], gradients[start:], strict=True):
         mean = sum((g[head] * a[head]).clamp(min=0) for head in range(2)) / 2
@@ -71,8 +74,10 @@ def _observed(model: nn.Module, image: Tensor) -> tuple[list[Tensor], list[Tenso
     return [layer[0].detach() for layer in kept], [gradient[0] for gradient in gradients]
 
 
-def slow_feedback(model: nn.Module, image: Tensor, steps: int) -> list[float]:
+@functools.cache
+def slow_feedback(steps: int) -> list[float]:
     """Class-token row of the last gradient: mean over α, positive part, mean over heads."""
+    model, image = CASES["timm_vit"].model().double(), CASES["timm_vit"].images(1).double()
     total = torch.zeros(2, TOKENS, TOKENS).double()
     for step in range(steps):
         slow = slow_vit(model, image[0] * (step / (steps - 1)), skip_path_only=False)
@@ -83,12 +88,12 @@ def slow_feedback(model: nn.Module, image: Tensor, steps: int) -> list[float]:
 @pytest.mark.parametrize("start", [None, 0, 2])
 def test_tam(image: Tensor, start: int | None) -> None:
     model = CASES["timm_vit"].model().double()
-    weights, _ = weights_and_gradients(model, image)
+    weights, _ = weights_and_gradients()
     means = [(a[0] + a[1]) / 2 for a in weights]
     state = means[-1][0]
     for layer in range(1, (1 if start is None else start) - 1, -1):  # a third of three layers is left out: layer 0
         state = state @ means[layer] + state
-    answer = slow_feedback(model, image, 4)
+    answer = slow_feedback(4)
     got = heatmap("tam", model, image, steps=4, start_layer=start)
     close(got, [state[at].item() * answer[at] for at in PATCHES])
 
@@ -96,26 +101,25 @@ def test_tam(image: Tensor, start: int | None) -> None:
 @pytest.mark.parametrize("start", [None, 1])
 def test_bt_head(image: Tensor, start: int | None) -> None:
     model = CASES["timm_vit"].model().double()
-    weights, gradients = weights_and_gradients(model, image)
+    weights, gradients = weights_and_gradients()
     relevance = torch.eye(TOKENS).double()
     for a, g in list(zip(weights, gradients, strict=True))[start or 0 :]:
         importance = []
-        for head in range(2):
+        for attended, slope in zip(a.tolist(), g.tolist(), strict=True):
             product = [
-                [sum((a[head, k, i] * g[head, k, j]).item() for k in range(TOKENS)) for j in range(TOKENS)]
-                for i in range(TOKENS)
+                [sum(attended[k][i] * slope[k][j] for k in range(TOKENS)) for j in range(TOKENS)] for i in range(TOKENS)
             ]
             importance.append(sum(abs(x) for row in product for x in row) / TOKENS**2)
         mixed = sum(importance[head] / sum(importance) * a[head] for head in range(2))
         relevance = relevance + mixed @ relevance
-    answer = slow_feedback(model, image, 4)
+    answer = slow_feedback(4)
     got = heatmap("bt_head", model, image, steps=4, start_layer=start)
     close(got, [relevance[0, at].item() * answer[at] for at in PATCHES])
 
 
 @pytest.mark.parametrize("tokens", ["before", "after"])
 def test_attcat(model: nn.Module, image: Tensor, tokens: str) -> None:
-    weights, _ = weights_and_gradients(model, image)
+    weights, _ = weights_and_gradients()
     states = _states(model, image)
     kept = states[:-1] if tokens == "before" else states[1:]
     expected = [0.0] * 16
@@ -229,7 +233,7 @@ def test_grids_of_baselines(name: str, case: str, grid: int | None, expected: tu
 
 @pytest.mark.parametrize("start", [None, 0, 2])
 def test_bt_token(model: nn.Module, image: Tensor, start: int | None) -> None:
-    weights, _ = weights_and_gradients(model, image)
+    weights, _ = weights_and_gradients()
     states = _states(model, image)
     relevance = torch.eye(TOKENS).double()
     for layer in range(1 if start is None else start, 3):
@@ -238,6 +242,6 @@ def test_bt_token(model: nn.Module, image: Tensor, start: int | None) -> None:
         passed = [(block.attn.proj.weight @ values[at]).norm() / before[at].norm() for at in range(TOKENS)]
         mean = (weights[layer][0] + weights[layer][1]) / 2
         relevance = relevance + mean @ torch.diag(torch.stack(passed)).detach() @ relevance
-    answer = slow_feedback(model, image, 4)
+    answer = slow_feedback(4)
     got = heatmap("bt_token", model, image, steps=4, start_layer=start)
     close(got, [relevance[0, at].item() * answer[at] for at in PATCHES])

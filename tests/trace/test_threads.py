@@ -19,7 +19,7 @@ from vitreous.trace.edit import change_output, evaluation, stop_gradient
 from vitreous.trace.recorder import record
 
 
-@pytest.mark.parametrize("case", ["timm_vit", "hf_vit_eager", "timm_resnet"])
+@pytest.mark.parametrize("case", ["timm_vit", "timm_resnet", pytest.param("hf_vit_eager", marks=pytest.mark.slow)])
 def test_every_method_gives_the_same_maps_from_four_threads(case: str) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "tests.trace.threads", case]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

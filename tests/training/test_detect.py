@@ -140,6 +140,7 @@ def test_a_resumed_run_sees_pictures_as_its_backbone_did(scenes: Scenes, tmp_pat
     assert DetectorCard.read(tmp_path / "b").notes["backbone"] == str(tmp_path / "classifier")
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_run(folder: Path, scenes: Scenes, tmp_path: Path) -> None:
     plain = replace(BRIEF, architecture="salg_st", arguments={**SALG, "embed_dim": 8}, epochs=1, norm=True)
     (tmp_path / "r.toml").write_text(plain.to_toml(), encoding="utf-8")
