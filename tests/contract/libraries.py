@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import timm
 import torch
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models._efficientnet_builder import decode_arch_def
+from timm.models.mobilenetv3 import MobileNetV3
 from torch import nn
 
 from vitreous.models.prompted import PromptClassifier
@@ -43,6 +47,20 @@ def swin(name: str, **kwargs: object) -> Callable[[], nn.Module]:
 
 def salg() -> nn.Module:
     return registry().create_model("salg_st", embed_dim=8, depths=(1, 1, 2, 1), num_classes=CLASSES)
+
+
+def mobilenet() -> nn.Module:
+    """A MobileNetV3 of few channels: methods without gradients run it once or twice for each."""
+    blocks = [
+        ["ds_r1_k3_s2_e1_c8_se0.25_nre"],
+        ["ir_r1_k3_s2_e3_c12_nre"],
+        ["ir_r2_k5_s1_e2_c16_se0.25"],
+        ["cn_r1_k1_s1_c32"],
+    ]
+    gated = functools.partial(SqueezeExcite, gate_layer="hard_sigmoid", force_act_layer=nn.ReLU, rd_round_fn=round)
+    return MobileNetV3(
+        decode_arch_def(blocks), CLASSES, stem_size=8, num_features=24, act_layer=nn.Hardswish, se_layer=gated
+    )
 
 
 def torchvision_vit() -> nn.Module:

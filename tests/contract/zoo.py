@@ -16,6 +16,7 @@ from tests.contract.libraries import (
     CLASSES,
     detr,
     hugging_face,
+    mobilenet,
     monai_vit,
     naflex,
     open_clip_model,
@@ -211,7 +212,7 @@ CASES: dict[str, Case] = {
         chefer="RuleError",
     ),
     "timm_mobilenet": Case(
-        lambda: timm.create_model("mobilenetv3_small_050", num_classes=CLASSES),
+        mobilenet,
         "NothingObserved",
         "NothingObserved",
         chefer="RuleError",
