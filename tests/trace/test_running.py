@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import vitreous
 from tests.contract.zoo import CASES
-from vitreous.errors import ExplainError, ModelFailed, NoClassScores, ObservationError, ShapeError
+from vitreous.errors import ExplainError, ModelError, ModelFailed, NoClassScores, ObservationError, ShapeError
 from vitreous.trace.recorder import record
 from vitreous.trace.running import run
 
@@ -146,6 +146,39 @@ def test_a_gradient_that_a_model_ends_is_told(make: Callable[[Tensor], Tensor]) 
         with pytest.raises(ObservationError, match="no gradient reaches the class scores of `Model`: its forward ends"):
             vitreous.explain(Model(make), IMAGES, method)
     assert vitreous.explain(Model(make), IMAGES, "occlusion", fill="mean").heatmap.any()
+
+
+def test_so_is_one_that_a_frozen_backbone_ends() -> None:
+    """Gradients go to the head, and not through what it was put on."""
+
+    class Probe(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head = CASES["timm_vit"].model(), nn.Linear(7, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            with torch.no_grad():
+                features = self.inner(images)
+            return self.head(features)
+
+    for method in ("ag_cam", "raw_attention", "input_x_gradient", "attn_lrp"):
+        with pytest.raises(ObservationError, match="no gradient reaches the class scores of `Probe`: its forward ends"):
+            vitreous.explain(Probe(), IMAGES, method)
+    with pytest.raises(ObservationError, match=r"a torch\.no_grad\(\) in its forward also give this"):
+        vitreous.explain(Probe(), IMAGES, "grad_cam")
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ("default", r"got `str`\. Give vitreous\.load\('default'\)"),
+        ({"head.weight": IMAGES}, r"got `dict`\. Give a module"),
+    ],
+)
+def test_what_is_no_model_is_refused(model: Any, remedy: str) -> None:
+    for ask in (vitreous.explain, vitreous.interactions):
+        with pytest.raises(ModelError, match=remedy):
+            ask(model, IMAGES)
 
 
 class _NoWayBack(torch.autograd.Function):

@@ -87,6 +87,12 @@ def describe(
     preprocessing if they were loaded from a folder or from the local cache. Of others nothing is known. The wrappers of
     torch.compile and of data parallelism say what the model within them says.
     """
+    given: Any = model
+    if not isinstance(given, LoadedModel | nn.Module):
+        remedy = (
+            f"vitreous.load({given!r})" if isinstance(given, str) else "a module with its weights, or vitreous.load"
+        )
+        raise ModelError(f"a model is a torch module; got `{type(given).__name__}`. Give {remedy}.")
     if isinstance(model, LoadedModel):
         return _told(model, preprocess, class_names)
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +15,17 @@ from vitreous.shapes import Logits
 __all__ = ["gradients", "on_graph", "ordinary"]
 
 
-def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model: str) -> list[Tensor]:
+def gradients(
+    logits: Logits, direction: Logits, inputs: Sequence[Tensor], model: str, *, reached: bool = False
+) -> list[Tensor]:
     """∂⟨direction, logits⟩/∂input for each input, zero where there is no path. Leaves no `.grad` behind.
+
+    Args:
+        logits: on the autograd graph.
+        direction: of the class scores.
+        inputs: what to differentiate in.
+        model: its name, for messages.
+        reached: refuse where there is a path to none of them.
 
     Raises:
         ObservationError: the model recomputes its activations (gradient checkpointing), lets no gradient through, or
@@ -24,12 +34,9 @@ def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model
     with torch.inference_mode(False), torch.enable_grad():
         value = (ordinary(logits) * ordinary(direction)).sum()
         if not value.requires_grad:
-            raise ObservationError(
-                f"no gradient reaches the class scores of `{model}`: its forward ends it, as torch.no_grad(), "
-                ".detach() and numpy do. Run it without these, or use a method that needs none, such as `rise`."
-            )
+            raise _ended(model)
         try:
-            return list(torch.autograd.grad(value, inputs, retain_graph=True, materialize_grads=True))
+            found: Any = torch.autograd.grad(value, inputs, retain_graph=True, allow_unused=True)
         except CheckpointError:
             raise ObservationError(
                 f"`{model}` recomputes its activations in the backward pass (gradient checkpointing). "
@@ -42,6 +49,16 @@ def gradients(logits: Logits, direction: Logits, inputs: Sequence[Tensor], model
                 f"no gradient comes back through `{model}`: {told(error)}. Use a method that needs none, such as "
                 "`rise`; `vitreous --debug` shows where it failed."
             ) from error
+        if reached and all(each is None for each in found):
+            raise _ended(model)
+        return [torch.zeros_like(at) if each is None else each for at, each in zip(inputs, found, strict=True)]
+
+
+def _ended(model: str) -> ObservationError:
+    return ObservationError(
+        f"no gradient reaches the class scores of `{model}`: its forward ends it, as torch.no_grad(), .detach() and "
+        "numpy do. Run it without these, or use a method that needs none, such as `rise`."
+    )
 
 
 def ordinary(tensor: Tensor) -> Tensor:

@@ -254,7 +254,7 @@ def _last_read(candidates: Sequence[tuple[Layer, Tensor]], seen: Recording) -> t
         later.append(output)
     raise NoTokenGrid(
         f"no layer of `{seen.model}` gave a map of the picture that its class scores depend on. Name one by layer=; an "
-        "untrained head (all zeros) also gives this."
+        "untrained head (all zeros) and a torch.no_grad() in its forward also give this."
     )
 
 

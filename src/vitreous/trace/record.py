@@ -239,7 +239,7 @@ class Trace:
             ObservationError: the model recomputes its activations (gradient checkpointing).
         """
         weights = [a.weights for a in (self.attentions if attentions is None else attentions)]
-        return gradients(self.logits, direction, weights, self.model)
+        return gradients(self.logits, direction, weights, self.model, reached=attentions is None)
 
     def read_tokens(self) -> TokenMask:
         """Which tokens of the last global attention the class scores depend on, measured by their gradient.
@@ -252,7 +252,8 @@ class Trace:
         """Which tokens the class scores depend on after this attention."""
         # any direction without symmetry will do: no class may cancel another
         direction = torch.linspace(1, 2, self.logits.shape[1]).to(self.logits).expand_as(self.logits)
-        return rows_read(self.gradients(direction, [attention])[0])
+        (gradient,) = gradients(self.logits, direction, [attention.weights], self.model, reached=True)
+        return rows_read(gradient)
 
 
 def rows_read(gradient: Weights) -> TokenMask:

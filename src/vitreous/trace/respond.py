@@ -35,7 +35,7 @@ class Response:
         Raises:
             ObservationError: the model recomputes its activations (gradient checkpointing).
         """
-        return gradients(self.logits, direction, [self.pixels], self.model)[0]
+        return gradients(self.logits, direction, [self.pixels], self.model, reached=True)[0]
 
 
 def respond(model: nn.Module, images: Images) -> Response:
