@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.zoo import CASES
 from vitreous.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +16,12 @@ ROOT = Path(__file__).parents[1]
 def test_the_methods_page_lists_every_method_once() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "methods.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted(METHODS)
+
+
+def test_the_counts_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| methods | {len(METHODS)} of them" in text
+    assert f"on {len(CASES)} kinds of model" in text
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")], ids=str)

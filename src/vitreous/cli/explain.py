@@ -44,8 +44,8 @@ Your own weights: `vitreous explain cat.jpg --model timm:vit_base_patch16_224 --
 
 Classes in your own words: `vitreous explain cat.jpg --model hf:my/clip --prompt "a cat" --prompt "a dog"`
 
-Coarse blocks by one model, fine ones by another: `vitreous explain cat.jpg --model timm:vit_large_patch32_224
---method mgrw --set fine=timm:vit_base_patch16_224`
+Coarse blocks by one model, fine ones by another: `vitreous explain cat.jpg --model torchvision:vit_l_32
+--method mgrw --set fine=torchvision:vit_b_16`
 
 Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg --grid 14,14 --patches 1:`
 

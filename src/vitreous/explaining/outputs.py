@@ -141,7 +141,7 @@ def write_sheet(path: Path, explained: Explained, *, alpha: float, common_scale:
     Raises:
         DataError: the disk says no.
     """
-    file, model, others = explained.file.name, explained.model.name, explained.targets[1:]
+    file, model, others = explained.file.name, explained.model.short_name, explained.targets[1:]
     about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
     title, columns, pictures = file, None, [Panel("what the model saw", explained.view)]
     if others:

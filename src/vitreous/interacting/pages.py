@@ -251,5 +251,5 @@ def _draw(order: Order, found: Found, picture: Image | None, title: str, source:
         *single,
     ]
     where = "all blocks" if order.block is None else f"block {order.block}"
-    about = (source, order.model.name, f"{order.indicator} in {where}", "reconstruction of arXiv 2203.05922")
+    about = (source, order.model.short_name, f"{order.indicator} in {where}", "reconstruction of arXiv 2203.05922")
     return sheet(panels, title=title, subtitle=" · ".join(about), columns=4)

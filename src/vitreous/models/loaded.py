@@ -61,6 +61,16 @@ class LoadedModel:
             )
         return self.preprocess
 
+    @property
+    def short_name(self) -> str:
+        """Its name without folders, for sheets and pages; all of it stands in the manifest.
+
+        >>> LoadedModel(nn.Identity(), None, (), "timm:vit_tiny_patch16_224@/home/ada/w.safetensors").short_name
+        'timm:vit_tiny_patch16_224@w.safetensors'
+        """
+        source, at, file = self.name.rpartition("@")
+        return source + at + (Path(file).name or file) if at or ":" not in file else file
+
     @cached_property
     def weights_sha256(self) -> str:
         """Hash of the weights file or, where there is none, of the model's state as it is now."""
