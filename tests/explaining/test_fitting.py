@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from tests.tiny import noise, save_model
 from vitreous import explain, load
@@ -101,7 +102,9 @@ def test_sheet_and_manifest(coarse: LoadedModel, fine_folder: Path, tmp_path: Pa
         both = sheet.size
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     settings = manifest["methods"]["mgrw"]["settings"]
-    assert settings["fine"] == {"model": str(fine_folder), "weights_sha256": load(fine_folder).weights_sha256}
+    known = load(fine_folder)
+    wanted = {"model": str(fine_folder), "weights_sha256": known.weights_sha256, "reading": known.reading.to_json()}
+    assert settings["fine"] == wanted
     assert settings["mean"] == [0.5, 0.5, 0.5]
     (found,) = manifest["pictures"][0]["details"]["mgrw"]
     assert set(found) == {"coarse", "fine"}
@@ -118,3 +121,27 @@ def test_a_sheet_of_its_own(coarse: LoadedModel, tmp_path: Path) -> None:
     assert two.sheet().height > one.sheet().height
     two.save(tmp_path / "two.csv")
     assert (tmp_path / "two.csv").read_text(encoding="utf-8").count("\n1,coarse,") > 0
+
+
+def test_a_second_model_is_read_in_a_way_of_its_own(coarse: LoadedModel, fine_folder: Path) -> None:
+    class Pair(nn.Module):
+        """Features before, or behind, the scores of the model."""
+
+        def __init__(self, inner: nn.Module, *, scores_first: bool) -> None:
+            super().__init__()
+            self.inner, self.scores_first = inner, scores_first
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            scores, features = self.inner(images), images.flatten(1)
+            return (scores, features) if self.scores_first else (features, scores)
+
+    fine, picture = load(fine_folder), noise(3)
+    expected = explain(coarse, picture, "mgrw", fine=fine, **FEW)
+    pairs = (replace(coarse, model=Pair(coarse.model, scores_first=False)).read_as(output=1),)
+    own = replace(fine, model=Pair(fine.model, scores_first=True)).read_as(output=0, part="inner")
+    for first in (coarse, *pairs):
+        found = explain(first, picture, "mgrw", fine=own, **FEW)
+        assert torch.equal(found.heatmap, expected.heatmap)
+    same_order = Pair(fine.model, scores_first=False)
+    adapted = replace(fine, model=same_order).read_as(output=1)
+    assert torch.equal(explain(pairs[0], picture, "mgrw", fine=adapted, **FEW).heatmap, expected.heatmap)

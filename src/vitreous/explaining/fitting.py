@@ -56,14 +56,21 @@ def _second_model(method: Method) -> dict[str, Any]:
     fine = settings_of(method).get("fine")
     if not isinstance(fine, Adapted):
         return {}
-    return {"fine": {"model": fine.subject.name, "weights_sha256": fine.subject.weights_sha256}}
+    return {
+        "fine": {
+            "model": fine.subject.name,
+            "weights_sha256": fine.subject.weights_sha256,
+            "reading": fine.subject.reading.to_json(),
+        }
+    }
 
 
 def _load(fine: Any, subject: LoadedModel) -> LoadedModel:
-    """A spec, where the first model is; a module or a loaded model as it is."""
+    """A spec, where the first model is; a module or a loaded model as it is. Only the latter says how it is read."""
     if isinstance(fine, LoadedModel):
         return fine
+    output = subject.reading.output
     if isinstance(fine, nn.Module):
-        return describe(fine)
+        return describe(fine).read_as(output=output)
     parameter = next(subject.model.parameters())
-    return load(fine, device=parameter.device, dtype=parameter.dtype)
+    return load(fine, device=parameter.device, dtype=parameter.dtype, output=output)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
@@ -27,7 +27,7 @@ from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
-from vitreous.trace.reading import link_of
+from vitreous.trace.reading import Reading, current_reading, link_of, reading
 from vitreous.trace.target import Predicted, Scale, Target, probabilities
 
 __all__ = ["MGRW", "DecisionClasses", "importance"]
@@ -65,7 +65,8 @@ class MGRW:
         score: "probability" or "logit".
         readout: of the last layer's attention: "class", or "mean" for models that pool the patches.
         fine: a second classifier of the same classes that takes the same input and whose smaller patches tile it;
-            through `vitreous.explain` or on the command line any module or spec, such as timm:vit_base_patch16_224.
+            through `vitreous.explain` or on the command line any module or spec, such as timm:vit_base_patch16_224,
+            or a model of `vitreous.load` that is read in a way of its own.
         fill: what hides a block: "black", "gray", "white", "mean", "blur".
         mean: of the pixels' normalization; `vitreous.explain` knows it from the model.
         std: likewise.
@@ -115,7 +116,11 @@ class MGRW:
         """Explain a batch of normalised images."""
         self._check()
         attention, logits = self._look(model, images)
-        finer = self._look(self.fine, images) if isinstance(self.fine, nn.Module) else None
+        own = getattr(self.fine, "reading", None)
+        # its classes are the first one's, and so is what their scores stand for
+        how = replace(own, link=current_reading().link) if isinstance(own, Reading) else current_reading()
+        with reading(how):
+            finer = self._look(self.fine, images) if isinstance(self.fine, nn.Module) else None
         if finer:
             _check_same_classes(logits.shape[1], finer[1].shape[1])
             _check_finer(images, attention, finer[0])
@@ -127,7 +132,8 @@ class MGRW:
         if finer:
             kept = torch.stack([level.kept for level in coarse])
             children = refine(kept, (finer[0].shape[1], finer[0].shape[2]))
-            fine = search(self.fine, images, finer[0], members=children, threshold=self.fine_threshold)
+            with reading(how):
+                fine = search(self.fine, images, finer[0], members=children, threshold=self.fine_threshold)
             reducts = tuple(Reduct(*levels) for levels in zip(coarse, fine, strict=True))
         heatmap = torch.stack([reduct.finest.weights for reduct in reducts]).to(images)
         return Explanation(heatmap, logits, direction.argmax(1), self, details=reducts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch.nn.functional as F
@@ -21,11 +22,16 @@ class Adapted(nn.Module):
     Args:
         subject: the classifier.
         source: the other.
+
+    Attributes:
+        reading: how it is read.
     """
 
     def __init__(self, subject: LoadedModel, source: LoadedModel) -> None:
         super().__init__()
         self.subject, self.model = subject, subject.model
+        how = subject.reading
+        self.reading = replace(how, part=f"model.{how.part}") if how.part else how
         self._known = source.preprocess and subject.preprocess and (source.preprocess, subject.preprocess)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Any:
