@@ -190,6 +190,22 @@ def test_cards_that_are_none(tmp_path: Path, text: str) -> None:
             read(tmp_path)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [{"depth": 10**6}, {"embed_dim": 3 * 10**5}, {"img_size": 10**5}, {"mlp_ratio": 1e5}, {"depth": 10**30}],
+)
+def test_cards_of_enormous_networks(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    """Refused before memory is taken: a growth of a GB would mean that it was."""
+    good = json.loads((folder(tmp_path) / CARD).read_text())
+    good["arguments"] |= arguments
+    (tmp_path / CARD).write_text(json.dumps(good))
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError):
+        load(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # in KiB
+
+
 def test_arguments_that_would_load_something(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     saved(tmp_path / "a.pth", Runs(ran))

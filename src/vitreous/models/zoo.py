@@ -13,6 +13,7 @@ from torch import nn
 
 from vitreous.errors import ModelError, UnknownName
 from vitreous.files.reading import read_json
+from vitreous.models.bounded import no_larger_than
 from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_weights
 from vitreous.models.checkpoint import load_strictly
 from vitreous.models.device import find_device
@@ -211,8 +212,10 @@ def _from_path(path: Path) -> LoadedModel:
 
 def _from_card(folder: Path, name: str) -> LoadedModel:
     card = ModelCard.read(folder)
-    model = card.build()
-    load_strictly(model, read_weights(folder), folder / WEIGHTS, card.architecture)
+    weights = read_weights(folder)
+    with no_larger_than(weights, str(folder / CARD)):
+        model = card.build()
+    load_strictly(model, weights, folder / WEIGHTS, card.architecture)
     return LoadedModel(model, card.preprocess, card.class_names, name, folder / WEIGHTS)
 
 

@@ -15,6 +15,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, Mask
 from torchvision.ops import MultiScaleRoIAlign
 
 from vitreous.errors import ModelError, UnknownName
+from vitreous.models.bounded import no_larger_than
 from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_card, read_weights, save_folder
 from vitreous.models.checkpoint import load_strictly, read_state
 from vitreous.models.detection.pyramid import Pyramid
@@ -134,8 +135,10 @@ def load_detector(folder: Path, device: torch.device | str = "cpu") -> tuple[Mas
         ModelError: it is no such folder, or its files do not fit each other.
     """
     card = DetectorCard.read(folder)
-    model = card.build()
-    load_strictly(model, read_weights(folder), folder / WEIGHTS, card.architecture)
+    weights = read_weights(folder)
+    with no_larger_than(weights, str(folder / CARD)):
+        model = card.build()
+    load_strictly(model, weights, folder / WEIGHTS, card.architecture)
     return model.eval().requires_grad_(False).to(device), card
 
 
