@@ -81,3 +81,17 @@ def test_pictures_of_no_one_size_are_refused_with_what_to_do(tmp_path: Path) -> 
     found = vitreous.explain(load(folder), noise(1), "rollout")
     with torch.no_grad():
         torch.testing.assert_close(found.logits, model(load(folder).prepared()(noise(1))[None]).logits)
+
+
+def test_what_is_stored_without_a_classifier_is_told_with_what_to_do(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    vision = {**sizes, "image_size": 32, "patch_size": 8}
+    both = transformers.CLIPModel(transformers.CLIPConfig(vision_config=vision, text_config=sizes))
+    for at, (model, remedy) in enumerate(
+        (
+            (transformers.ViTModel(hf_config()), r"or in Python explain its transformers\.ViTModel by output="),
+            (both, r"or texts by --prompt \(prompts= in Python\)"),
+        )
+    ):
+        with pytest.raises(ModelError, match=remedy):
+            load(saved(tmp_path / str(at), model, size={"height": 32, "width": 32}))

@@ -110,8 +110,11 @@ def _pretrained(auto: str, name: str, wanted: str) -> tuple[Any, bool]:
             f"`hf:{name}` cannot be loaded: {first_sentence(error)}. Give {wanted} of transformers."
         ) from None
     if untrained := sorted(report["missing_keys"]):
+        stored = next(iter(model.config.architectures or ()), type(model).__name__)
+        other = "" if stored == type(model).__name__ else f", or in Python explain its transformers.{stored} by output="
+        other = ", or texts by --prompt (prompts= in Python)" if "text_config" in model.config.to_dict() else other
         raise ModelError(
-            f"`hf:{name}` has no trained values for {', '.join(untrained[:3])}. Give {wanted} that was trained."
+            f"`hf:{name}` has no trained values for {', '.join(untrained[:3])}. Give {wanted} that was trained{other}."
         )
     return model, local
 
