@@ -199,6 +199,7 @@ ODD = torch.arange(6) % 2 == 1
 MOVES: dict[str, Call] = {
     "reshape_as": lambda x: x.reshape_as(torch.empty(4, 12)),
     "view_as": lambda x: x.view_as(torch.empty(8, 6)),
+    "as_strided": lambda x: x.as_strided((4, 6), (6, 1), 12),
     "unflatten": lambda x: x.unflatten(2, (2, 3)),
     "swapdims": lambda x: torch.swapdims(x, 0, 1),
     "swapaxes": lambda x: x.swapaxes(0, 1),

@@ -48,6 +48,11 @@ TURNED: dict[str, Mix] = {
     "property": lambda weights, values: (values.mT @ weights.mT).mT,
     "copy": lambda weights, values: (values.mT @ weights.permute(0, 1, 3, 2).contiguous()).mT,
     "einsum": lambda weights, values: torch.einsum("b h k q, b h k d -> b h q d", weights.swapaxes(2, 3), values),
+    "adjoint": lambda weights, values: (values.adjoint() @ weights.mH).swapdims(2, 3),
+    "moved axes": lambda weights, values: (values.movedim(3, 2) @ torch.moveaxis(weights, 3, 2)).movedim(2, 3),
+    "by keywords": lambda weights, values: torch.matmul(input=weights, other=values),
+    "linalg": lambda weights, values: torch.linalg.matmul(weights.double().type_as(values), values),
+    "views": lambda weights, values: weights.unsqueeze(0).squeeze(0).view_as(weights).reshape_as(weights) @ values,
     "einsum, values first": lambda weights, values: torch.einsum("bhkd,bhqk->bhqd", values, weights),
 }
 

@@ -1,6 +1,6 @@
 """Operations written as others that have rules: x @ W is a linear layer, `addmm` a product and a sum.
 
-So each kind of operation has one rule, however a model calls it. Numbers are copied, not computed anew, by `MOVES`.
+So each kind of operation has one rule, however a model calls it. What only moves numbers stands in `trace/moves.py`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,7 @@ from torch import Tensor
 
 from vitreous.relevance.rule import carrying
 
-__all__ = ["MOVES", "written"]
-
-_MOVING = (
-    "adjoint alpha_dropout atleast_1d atleast_2d atleast_3d bfloat16 block_diag broadcast_tensors broadcast_to cat "
-    "channel_shuffle chunk clone column_stack concat concatenate constant_pad_nd contiguous copy_ cpu cuda detach diag "
-    "diag_embed diagflat diagonal double dropout dropout1d dropout2d dropout3d dsplit dstack expand expand_as "
-    "feature_alpha_dropout feature_dropout flatten flip fliplr flipud float gather half hsplit hstack index_copy "
-    "index_fill index_select masked_fill masked_fill_ masked_scatter masked_select meshgrid moveaxis movedim narrow "
-    "narrow_copy pad permute pixel_shuffle pixel_unshuffle positive ravel repeat repeat_interleave requires_grad_ "
-    "reshape reshape_as roll rot90 row_stack scatter select select_scatter slice_scatter sort split split_with_sizes "
-    "squeeze squeeze_ stack swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim tensor_split tile to topk "
-    "transpose transpose_ tril triu type type_as unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze "
-    "unsqueeze_ view view_as vsplit vstack where __getitem__ __iter__ __reversed__"
-)
-MOVES: frozenset[Any] = frozenset(
-    getattr(place, name) for name in _MOVING.split() for place in (torch, Tensor, F) if hasattr(place, name)
-) | {getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "data", "real")}
-"""What moves, copies or selects numbers: relevance goes where the numbers go, as autograd's own backward does."""
+__all__ = ["written"]
 
 _Form = Callable[[], Any] | None
 

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from vitreous.errors import RuleError
-from vitreous.relevance.forms import MOVES, written
+from vitreous.relevance.forms import written
 from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.changes import Place, changes
 from vitreous.trace.intercept import Interceptor
+from vitreous.trace.moves import MOVES
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import check_weights
 

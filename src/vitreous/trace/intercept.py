@@ -20,6 +20,7 @@ from vitreous.trace.attend import AttentionCall, WrittenAttention
 from vitreous.trace.changes import Place, changes
 from vitreous.trace.flow import Flow
 from vitreous.trace.gradient import on_graph
+from vitreous.trace.moves import KEEPS, TURNS
 from vitreous.trace.product import roles, tensors_in
 from vitreous.trace.record import mutual_tokens
 from vitreous.trace.seen import AttentionSeen
@@ -27,26 +28,8 @@ from vitreous.trace.seen import AttentionSeen
 __all__ = ["Interceptor"]
 
 _SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax}
-_MULTIPLY = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum}
-_TURN = {
-    *(getattr(kind, name) for kind in (torch, Tensor) for name in ("permute", "swapaxes", "transpose")),
-    *(getattr(Tensor, name).__get__ for name in ("T", "mT")),
-}
-# What may stand between a softmax, the product with the values and the next layer: none of these computes anything.
-_MOVE = {
-    *_TURN,
-    F.dropout,
-    torch.dropout,
-    torch.reshape,
-    Tensor.clone,
-    Tensor.contiguous,
-    Tensor.flatten,
-    Tensor.reshape,
-    Tensor.to,
-    Tensor.type_as,
-    Tensor.unflatten,
-    Tensor.view,
-}
+# `einsum` and what multiplies the last two axes
+_MULTIPLY = {torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.linalg.matmul, torch.bmm, Tensor.bmm, torch.einsum}
 # The axis of channels in what the next layer takes.
 _CHANNELS = {F.linear: -1, F.layer_norm: -1, F.conv2d: 1, torch.conv2d: 1}
 
@@ -161,7 +144,7 @@ class Interceptor(TorchFunctionMode):
             return self._multi_head(*args, **kwargs)
         if func is F.batch_norm:
             return _batch_norm(*args, **kwargs)
-        product = self._multiply(func, args) if func in _MULTIPLY else None
+        product = self._multiply(func, (*args, *kwargs.values())) if func in _MULTIPLY else None
         if func in _SOFTMAX:
             scores, *rest = args or (kwargs.pop("input"),)
             if torch.is_grad_enabled() and scores.is_floating_point() and not scores.requires_grad:
@@ -182,9 +165,9 @@ class Interceptor(TorchFunctionMode):
             dim = kwargs["dim"] if "dim" in kwargs else (*args, None)[1]
             if dim in (-1, result.ndim - 1):
                 self._followed[id(result)] = _Weights(args[0], result)
-        elif id(given) in self._followed and (func in _MOVE or func is F.linear):  # linear: CaiT's talking heads
+        elif id(given) in self._followed and (func in KEEPS or func is F.linear):  # linear: CaiT's talking heads
             weights = self._followed[id(given)]
-            turned = weights.tensor if func in _TURN else weights.turned
+            turned = weights.tensor if func in TURNS else weights.turned
             self._followed[id(result)] = replace(weights, tensor=result, turned=turned)
         elif self._output is not None and given is self._output.tensor:
             self._go_on(self._output, func, args, kwargs, result)
@@ -196,7 +179,7 @@ class Interceptor(TorchFunctionMode):
     ) -> None:
         """Follow what an attention made of its values, up to the layer that takes it."""
         queries = output.queries
-        if func in _MOVE:
+        if func in KEEPS:
             moved = None if queries is None else func(queries, *args[1:], **kwargs)
             self._output = replace(output, tensor=result, queries=moved)
             return
@@ -235,7 +218,7 @@ class Interceptor(TorchFunctionMode):
         mark = None
         if self._convolved and self._sizes[-1] and values.shape[-1] >= self._convolved[0] * self._convolved[1]:
             first = torch.arange(result.shape[queries]) == 0
-            mark = first.view(-1, *[1] * (-1 - queries)).expand(result.shape)
+            mark = first.view(-1, *[1] * (-1 - queries)).expand(result.shape).contiguous()
         return _Output(values, result, mark)
 
     def _multi_head(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
