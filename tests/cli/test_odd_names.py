@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.cli.conftest import Run
+from tests.training.test_classify import RECIPE
 from vitreous.cli.console import Console
 from vitreous.data.labelled import load_labelled
 from vitreous.data.readers import open_samples
@@ -86,3 +88,20 @@ def test_data_sets_with_names_that_are_no_text(tmp_path: Path) -> None:
     for text in (*samples.class_names, *train.class_names, *(entry.id for entry in samples.entries)):
         text.encode()
     assert [samples[at].picture.size for at in range(2)] == [(40, 40)] * 2
+
+
+@pytest.mark.slow
+def test_benchmark_and_train_take_names_that_are_no_text(run: Run, folder: Path, tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for at, kind in enumerate(("hen", f"{NOT_TEXT}{CLEAR.replace('/', '')}")):
+            for gray in range(4):
+                picture(tmp_path / "set" / part / kind / f"{NOT_TEXT}{gray}.png", 30 * gray + 90 * at)
+    (tmp_path / "r.toml").write_text(replace(RECIPE, epochs=1).to_toml(), encoding="utf-8")
+    words = ("--method", "rollout", "--metric", "average_drop", "--labels", "position", "--model", folder)
+    judged = run("benchmark", "folder:set:val", *words, "--output", "judged")
+    trained = run("train", "r.toml", "--data", "set", "--output", "trained", "--device", "cpu")
+    for done in (judged, trained):
+        assert done.exit_code == 0, done.output
+        assert "\x1b" not in done.stdout + done.stderr
+    names = json.loads((tmp_path / "trained" / "model.json").read_text(encoding="utf-8"))["class_names"]
+    assert sorted(names) == sorted(["hen", printable(f"{NOT_TEXT}{CLEAR}")])
