@@ -44,7 +44,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "vitreous", *map(str, words)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd, preexec_fn=_hear_interrupts, **pipes)  # noqa: PLW1509  # no threads here
+
+
+def _hear_interrupts() -> None:
+    """Tests that run in the background of a shell inherit deafness."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(seen: Callable[[], object], process: subprocess.Popen[str]) -> None:

@@ -38,11 +38,12 @@ def test_interactions_of_pictures_and_of_a_set(run: Run, folder: Path, pictures:
     for place in ("{}/test/class 1/1.png", "folder:{}/test"):
         found: list[Any] = []
         for kind, words in zip(pictures, ((), WINDOW), strict=True):
-            done = run("interactions", place.format(kind), "--model", folder, *words)
+            name = "average" if ":" in place else "1"
+            done = run("interactions", place.format(kind), "--model", folder, "--output", name, *words)
             assert done.exit_code == 0, done.output
-            found.append(np.load(f"interactions/{'average' if ':' in place else '1'}.npz")["strength"])
+            found.append(np.load(f"{name}/{name}.npz")["strength"])
         assert np.array_equal(*found)
-        assert _json("interactions/manifest.json")["window"] == [0, 4080]
+        assert _json(f"{name}/manifest.json")["window"] == [0, 4080]
     done = run("interactions", "deep/test/class 1/1.png", "--model", folder, "--window", "auto")
     assert done.exit_code == 0
     (entry,) = _json("interactions/manifest.json")["pictures"]

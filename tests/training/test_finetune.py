@@ -74,6 +74,7 @@ def test_the_head_gives_place_with_a_word_and_a_resumed_run_knows_the_rest(
     assert next(events) == Note(f"The head of {trained}, for 2 classes, gives place to a new one for 3.")
     while not (tmp_path / "out" / "checkpoint.pt").exists():
         next(events)
+    events.close()
     assert [row.epoch for row in epochs_of(train(recipe, (*three, data[2]), tmp_path / "out", resume=True))] == [2]
     before, after = read_weights(trained), read_weights(tmp_path / "out")
     assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("head"))
