@@ -60,7 +60,7 @@ def test_what_they_do_not_say_is_asked_for_and_can_be_given(tmp_path: Path) -> N
     for loaded in (
         load(f"timm:test_vit?img_size=[48,80]@{path}"),
         load("timm:test_vit", checkpoint=path, settings={"img_size": (48, 80)}),
-        load("timm:test_vit?img_size=[9,9]", checkpoint=path, settings={"img_size": (48, 80), "num_classes": 3}),
+        load("timm:test_vit?img_size=[9,9]", checkpoint=str(path), settings={"img_size": (48, 80), "num_classes": 3}),
     ):
         torch.testing.assert_close(loaded.model(images), model(images).detach())
         assert loaded.preprocess is not None

@@ -33,7 +33,7 @@ class InputXGradient:
     torch.Size([1, 8, 8])
     """
 
-    title: ClassVar[str] = "Input × gradient"
+    title: ClassVar[str] = "Input x gradient"
     source: ClassVar[str] = "Shrikumar et al., Not Just a Black Box, 2016"
     family: ClassVar[Family] = "pixels"
     signed: ClassVar[Literal[True]] = True

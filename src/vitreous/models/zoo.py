@@ -38,7 +38,7 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 def load(
     spec: str | Path = "default",
     *,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     prompts: Sequence[str] = (),
@@ -74,7 +74,8 @@ def load(
     ('goldfish', 'bullfrog', 'American alligator')
     """
     with torch.inference_mode(False):  # what is made there can never be differentiated
-        loaded = _load_prompted(spec, checkpoint, prompts) if prompts else _load(spec, checkpoint, settings or {})
+        file = None if checkpoint is None else Path(checkpoint)
+        loaded = _load_prompted(spec, file, prompts) if prompts else _load(spec, file, settings or {})
         placed = replace(loaded, model=_placed(loaded.model.eval().requires_grad_(False), device, dtype))
         return placed.read_as(**how)
 

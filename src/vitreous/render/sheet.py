@@ -31,7 +31,7 @@ _PAPER, _INK, _GREY, _EMPTY, _FILLED = "#ffffff", "#16181d", "#6b7280", "#f1f2f4
 _TITLE, _SUBTITLE, _HEADING, _CAPTION = (30, _INK), (19, _GREY), (20, _INK), (16, _GREY)
 """Letters: size and color."""
 _OWN, _SHARED = "each map on its own scale", "all maps on one scale"
-_SIDES = "orange speaks for what is explained, blue against it"
+_SIDES = "where zero is in the middle, orange speaks for what is explained and blue against it"
 
 
 @dataclass(frozen=True)
