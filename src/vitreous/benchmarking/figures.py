@@ -117,5 +117,5 @@ def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
                 scale = Scale.of([found.heatmap[0]], signed=found.signed)
                 panels.append(Panel(title_of(row), overlay(picture, found.heatmap[0], scale=scale), scale=scale))
             except (ExplainError, torch.OutOfMemoryError):
-                panels.append(Panel(row, None, "no map"))
+                panels.append(Panel(title_of(row), None, "no map"))
     return page.picture(sheet(panels, title=entry.id), about)

@@ -145,7 +145,7 @@ class Explanation:
 
     def sheet(self) -> Image:
         """Every image's picture and overlay side by side, the class and its probability named, or the value."""
-        from vitreous.render.overlay import Scale, draw
+        from vitreous.render.overlay import Scale, draw, overlay
         from vitreous.render.sheet import Panel, sheet
 
         panels: list[Panel] = []
@@ -154,8 +154,10 @@ class Explanation:
             name, caption = (answer.name, answer.shown) if answer else (f"image {at}", "")
             if self.pictures:
                 panels.append(Panel(name, self.pictures[at], caption))
-            drawn = self.overlay(at) if self.pictures else draw(self.heatmap[at], signed=self.signed)
-            panels.append(Panel(name, drawn, caption, Scale.of([self.heatmap[at]], signed=self.signed)))
+            heatmap = self.heatmap[at]
+            scale = Scale.of([heatmap], signed=self.signed)
+            drawn = overlay(self.pictures[at], heatmap, scale=scale) if self.pictures else draw(heatmap, scale)
+            panels.append(Panel(name, drawn, caption, scale))
             if self.pictures and self.details:
                 panels += self.details[at].panels(self.pictures[at])
         several = self.pictures and images > 1

@@ -108,8 +108,7 @@ def overlay(
     return Image.composite(Image.fromarray(colorize(places, scale.palette)), picture, opacity)
 
 
-def draw(heatmap: Tensor, *, patch: int = 16, signed: bool = False) -> Image.Image:
+def draw(heatmap: Tensor, scale: Scale, *, patch: int = 16) -> Image.Image:
     """The map alone, each patch `patch` pixels wide: for when there is no picture to lay it on."""
     size = (patch * heatmap.shape[0], patch * heatmap.shape[1])
-    scale = Scale.of([heatmap.detach()], signed=signed)
     return Image.fromarray(colorize(scale.of_values(upsample(heatmap.detach(), size)), scale.palette))
