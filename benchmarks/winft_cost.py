@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitreous.interact.windows import fixed_windows, random_windows
+from vitreous.interact.attention_windows import fixed_windows, random_windows
 from vitreous.models.registry import registry
 from vitreous.models.winft.sparse import SparseAttention
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 
 def gathered(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ explanation.save("cat.png")
 from vitreous.errors import ExplainError as ExplainError
 from vitreous.explaining.explain import explain as explain
 from vitreous.interact.indicator import Interactions as Interactions
-from vitreous.interact.removal import prune as prune
+from vitreous.interact.patch_removal import prune as prune
 from vitreous.interacting.interactions import interactions as interactions
 from vitreous.methods import METHODS as METHODS
 from vitreous.methods.method import Explanation as Explanation

@@ -18,8 +18,8 @@ from tests.benchmarking.benchmarks import CPU, assert_same, numbers, plan
 from tests.cli.conftest import Refusal
 from tests.tiny import CLASSES, PICTURES, noise, save_model
 from vitreous.benchmarking.job import benchmark
-from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_judge
-from vitreous.benchmarking.truth import fit_sample
+from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, plan_metric
+from vitreous.benchmarking.truth import prepare_sample
 from vitreous.data.readers import open_samples
 from vitreous.errors import DataError
 from vitreous.explaining.explain import explain
@@ -37,12 +37,12 @@ def test_the_table_says_what_the_metrics_say(tmp_path: Path, dataset: str, spec:
     found = numbers(outcome)
     model, samples = load(spec, dtype=torch.float64), open_samples(dataset)
     assert model.preprocess
-    fitted = [fit_sample(samples[at], model.preprocess, None) for at in range(PICTURES)]
+    fitted = [prepare_sample(samples[at], model.preprocess, None) for at in range(PICTURES)]
     images = torch.stack([each.image for each in fitted]).double()
     boxes, masks = [each.boxes for each in fitted], [each.mask for each in fitted if each.mask is not None]
     for row, settings in (("ag_cam", {}), ("rollout_1", {"start_layer": 1}), ("edges", {})):
         made = explain(model, images, row.removesuffix("_1"), **settings)
-        scores = {name: Score(make_judge(name, metrics[name])) for name in metrics}
+        scores = {name: Score(plan_metric(name, metrics[name])) for name in metrics}
         scores["box_overlap"].update(made.heatmap, boxes, (32, 32))
         scores["max_box_accuracy"].update(made.heatmap, boxes, (32, 32))
         scores["segmentation"].update(made.heatmap, torch.stack(masks))
@@ -209,9 +209,9 @@ def test_a_map_of_blocks_keeps_their_edges(tmp_path: Path, dataset: str, spec: s
     model, right, apart = load(spec), list[float](), list[float]()
     assert model.preprocess
     for entry in open_samples(dataset).entries:
-        fitted = fit_sample(entry.open(), model.preprocess, None)
+        fitted = prepare_sample(entry.open(), model.preprocess, None)
         made = explain(model, fitted.image, make_method("mgrw", **method))
-        infidelity = make_judge("infidelity", metrics["infidelity"])
+        infidelity = plan_metric("infidelity", metrics["infidelity"])
         apart.append(infidelity(model.model, fitted.image[None], made.heatmap, made.target)["infidelity"].item())
         if fitted.mask is not None:
             blocks = np.kron(made.heatmap[0], np.ones((8, 8)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_judge, make_methods, read_plan, use_own
+from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_methods, plan_metric, read_plan, use_own
 from vitreous.errors import DataError, ShapeError, UnknownName
 
 
@@ -24,8 +24,8 @@ def test_a_plan_from_toml(tmp_path: Path) -> None:
         metrics={"rise": {"use": "perturbation", "preset": "rise", "parts": 8, "last": 8}},
         limit=4,
     )
-    judge = make_judge("rise", made.metrics["rise"])
-    assert (judge.insertion, judge.parts) == ("rise_blur", 8)  # type: ignore[attr-defined]
+    measure = plan_metric("rise", made.metrics["rise"])
+    assert (measure.insertion, measure.parts) == ("rise_blur", 8)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_names_in_a_plan_are_checked() -> None:
         ("saco", {"precision": "bfloat8"}, 'Did you mean "bfloat16"'),
     ):
         with pytest.raises(UnknownName, match=said):
-            make_judge(name, settings)
+            plan_metric(name, settings)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -75,7 +75,7 @@ def test_presets_can_be_made(name: str) -> None:
     assert made.whole
     assert made.reference in made.methods
     for metric, settings in made.metrics.items():
-        make_judge(metric, settings)
+        plan_metric(metric, settings)
     assert set(make_methods(made)) >= set(BASELINES)
 
 
@@ -90,7 +90,7 @@ def test_a_plan_runs_no_code(tmp_path: Path, section: str, key: str) -> None:
     def make() -> None:
         made = read_plan(path, {}, {})
         make_methods(made)
-        make_judge("pointing", made.metrics["pointing"])
+        plan_metric("pointing", made.metrics["pointing"])
 
     with pytest.raises((DataError, UnknownName), match=r"names no code to run|no setting of `\w+` named"):
         make()
@@ -118,7 +118,7 @@ def test_own_classes_come_from_the_command_line() -> None:
     )
     assert str(make_methods(used)["mine"]).startswith("Rollout(")
     assert list(used.metrics) == ["pointing", "point"]
-    assert type(make_judge("point", used.metrics["point"])).__name__ == "Pointing"
+    assert type(plan_metric("point", used.metrics["point"])).__name__ == "Pointing"
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_an_own_class_is_a_method_or_a_metric(name: str) -> None:
     with pytest.raises(UnknownName, match="no method named"):
         make_methods(Plan("x", methods={"row": {"use": name}}, metrics={"pointing": {}}))
     with pytest.raises(UnknownName, match="no metric named"):
-        make_judge("row", {"use": name})
+        plan_metric("row", {"use": name})

@@ -33,7 +33,7 @@ def test_what_is_done_is_not_done_again(
     first = Store(tmp_path).read()
     heated: list[str] = []
     monkeypatch.setattr(
-        "vitreous.benchmarking.judging.explain",
+        "vitreous.benchmarking.measuring.explain",
         lambda *args, **named: heated.extend([type(args[2]).__name__] * len(args[1])) or explain(*args, **named),
     )
     again = benchmark(half, tmp_path, device=CPU)
@@ -65,7 +65,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: str, spec: str) -> 
     assert_same(resumed, benchmark(plan(dataset, spec), tmp_path / "fresh", device=CPU))
 
 
-@pytest.mark.parametrize("fails", ["vitreous.benchmarking.judging.explain", "vitreous.metrics.judge.Judge.of"])
+@pytest.mark.parametrize("fails", ["vitreous.benchmarking.measuring.explain", "vitreous.metrics.metric.Metric.of"])
 def test_what_memory_was_lacking_for_is_tried_again(
     tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

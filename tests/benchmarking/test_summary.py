@@ -102,8 +102,8 @@ def test_tables_say_what_every_number_is(tmp_path: Path) -> None:
         for metric in ("pointing", "saco")
         for row, p in (("a", float("nan")), ("b", 0.02), ("c", 0.03), ("d", 0.01))
     ]
-    judges = {"pointing": METRICS["pointing"](), "saco": METRICS["saco"]()}
-    table = Table("title", cells, {}, {}, list("abcd"), "a", ["seed 3"], judges)
+    measures = {"pointing": METRICS["pointing"](), "saco": METRICS["saco"]()}
+    table = Table("title", cells, {}, {}, list("abcd"), "a", ["seed 3"], measures)
     assert [table.chances["m", row, "saco", "saco"] for row in "bcd"] == pytest.approx([0.04, 0.04, 0.03])
     files = [*write_tables(table, tmp_path), write_page(table, [], tmp_path / "summary.html")]
     markdown, tables, latex, page = (file.read_text() for file in files)

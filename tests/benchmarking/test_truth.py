@@ -11,7 +11,7 @@ from PIL import Image
 from timm.data.imagenet_info import ImageNetInfo
 
 from tests.tiny import CLASSES
-from vitreous.benchmarking.truth import fit_sample, match_labels, move_boxes
+from vitreous.benchmarking.truth import match_labels, move_boxes, prepare_sample
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError, UnknownName
 from vitreous.models.loaded import numbered
@@ -63,7 +63,7 @@ def test_boxes_and_masks_move_with_the_picture(way: Preprocess, size: tuple[int,
     picture.paste((255, 255, 255), box)
     mask[box[1] : box[3], box[0] : box[2]] = True
     plain = replace(way, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), interpolation="bilinear")
-    fitted = fit_sample(Sample("a", picture, None, np.array([box], float), mask), plain, None)
+    fitted = prepare_sample(Sample("a", picture, None, np.array([box], float), mask), plain, None)
     assert fitted.boxes is not None
     assert fitted.mask is not None
     assert fitted.mask.shape == fitted.image.shape[1:]

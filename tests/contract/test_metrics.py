@@ -22,7 +22,7 @@ from vitreous.errors import DegenerateMap, ShapeError, UnknownName
 from vitreous.methods import make_method
 from vitreous.metrics import METRICS
 from vitreous.metrics.boxes import union_of_boxes
-from vitreous.metrics.judge import Inputs, Judge
+from vitreous.metrics.metric import Inputs, Metric
 from vitreous.metrics.perturbation import PRESETS, Perturbation
 from vitreous.metrics.score import Score
 from vitreous.trace.target import Classes
@@ -85,7 +85,7 @@ def some(inputs: Inputs, rows: list[int]) -> Inputs:
     return dataclasses.replace(inputs, **kept)
 
 
-def score(judge: Judge, *batches: Inputs) -> dict[str, Tensor]:
+def score(judge: Metric, *batches: Inputs) -> dict[str, Tensor]:
     found = Score(judge)
     for batch in batches:
         found.update(batch)

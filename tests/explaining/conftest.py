@@ -6,7 +6,7 @@ import pytest
 
 from tests.explaining.made_up import TWO, Brightness, Refusal
 from tests.tiny import noise
-from vitreous.explaining.pictures import Order
+from vitreous.explaining.pictures import PictureJob
 from vitreous.models.zoo import LoadedModel
 
 
@@ -27,5 +27,5 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def order(model: LoadedModel, tmp_path: Path) -> Order:
-    return Order(model, TWO, output=tmp_path / "out")
+def job(model: LoadedModel, tmp_path: Path) -> PictureJob:
+    return PictureJob(model, TWO, output=tmp_path / "out")

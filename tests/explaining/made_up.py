@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vitreous.errors import DegenerateMap, NoClassToken
-from vitreous.explaining.pictures import Order, Result, explain_pictures
+from vitreous.explaining.pictures import PictureJob, Result, explain_pictures
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
 from vitreous.trace.target import Target
@@ -47,12 +47,12 @@ class Refusal:
         raise NoClassToken("there is none. Look elsewhere.")
 
 
-def run(order: Order, files: list[Path]) -> list[Result]:
-    return list(explain_pictures(order, files))
+def run(job: PictureJob, files: list[Path]) -> list[Result]:
+    return list(explain_pictures(job, files))
 
 
-def manifest(order: Order) -> dict[str, object]:
-    return json.loads((order.output / "manifest.json").read_text())
+def manifest(job: PictureJob) -> dict[str, object]:
+    return json.loads((job.output / "manifest.json").read_text())
 
 
 def names(folder: Path) -> set[str]:

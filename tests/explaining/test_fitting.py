@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from tests.tiny import noise, save_model
 from vitreous import explain, load
-from vitreous.explaining.fitting import fit_method
-from vitreous.explaining.pictures import Order, explain_pictures
+from vitreous.explaining.method_settings import complete_method
+from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.methods import METHODS, make_method
 from vitreous.methods.mgrw import MGRW
 from vitreous.methods.reduct import Reduct
@@ -36,12 +36,12 @@ def fine_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pixels_are_filled_in_as_the_model_normalizes_them(coarse: LoadedModel) -> None:
-    assert fit_method(MGRW(), coarse) == MGRW(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    assert complete_method(MGRW(), coarse) == MGRW(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     own = MGRW(mean=(0.1, 0.1, 0.1), std=(1.0, 1.0, 1.0))
-    assert fit_method(own, coarse) is own
+    assert complete_method(own, coarse) is own
     rollout = METHODS["rollout"]()
-    assert fit_method(rollout, coarse) is rollout
-    assert fit_method(MGRW(), replace(coarse, preprocess=None)) == MGRW()
+    assert complete_method(rollout, coarse) is rollout
+    assert complete_method(MGRW(), replace(coarse, preprocess=None)) == MGRW()
 
 
 def test_the_second_model_may_come_as_anything(coarse: LoadedModel, fine_folder: Path) -> None:
@@ -95,8 +95,8 @@ def test_progress_reaches_slow_methods_only(coarse: LoadedModel) -> None:
 def test_sheet_and_manifest(coarse: LoadedModel, fine_folder: Path, tmp_path: Path) -> None:
     noise(5).save(tmp_path / "a.png")
     method = make_method("mgrw", fine=str(fine_folder), **FEW)
-    order = Order(coarse, {"mgrw": method, "rollout": METHODS["rollout"]()}, output=tmp_path / "out")
-    (result,) = explain_pictures(order, [tmp_path / "a.png"])
+    job = PictureJob(coarse, {"mgrw": method, "rollout": METHODS["rollout"]()}, output=tmp_path / "out")
+    (result,) = explain_pictures(job, [tmp_path / "a.png"])
     assert result.sheet
     with Image.open(result.sheet) as sheet:
         both = sheet.size
@@ -109,7 +109,7 @@ def test_sheet_and_manifest(coarse: LoadedModel, fine_folder: Path, tmp_path: Pa
     (found,) = manifest["pictures"][0]["details"]["mgrw"]
     assert set(found) == {"coarse", "fine"}
     assert {"row", "column", "importance", "kept"} == set(found["fine"]["blocks"][0])
-    (result,) = explain_pictures(replace(order, methods={"rollout": METHODS["rollout"]()}), [tmp_path / "a.png"])
+    (result,) = explain_pictures(replace(job, methods={"rollout": METHODS["rollout"]()}), [tmp_path / "a.png"])
     assert result.sheet
     with Image.open(result.sheet) as sheet:
         assert sheet.size[1] < both[1], "the details have a second row"

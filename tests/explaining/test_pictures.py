@@ -16,7 +16,7 @@ from tests.tiny import noise
 from vitreous.errors import UnknownName
 from vitreous.explaining import outputs
 from vitreous.explaining.explain import explain
-from vitreous.explaining.pictures import Order, explain_pictures
+from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.targets import choose_classes
 from vitreous.methods import METHODS
 from vitreous.methods.method import Method
@@ -25,12 +25,12 @@ from vitreous.models.registry import registry
 from vitreous.models.zoo import LoadedModel
 
 
-def test_every_picture_gets_a_sheet_its_maps_and_an_entry(order: Order, pictures: list[Path]) -> None:
-    results = run(order, pictures)
+def test_every_picture_gets_a_sheet_its_maps_and_an_entry(job: PictureJob, pictures: list[Path]) -> None:
+    results = run(job, pictures)
     assert [result.file for result in results] == pictures
-    assert names(order.output) == {f"{p.stem}.{kind}" for p in pictures for kind in ("png", "npz")} | {"manifest.json"}
+    assert names(job.output) == {f"{p.stem}.{kind}" for p in pictures for kind in ("png", "npz")} | {"manifest.json"}
     for result, file in zip(results, pictures, strict=True):
-        assert result.sheet == order.output / file.name
+        assert result.sheet == job.output / file.name
         assert not result.refused
         assert not result.error
         assert result.targets == result.predicted[:1]
@@ -39,34 +39,34 @@ def test_every_picture_gets_a_sheet_its_maps_and_an_entry(order: Order, pictures
             page.verify()
 
 
-def test_the_maps_are_those_of_explain(order: Order, pictures: list[Path]) -> None:
-    (result,) = run(order, pictures[:1])
+def test_the_maps_are_those_of_explain(job: PictureJob, pictures: list[Path]) -> None:
+    (result,) = run(job, pictures[:1])
     assert result.maps
     with np.load(result.maps) as maps:
         assert set(maps) == {*TWO, "target", "logits"}
         for name, method in TWO.items():
-            alone = explain(order.model, pictures[0], method)
+            alone = explain(job.model, pictures[0], method)
             np.testing.assert_allclose(maps[name], alone.heatmap.numpy(), rtol=1e-5, atol=1e-7)
             assert maps["target"] == alone.target.numpy()
             np.testing.assert_allclose(maps["logits"], alone.logits[0].numpy(), rtol=1e-5)
 
 
-def test_the_manifest_says_which_layer_was_read(order: Order, pictures: list[Path]) -> None:
+def test_the_manifest_says_which_layer_was_read(job: PictureJob, pictures: list[Path]) -> None:
     methods = {"hires_cam": METHODS["hires_cam"](), "rollout": METHODS["rollout"]()}
-    (result,) = run(replace(order, methods=methods), pictures[:1])
+    (result,) = run(replace(job, methods=methods), pictures[:1])
     assert list(result.layers) == ["hires_cam"]
     assert result.layers["hires_cam"].endswith(".norm1")
-    (entry,) = manifest(order)["pictures"]  # type: ignore[misc]
+    (entry,) = manifest(job)["pictures"]  # type: ignore[misc]
     assert entry["layers"] == result.layers
 
 
-def test_the_manifest_says_what_the_numbers_depend_on(order: Order, pictures: list[Path]) -> None:
-    order = replace(order, methods={"rollout": METHODS["rollout"](start_layer=1)})
-    (result,) = run(order, pictures[:1])
-    written = manifest(order)
-    assert written["weights_sha256"] == order.model.weights_sha256
-    assert written["preprocess"] == json.loads(json.dumps(order.model.preprocess.to_json()))  # type: ignore[union-attr]
-    assert (written["device"], written["dtype"], written["model"]) == ("cpu", "float32", order.model.name)
+def test_the_manifest_says_what_the_numbers_depend_on(job: PictureJob, pictures: list[Path]) -> None:
+    job = replace(job, methods={"rollout": METHODS["rollout"](start_layer=1)})
+    (result,) = run(job, pictures[:1])
+    written = manifest(job)
+    assert written["weights_sha256"] == job.model.weights_sha256
+    assert written["preprocess"] == json.loads(json.dumps(job.model.preprocess.to_json()))  # type: ignore[union-attr]
+    assert (written["device"], written["dtype"], written["model"]) == ("cpu", "float32", job.model.name)
     assert written["versions"]["torch"] == torch.__version__.partition("+")[0]  # type: ignore[index]
     assert written["methods"]["rollout"]["settings"] == {"start_layer": 1, "readout": "class"}  # type: ignore[index]
     (entry,) = written["pictures"]  # type: ignore[misc]
@@ -76,28 +76,28 @@ def test_the_manifest_says_what_the_numbers_depend_on(order: Order, pictures: li
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_the_batch_size_changes_nothing(order: Order, pictures: list[Path], batch_size: int) -> None:
-    run(replace(order, batch_size=batch_size), pictures)
+def test_the_batch_size_changes_nothing(job: PictureJob, pictures: list[Path], batch_size: int) -> None:
+    run(replace(job, batch_size=batch_size), pictures)
     for file in pictures:
-        with np.load(order.output / f"{file.stem}.npz") as maps:
-            alone = explain(order.model, file, "ag_cam")
+        with np.load(job.output / f"{file.stem}.npz") as maps:
+            alone = explain(job.model, file, "ag_cam")
             np.testing.assert_allclose(maps["ag_cam"], alone.heatmap.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_top_k_gives_a_map_per_target(order: Order, pictures: list[Path]) -> None:
-    (result,) = run(replace(order, target="top-3"), pictures[:1])
+def test_top_k_gives_a_map_per_target(job: PictureJob, pictures: list[Path]) -> None:
+    (result,) = run(replace(job, target="top-3"), pictures[:1])
     assert result.targets == result.predicted[:3]
-    with np.load(order.output / "a.npz") as maps:
+    with np.load(job.output / "a.npz") as maps:
         assert maps["target"].tolist() == [target.index for target in result.targets]
         for at, target in enumerate(result.targets):
-            alone = explain(order.model, pictures[0], "ag_cam", target.index)
+            alone = explain(job.model, pictures[0], "ag_cam", target.index)
             np.testing.assert_allclose(maps["ag_cam"][at], alone.heatmap[0].numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_a_target_without_a_map_is_nan(order: Order, pictures: list[Path]) -> None:
-    (result,) = run(replace(order, methods={"brightness": Brightness()}, target="top-4"), pictures[:1])
+def test_a_target_without_a_map_is_nan(job: PictureJob, pictures: list[Path]) -> None:
+    (result,) = run(replace(job, methods={"brightness": Brightness()}, target="top-4"), pictures[:1])
     assert "too bright" in result.refused["brightness"]
-    with np.load(order.output / "a.npz") as maps:
+    with np.load(job.output / "a.npz") as maps:
         missing = np.isnan(maps["brightness"]).all((1, 2))
         assert missing.tolist() == [index == 3 for index in maps["target"].tolist()]
 
@@ -112,79 +112,79 @@ def test_targets(model: LoadedModel, target: str, chosen: list[int]) -> None:
 
 
 @pytest.mark.parametrize("target", ["top-0", "top-5", "top-x", "cow", "4", "-1", ""])
-def test_targets_that_the_model_does_not_have(order: Order, pictures: list[Path], target: str) -> None:
+def test_targets_that_the_model_does_not_have(job: PictureJob, pictures: list[Path], target: str) -> None:
     with pytest.raises(UnknownName, match=r"target|class"):
-        run(replace(order, target=target), pictures)
+        run(replace(job, target=target), pictures)
 
 
-def test_pictures_with_one_stem_do_not_overwrite_each_other(order: Order, tmp_path: Path) -> None:
+def test_pictures_with_one_stem_do_not_overwrite_each_other(job: PictureJob, tmp_path: Path) -> None:
     files = [tmp_path / folder / name for folder in "xy" for name in ("cat.png", "Cat.jpg", "cat-2.png")]
     for seed, file in enumerate(files):
         file.parent.mkdir(exist_ok=True)
         noise(seed).save(file)
-    results = run(order, files)
+    results = run(job, files)
     outputs = [str(result.maps).casefold() for result in results]
     assert len(set(outputs)) == len(files)
     for result in results:
         assert result.maps
         with np.load(result.maps) as maps:
-            alone = explain(order.model, result.file)
+            alone = explain(job.model, result.file)
             np.testing.assert_allclose(maps["ag_cam"], alone.heatmap.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_what_the_user_put_there_is_left_alone(order: Order, pictures: list[Path]) -> None:
-    order = replace(order, output=pictures[0].parent)
+def test_what_the_user_put_there_is_left_alone(job: PictureJob, pictures: list[Path]) -> None:
+    job = replace(job, output=pictures[0].parent)
     before = pictures[0].read_bytes()
-    (result,) = run(order, pictures[:1])
+    (result,) = run(job, pictures[:1])
     assert pictures[0].read_bytes() == before
-    assert result.sheet == order.output / "a-2.png"
+    assert result.sheet == job.output / "a-2.png"
 
 
-def test_a_second_run_replaces_the_first(order: Order, pictures: list[Path]) -> None:
-    run(order, pictures[:1])
-    once = names(order.output)
-    run(replace(order, target="dog"), pictures[:1])
-    assert names(order.output) == once
-    with np.load(order.output / "a.npz") as maps:
+def test_a_second_run_replaces_the_first(job: PictureJob, pictures: list[Path]) -> None:
+    run(job, pictures[:1])
+    once = names(job.output)
+    run(replace(job, target="dog"), pictures[:1])
+    assert names(job.output) == once
+    with np.load(job.output / "a.npz") as maps:
         assert maps["target"].tolist() == [1]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_other_precisions(order: Order, pictures: list[Path], dtype: torch.dtype) -> None:
+def test_other_precisions(job: PictureJob, pictures: list[Path], dtype: torch.dtype) -> None:
     from vitreous.models.zoo import load
 
-    (result,) = run(replace(order, model=load(order.model.name, dtype=dtype)), pictures[:1])
+    (result,) = run(replace(job, model=load(job.model.name, dtype=dtype)), pictures[:1])
     assert result.sheet
     assert result.maps
     with np.load(result.maps) as maps:
         assert maps["ag_cam"].dtype == (np.float64 if dtype == torch.float64 else np.float32)
 
 
-def test_the_model_comes_back_as_it_was(order: Order, pictures: list[Path]) -> None:
-    order.model.model.train()
+def test_the_model_comes_back_as_it_was(job: PictureJob, pictures: list[Path]) -> None:
+    job.model.model.train()
     try:
-        run(order, pictures[:1])
-        assert order.model.model.training
+        run(job, pictures[:1])
+        assert job.model.model.training
     finally:
-        order.model.model.eval()
-    assert all(parameter.grad is None for parameter in order.model.model.parameters())
+        job.model.model.eval()
+    assert all(parameter.grad is None for parameter in job.model.model.parameters())
 
 
-def test_methods_are_records(order: Order) -> None:
-    assert all(isinstance(method, Method) for method in order.methods.values())
+def test_methods_are_records(job: PictureJob) -> None:
+    assert all(isinstance(method, Method) for method in job.methods.values())
 
 
-def test_a_class_held_against_another(order: Order, pictures: list[Path]) -> None:
-    (result,) = explain_pictures(replace(order, target="0", against="1"), pictures[:1])
+def test_a_class_held_against_another(job: PictureJob, pictures: list[Path]) -> None:
+    (result,) = explain_pictures(replace(job, target="0", against="1"), pictures[:1])
     assert result.sheet
-    manifest = json.loads((order.output / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((job.output / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["target"], manifest["against"]) == ("0", "1")
     with pytest.raises(UnknownName, match="no class named"):
-        list(explain_pictures(replace(order, target="0", against="nosuch"), pictures[:1]))
+        list(explain_pictures(replace(job, target="0", against="nosuch"), pictures[:1]))
 
 
 def test_regions_of_a_model_that_segments_are_on_the_sheet(
-    order: Order, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+    job: PictureJob, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[list[str]] = []
     draw = outputs.sheet
@@ -194,8 +194,8 @@ def test_regions_of_a_model_that_segments_are_on_the_sheet(
     torch.manual_seed(0)
     salg = registry().create_model("salg_st", embed_dim=8, depths=(1, 1, 1, 1), num_classes=3).eval()
     model = LoadedModel(salg, Preprocess((112, 112), (112, 112)), (), "salg")
-    segmenting = replace(order, model=model, methods={"cam": METHODS["cam"]()}, target="predicted")
+    segmenting = replace(job, model=model, methods={"cam": METHODS["cam"]()}, target="predicted")
     assert all(result.sheet for result in run(segmenting, pictures[:2]))
     assert drawn[0] == ["what the model saw", "CAM", *(f"regions of stage {stage}" for stage in (1, 2, 3))]
-    run(order, pictures[:1])
+    run(job, pictures[:1])
     assert not [title for title in drawn[-1] if "regions" in title]

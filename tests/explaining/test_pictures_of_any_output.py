@@ -14,16 +14,16 @@ from torch import nn
 from tests.explaining.made_up import manifest, run
 from vitreous.errors import NoClassScores
 from vitreous.explaining import outputs
-from vitreous.explaining.order import Order
-from vitreous.interacting.numbers import Order as InteractionOrder
+from vitreous.explaining.picture_job import PictureJob
+from vitreous.interacting.numbers import InteractionsJob
 from vitreous.interacting.pages import interaction_pages
 from vitreous.methods import METHODS
 from vitreous.models.zoo import LoadedModel
 
 
 @pytest.fixture
-def order(order: Order) -> Order:
-    return replace(order, methods={name: METHODS[name]() for name in ("ag_cam", "raw_attention")})
+def job(job: PictureJob) -> PictureJob:
+    return replace(job, methods={name: METHODS[name]() for name in ("ag_cam", "raw_attention")})
 
 
 @pytest.fixture
@@ -47,64 +47,64 @@ def _with_head(model: LoadedModel, head: nn.Module, **how: Any) -> LoadedModel:
 
 
 def test_without_a_classifier_there_is_a_map_and_no_decision(
-    order: Order, pictures: list[Path], said: dict[str, Any]
+    job: PictureJob, pictures: list[Path], said: dict[str, Any]
 ) -> None:
-    model = _with_head(order.model, nn.Identity())
-    (result,) = run(replace(order, model=model), pictures[:1])
+    model = _with_head(job.model, nn.Identity())
+    (result,) = run(replace(job, model=model), pictures[:1])
     assert (result.predicted, result.targets) == ((), ())
     assert list(result.refused) == ["ag_cam"]
     assert "no class scores" in result.refused["ag_cam"]
     assert result.maps
-    with np.load(result.maps) as maps, np.load(run(order, pictures[:1])[0].maps) as classified:
+    with np.load(result.maps) as maps, np.load(run(job, pictures[:1])[0].maps) as classified:
         assert set(maps) == {"raw_attention"}
         assert np.array_equal(maps["raw_attention"], classified["raw_attention"])
-    (entry,) = manifest(order)["pictures"]  # type: ignore[misc]
+    (entry,) = manifest(job)["pictures"]  # type: ignore[misc]
     assert entry["error"] is None
     with pytest.raises(NoClassScores):
-        run(replace(order, model=model, target="7"), pictures[:1])
+        run(replace(job, model=model, target="7"), pictures[:1])
 
 
 def test_the_sheet_without_a_classifier_names_the_file(
-    order: Order, pictures: list[Path], said: dict[str, Any]
+    job: PictureJob, pictures: list[Path], said: dict[str, Any]
 ) -> None:
-    run(replace(order, model=_with_head(order.model, nn.Identity())), pictures[:1])
+    run(replace(job, model=_with_head(job.model, nn.Identity())), pictures[:1])
     assert said["title"] == "a.png"
     assert said["subtitle"].endswith("no classifier, so no decision")
     assert [title for title, _ in said["panels"]] == ["what the model saw", "Raw attention"]
 
 
-def test_a_value_is_shown_as_one(order: Order, pictures: list[Path], said: dict[str, Any]) -> None:
+def test_a_value_is_shown_as_one(job: PictureJob, pictures: list[Path], said: dict[str, Any]) -> None:
     head = nn.Linear(32, 1)
     nn.init.constant_(head.bias, 62.4)
-    model = _with_head(order.model, head, link="identity")
-    (result,) = run(replace(order, model=model), pictures[:1])
+    model = _with_head(job.model, head, link="identity")
+    (result,) = run(replace(job, model=model), pictures[:1])
     (answer,) = result.predicted
     assert answer.probability is None
     assert said["title"] == f"value 0 · {answer.score:.5g}"
     assert "%" not in said["title"] + said["subtitle"]
     said_of = {"output": None, "part": "", "call": None, "grid": None, "patches": None}
-    assert manifest(order)["reading"] == {**said_of, "link": "identity"}
-    (entry,) = manifest(order)["pictures"]  # type: ignore[misc]
+    assert manifest(job)["reading"] == {**said_of, "link": "identity"}
+    (entry,) = manifest(job)["pictures"]  # type: ignore[misc]
     assert entry["targets"] == [{"index": 0, "name": "value 0", "score": answer.score, "probability": None}]
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-def test_one_score_has_two_sides(order: Order, pictures: list[Path], said: dict[str, Any], side: int) -> None:
+def test_one_score_has_two_sides(job: PictureJob, pictures: list[Path], said: dict[str, Any], side: int) -> None:
     head, name = nn.Linear(32, 1), "class 0" if side > 0 else "not class 0"
     nn.init.constant_(head.bias, 20.0 * side)
-    (result,) = run(replace(order, model=_with_head(order.model, head)), pictures[:1])
+    (result,) = run(replace(job, model=_with_head(job.model, head)), pictures[:1])
     assert result.targets == result.predicted
     assert said["title"] == f"{name} · 100.0%"
     assert 'its one score is taken for a binary one (link="sigmoid")' in said["subtitle"]
-    run(replace(order, model=_with_head(order.model, head, link="sigmoid")), pictures[:1])
+    run(replace(job, model=_with_head(job.model, head, link="sigmoid")), pictures[:1])
     assert "taken for" not in said["subtitle"]
-    run(replace(order, model=_with_head(order.model, head), target="0"), pictures[:1])
+    run(replace(job, model=_with_head(job.model, head), target="0"), pictures[:1])
     assert said["title"].startswith("class 0 · "), "whoever names the class asks what speaks for it"
 
 
-def test_interactions_need_no_classifier(order: Order, pictures: list[Path], tmp_path: Path) -> None:
-    model = _with_head(order.model, nn.Identity())
-    (page,) = interaction_pages(InteractionOrder(model, output=tmp_path / "pages"), pictures[:1])
+def test_interactions_need_no_classifier(job: PictureJob, pictures: list[Path], tmp_path: Path) -> None:
+    model = _with_head(job.model, nn.Identity())
+    (page,) = interaction_pages(InteractionsJob(model, output=tmp_path / "pages"), pictures[:1])
     assert page.page
     assert page.page.is_file()
     assert page.numbers

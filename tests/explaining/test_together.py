@@ -13,7 +13,7 @@ import vitreous
 from tests.contract.zoo import CASES
 from tests.tiny import noise, save_model
 from vitreous.errors import DegenerateMap, ExplainError, NoClassToken, ShapeError, UnknownName
-from vitreous.explaining.order import Order
+from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.pictures import explain_pictures
 from vitreous.methods import METHODS, make_method
 from vitreous.methods.explanation import Explanation
@@ -128,8 +128,8 @@ def test_pictures_with_several_methods_run_the_model_less_often(tmp_path: Path) 
 
     def runs(names: list[str]) -> int:
         methods = {name: make_method(name) for name in names}
-        order = Order(model, methods, target="top-2", output=tmp_path / "-".join(names))
-        return passes(model.model, lambda: [each.error for each in explain_pictures(order, files)])
+        job = PictureJob(model, methods, target="top-2", output=tmp_path / "-".join(names))
+        return passes(model.model, lambda: [each.error for each in explain_pictures(job, files)])
 
     one_of_attention, one_of_layer = runs(ATTENTION[:1]), runs(LAYER[:1])
     assert runs(ATTENTION) == one_of_attention

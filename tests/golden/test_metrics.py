@@ -12,10 +12,10 @@ from torch import Tensor
 from tests.golden.model import golden_model
 from vitreous.masking.forward import Masks
 from vitreous.metrics.bands import Bands, band_logits, hidden_logits, ranks
-from vitreous.metrics.boxes import component_boxes, fit_boxes
+from vitreous.metrics.boxes import component_boxes, resize_boxes
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import scaled
 from vitreous.metrics.localization import BoxOverlap
+from vitreous.metrics.metric import scaled
 from vitreous.metrics.perturbation import PRESETS, bands_of, values_of
 from vitreous.metrics.score import Score
 from vitreous.metrics.segmentation import Segmentation
@@ -37,7 +37,7 @@ def golden() -> dict[str, Tensor]:
 
 def boxes(golden: dict[str, Tensor]) -> list[Tensor]:
     pairs = zip(golden["boxes"], golden["sizes_wh"].tolist(), strict=True)
-    return [fit_boxes(box[None], (height, width), SIZE) for box, (width, height) in pairs]
+    return [resize_boxes(box[None], (height, width), SIZE) for box, (width, height) in pairs]
 
 
 def test_boxes_are_cut_as_theirs(golden: dict[str, Tensor]) -> None:

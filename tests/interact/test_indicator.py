@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from tests.contract.zoo import CASES
-from vitreous.interact.fields import attention_distance, responsive_fields, shape_of
 from vitreous.interact.indicator import (
     between_patches,
     discriminativeness,
@@ -14,8 +13,9 @@ from vitreous.interact.indicator import (
     interactions,
     received,
 )
+from vitreous.interact.responsive_fields import attention_distance, responsive_fields, shape_of
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 GRID = TokenGrid(1, 4, 4)
 

@@ -11,7 +11,7 @@ from tests.contract.zoo import CASES
 from tests.interact.test_restrict import made
 from vitreous.errors import NoClassToken, ObservationError, ShapeError, UnknownName
 from vitreous.interact.indicator import interactions
-from vitreous.interact.removal import prune
+from vitreous.interact.patch_removal import prune
 from vitreous.interact.use import SCORES, kept_tokens, random_score, uses
 from vitreous.trace.observe import observe
 from vitreous.trace.restrict import restricted_logits

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
 from vitreous.errors import ObservationError, ShapeError
+from vitreous.interact.attention_windows import fixed_windows, random_windows
 from vitreous.interact.indicator import discriminativeness, impact, interactions
 from vitreous.interact.intervene import cut, draw_pairs, quality
-from vitreous.interact.windows import fixed_windows, random_windows
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.restrict import restricted_logits
 from vitreous.trace.target import Classes
 

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitreous.errors import ShapeError
-from vitreous.interact.fields import responsive_fields
-from vitreous.interact.windows import (
+from vitreous.interact.attention_windows import (
     adaptive_windows,
     bounding_windows,
     coverage,
@@ -16,7 +15,8 @@ from vitreous.interact.windows import (
     random_windows,
     rectangles,
 )
-from vitreous.trace.record import TokenGrid
+from vitreous.interact.responsive_fields import responsive_fields
+from vitreous.trace.observed import TokenGrid
 
 GRIDS = st.tuples(st.integers(1, 5), st.integers(1, 5))
 

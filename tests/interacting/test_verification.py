@@ -15,15 +15,15 @@ import torch
 from tests.tiny import save_model
 from vitreous.data.readers import open_samples
 from vitreous.errors import DataError, ObservationError, ShapeError, UnknownName
-from vitreous.interact.fields import responsive_fields
 from vitreous.interact.indicator import average, interactions
 from vitreous.interact.intervene import quality
-from vitreous.interact.removal import prune
+from vitreous.interact.patch_removal import prune
+from vitreous.interact.responsive_fields import responsive_fields
 from vitreous.interacting.verification.check import Check
 from vitreous.interacting.verification.indicators import Indicators
 from vitreous.interacting.verification.job import Trial, Verified, verify
-from vitreous.interacting.verification.removal import Removal
-from vitreous.interacting.verification.windows import Windows
+from vitreous.interacting.verification.pruned import Removal
+from vitreous.interacting.verification.windowed import Windows
 from vitreous.models.zoo import LoadedModel, load
 from vitreous.trace.restrict import restricted_logits
 

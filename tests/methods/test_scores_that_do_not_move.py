@@ -15,7 +15,7 @@ from vitreous.masking.moves import moving_values
 from vitreous.methods import make_method
 from vitreous.methods.rise import draw_shades
 from vitreous.metrics.infidelity import Completeness, Infidelity
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.metric import Metric
 from vitreous.metrics.saco import AverageDrop, SaCo
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import Classes
@@ -123,7 +123,7 @@ def test_a_sure_picture_does_not_show_the_masks() -> None:
 
 
 @pytest.mark.parametrize("judge", [SaCo(groups=4), SaCo(groups=4, scale="logit"), Infidelity(sides=2)])
-def test_what_nothing_changes_is_not_graded(judge: Judge) -> None:
+def test_what_nothing_changes_is_not_graded(judge: Metric) -> None:
     heatmap = torch.rand(2, 4, 4)
     with pytest.raises(DegenerateMap, match="stayed as they were but for rounding"):
         judge(Changed(wavering), IMAGES, heatmap, torch.tensor([1, 1]))

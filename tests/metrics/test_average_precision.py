@@ -13,7 +13,7 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vitreous.metrics.average_precision import Precision
+from vitreous.metrics.average_precision import DetectionPrecision
 
 SIZE = (120, 160)
 
@@ -90,7 +90,7 @@ def directly(pairs: list[Any], kind: str) -> list[float]:
 def test_it_is_pycocotools() -> None:
     rng = np.random.default_rng(0)
     pairs = []
-    precision = Precision()
+    precision = DetectionPrecision()
     for _ in range(12):
         there = objects(rng, 5)
         pairs.append((shaken(rng, there), there))
@@ -108,7 +108,7 @@ def test_by_hand() -> None:
     there = objects(np.random.default_rng(1), 2)
     there["labels"][:], there["crowd"][:] = 1, False
     found = {name: there[name][:1] for name in ("boxes", "labels", "masks")} | {"scores": torch.ones(1)}
-    precision = Precision()
+    precision = DetectionPrecision()
     precision.update(found, there)
     score = precision.compute()
     assert score.boxes.ap == score.masks.ap_75 == pytest.approx(51 / 101)
@@ -117,7 +117,7 @@ def test_by_hand() -> None:
 def test_sizes_that_are_not_there_have_no_figure() -> None:
     there = objects(np.random.default_rng(2), 1)
     there["areas"][:] = 20.0
-    precision = Precision()
+    precision = DetectionPrecision()
     precision.update({**there, "scores": torch.ones(1)}, there | {"crowd": torch.zeros(1, dtype=torch.bool)})
     score = precision.compute()
     assert (score.boxes.small, score.boxes.medium, score.boxes.large) == (pytest.approx(1), None, None)

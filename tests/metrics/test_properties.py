@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vitreous.metrics.bands import Bands, band_logits, ranks
-from vitreous.metrics.boxes import box_iou, component_boxes, components, fit_boxes, union_of_boxes
+from vitreous.metrics.boxes import box_iou, component_boxes, components, resize_boxes, union_of_boxes
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.localization import (
     BoxOverlap,
@@ -131,7 +131,7 @@ def test_ious_are_symmetric(seed: int) -> None:
 
 def test_boxes_move_with_the_picture() -> None:
     whole = torch.tensor([[0, 0, 451, 300]])
-    assert fit_boxes(whole, (300, 451), (224, 224)).tolist() == [[0, 0, 224, 224]]
+    assert resize_boxes(whole, (300, 451), (224, 224)).tolist() == [[0, 0, 224, 224]]
 
 
 def test_the_confusion_of_a_classifier() -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.reference.test_metrics import falling
-from vitreous.metrics.judge import scaled
 from vitreous.metrics.localization import CorLoc, EnergyPointing, MaxBoxAccuracy, Pointing
+from vitreous.metrics.metric import scaled
 from vitreous.metrics.segmentation import average_precision, eleven_point_precision
 
 

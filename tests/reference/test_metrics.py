@@ -13,7 +13,7 @@ from tests.contract.zoo import CASES
 from vitreous.errors import ShapeError
 from vitreous.metrics.fills import image_mean, rise_blur
 from vitreous.metrics.infidelity import Completeness, Infidelity
-from vitreous.metrics.judge import scaled
+from vitreous.metrics.metric import scaled
 from vitreous.metrics.perturbation import Perturbation
 from vitreous.metrics.road import Road, impute
 from vitreous.metrics.saco import AverageDrop, SaCo

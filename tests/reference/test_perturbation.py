@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from vitreous.errors import ShapeError
 from vitreous.methods import make_method
-from vitreous.methods.occlusion import Windows
+from vitreous.methods.occlusion import SlidingWindows
 from vitreous.methods.rise import draw_shades
 from vitreous.methods.vit_cx import complete_linkage
 from vitreous.trace.target import Classes
@@ -52,7 +52,7 @@ def test_occlusion(name: str, scale: str) -> None:
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(1, 12))
 def test_windows_are_centered_on_their_cells(rows: int, columns: int, stride: int, window: int) -> None:
-    windows = Windows((rows * stride, columns * stride), window, stride)
+    windows = SlidingWindows((rows * stride, columns * stride), window, stride)
     every = windows[0 : len(windows)]
     assert torch.equal(torch.cat([windows[at : at + 1] for at in range(len(windows))]), every)
     for at, mask in enumerate(every):

@@ -11,8 +11,8 @@ from tests.reference.relevance import slow_relevance
 from tests.reference.vit import slow_vit
 from vitreous.errors import RuleError
 from vitreous.methods import make_method
+from vitreous.relevance.composites import CHEFER
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import CHEFER
 from vitreous.trace.observe import observe
 from vitreous.trace.target import Classes
 

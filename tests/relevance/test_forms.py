@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitreous.errors import RuleError
+from vitreous.relevance.composites import ATTN_LRP, CHEFER, CP_LRP, chefer, with_gamma
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import ATTN_LRP, CHEFER, CP_LRP, chefer, with_gamma
 
 Call = Callable[..., Any]
 RECIPES = {"chefer": CHEFER, "orig": chefer("orig"), "cp_lrp": CP_LRP, "attn_gamma": with_gamma(ATTN_LRP, 0.0, 0.3)}

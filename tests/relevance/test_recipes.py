@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from vitreous.errors import RuleError, ShapeError, UnknownName
 from vitreous.methods import make_method
+from vitreous.relevance.composites import ATTN_LRP, CHEFER, CP_LRP, DECOMPX, LIBRA_GRAD, chefer, with_gamma
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import ATTN_LRP, CHEFER, CP_LRP, DECOMPX, LIBRA_GRAD, chefer, with_gamma
 from vitreous.trace.observe import observe
+from vitreous.trace.pixels import pixel_response
 from vitreous.trace.reading import reading
-from vitreous.trace.respond import respond
 from vitreous.trace.target import Classes
 
 CONSTANTS = re.compile(
@@ -72,7 +72,7 @@ def test_gamma_keeps_the_sum() -> None:
     model, images = without_constants("timm_eva02")
     for recipe in (LIBRA_GRAD, with_gamma(LIBRA_GRAD, 0.25, 0.1)):
         with propagate(model, recipe):
-            response = respond(model, images)
+            response = pixel_response(model, images)
         direction = Classes((2,))(response.logits.detach())
         total = (images * response.gradient(direction)).sum((1, 2, 3))
         torch.testing.assert_close(total, response.logits[:, 2].detach(), rtol=1e-9, atol=1e-12)
@@ -95,7 +95,7 @@ def test_gamma_of_a_convolution_is_that_of_a_linear_layer() -> None:
         (Unfolded(), with_gamma(ATTN_LRP, 0.0, 0.3)),
     ):
         with propagate(model, recipe):
-            response = respond(model, images)
+            response = pixel_response(model, images)
         slopes.append(response.gradient(Classes((7,))(response.logits.detach())))
     torch.testing.assert_close(slopes[0], slopes[1])
 
@@ -106,7 +106,7 @@ def test_fused_attention_is_attention_written_out(recipe: object) -> None:
     for name in ("timm_vit", "timm_vit_unfused"):
         model, images = CASES[name].model().double(), CASES[name].images().double()
         with propagate(model, recipe):  # type: ignore[arg-type]
-            response = respond(model, images)
+            response = pixel_response(model, images)
         slopes.append(response.gradient(Classes((1,))(response.logits.detach())))
     torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-9, atol=1e-12)
 
@@ -144,7 +144,7 @@ def test_a_norm_that_is_written_out_is_the_norm(written: nn.Module, norm: nn.Mod
     for each in (norm, written):
         model.norm = each.double()
         with propagate(model, LIBRA_GRAD):
-            response = respond(model, images)
+            response = pixel_response(model, images)
         slopes.append(response.gradient(Classes((1,))(response.logits.detach())))
         total = (images * slopes[-1]).sum((1, 2, 3))
         torch.testing.assert_close(total, response.logits[:, 1].detach())
@@ -180,7 +180,7 @@ def test_sums_in_place_are_sums(recipe: object) -> None:
     for in_place in (True, False):
         model.norm = Adds(in_place)
         with propagate(model, recipe):  # type: ignore[arg-type]
-            response = respond(model, images)
+            response = pixel_response(model, images)
         slopes.append(response.gradient(Classes((1,))(response.logits.detach())))
     torch.testing.assert_close(slopes[0], slopes[1])
 

@@ -11,7 +11,7 @@ from vitreous.errors import NoTokenGrid, ShapeError, UnknownName
 from vitreous.methods import make_method
 from vitreous.trace.layer import find_layer, read_layer, run_with
 from vitreous.trace.layout import Layer, layout
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 FOUND = {
     "timm_vit": "blocks.2.norm1",

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from tests.contract.written import Ordered
 from vitreous.errors import DegenerateMap, NoTokenGrid, ObservationError
 from vitreous.interact.indicator import interactions
-from vitreous.interact.removal import prune
+from vitreous.interact.patch_removal import prune
 from vitreous.methods import make_method
 from vitreous.methods.method import Method
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.places import grid_of, measure_tokens
 from vitreous.trace.reading import Reading, reading
-from vitreous.trace.record import TokenGrid
 from vitreous.trace.restrict import restricted_logits
 from vitreous.trace.target import Classes
 

@@ -24,7 +24,7 @@ from vitreous.models.card import ModelCard
 from vitreous.models.detection.card import DetectorCard, load_detector
 from vitreous.models.preprocess import Preprocess
 from vitreous.training.detection.batches import training_batches
-from vitreous.training.detection.judge import judge
+from vitreous.training.detection.detection_score import judge
 from vitreous.training.detection.recipe import RECIPES, DetectionRecipe, read_detection_recipe
 from vitreous.training.detection.train import train
 from vitreous.training.log import DetectionEpoch, Judged, StepDone

@@ -13,15 +13,15 @@ import torch
 from tests.training.test_classify import Data, dark_and_light, epochs_of
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import DataError, ModelError, ShapeError
+from vitreous.interact.attention_windows import dense_windows, rectangles
 from vitreous.interact.indicator import average, interactions
-from vitreous.interact.windows import dense_windows, rectangles
 from vitreous.models.card import ModelCard
 from vitreous.models.zoo import load
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.training.batches import preprocess_of
 from vitreous.training.classify import EpochDone, StepDone, train
-from vitreous.training.fields import FieldSource
-from vitreous.training.guide import Guide
+from vitreous.training.field_source import FieldSource
+from vitreous.training.guided_fields import Guide
 from vitreous.training.recipe import Augment, Optimizer, Recipe
 
 ARGUMENTS = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2}

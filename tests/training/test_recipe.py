@@ -9,7 +9,7 @@ import vitreous.models
 from vitreous.errors import DataError, UnknownName
 from vitreous.models.card import ModelCard
 from vitreous.training.batches import preprocess_of
-from vitreous.training.fields import FieldSource
+from vitreous.training.field_source import FieldSource
 from vitreous.training.recipe import Augment, Distill, Optimizer, Recipe, find_recipe, read_recipe, shipped_recipes
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
+from vitreous.benchmarking.loop import ModelRun
 from vitreous.benchmarking.plan import Plan
-from vitreous.benchmarking.run import ModelRun
 from vitreous.errors import DataError
-from vitreous.explaining.fitting import settings_to_json
+from vitreous.explaining.method_settings import settings_to_json
 from vitreous.files.manifest import now, versions
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.metric import Metric
 
 __all__ = ["describe", "join", "plain_settings", "tell_failures"]
 
@@ -51,14 +51,15 @@ def describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: 
             row: {"source": method.source, "settings": settings_to_json(method)} for row, method in run.methods.items()
         },
         "metrics": {
-            row: {"source": judge.source, "settings": plain_settings(judge)} for row, judge in run.judges.items()
+            row: {"source": measure.source, "settings": plain_settings(measure)}
+            for row, measure in run.measures.items()
         },
     }
 
 
-def plain_settings(judge: Judge) -> dict[str, Any]:
+def plain_settings(measure: Metric) -> dict[str, Any]:
     """A metric's settings in plain values."""
-    values = {item.name: getattr(judge, item.name) for item in fields(judge)}
+    values = {item.name: getattr(measure, item.name) for item in fields(measure)}
     return {name: str(value) if isinstance(value, torch.dtype) else value for name, value in values.items()}
 
 

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import torch
 
+from vitreous.benchmarking.loop import ModelRun, open_batch
 from vitreous.benchmarking.plan import Plan
-from vitreous.benchmarking.run import ModelRun, open_batch
 from vitreous.data.samples import Entry
 from vitreous.errors import ExplainError
 from vitreous.explaining.explain import explain
@@ -58,7 +58,7 @@ def _curves(table: Table) -> Iterator[tuple[str, str]]:
 def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, str]]:
     """Where maps point against how faithful they are, per model."""
     for model, run in runs.items():
-        kinds = {metric: not {"boxes", "truth"}.isdisjoint(judge.reads()) for metric, judge in run.judges.items()}
+        kinds = {metric: not {"boxes", "truth"}.isdisjoint(measure.reads()) for metric, measure in run.measures.items()}
         places, faiths = ([metric for metric, place in kinds.items() if place is wanted] for wanted in (True, False))
         for place, faith in product(places, faiths):
             across, up = (_by_row(table, model, metric) for metric in (place, faith))
@@ -88,7 +88,7 @@ def _examples(
         values = Values.of(records.get(Key(model, table.reference, metric), ()), [entry.id for entry in run.drawn])
         if values is None:
             continue
-        numbers = each_picture(run.judges[metric], values)
+        numbers = each_picture(run.measures[metric], values)
         name = _headline(list(numbers))
         for at in _ends(numbers[name]):
             heading = f"{run.drawn[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"

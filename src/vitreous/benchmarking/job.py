@@ -11,8 +11,8 @@ import torch
 
 from vitreous.benchmarking.describe import describe, join, tell_failures
 from vitreous.benchmarking.figures import figures
+from vitreous.benchmarking.loop import ModelRun, RowProgress, run_model
 from vitreous.benchmarking.plan import Plan
-from vitreous.benchmarking.run import ModelRun, Step, run_model
 from vitreous.benchmarking.tabulate import tabulate
 from vitreous.files.manifest import change_manifest, claim
 from vitreous.files.writing import alone_at, check_writable, sweep
@@ -48,9 +48,9 @@ def benchmark(
     *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    tell: Callable[[Step], None] | None = None,
+    tell: Callable[[RowProgress], None] | None = None,
 ) -> Outcome:
-    """Judge the plan's methods, and write results, manifest and tables. What an earlier run finished is not done again.
+    """Measure the methods of a plan; write results, manifest and tables. What is done already is not done again.
 
     Args:
         plan: what to measure.

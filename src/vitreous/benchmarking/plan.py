@@ -16,13 +16,13 @@ from vitreous.methods import is_method, make_method
 from vitreous.methods.method import Method
 from vitreous.methods.requirements import check_at_least
 from vitreous.metrics import is_metric, make_metric
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.metric import Metric
 from vitreous.metrics.perturbation import PRESETS as CURVES
 from vitreous.settings.named import is_own, own
 from vitreous.settings.typed import Seed, check_settings, shown, typed_fields
 from vitreous.trace.reading import Reading
 
-__all__ = ["BASELINES", "PRESETS", "Plan", "make_judge", "make_methods", "read_plan", "use_own"]
+__all__ = ["BASELINES", "PRESETS", "Plan", "make_methods", "plan_metric", "read_plan", "use_own"]
 
 BASELINES = ("random", "center_gaussian", "edges")
 """Methods that know nothing of the model; they are in every table."""
@@ -105,13 +105,13 @@ def make_methods(plan: Plan) -> dict[str, Method]:
     return {row: make_method(name, **settings) for row, (name, settings) in named.items()}
 
 
-def make_judge(row: str, settings: Mapping[str, Any]) -> Judge:
+def plan_metric(row: str, settings: Mapping[str, Any]) -> Metric:
     """A metric with its settings; a `precision` by its name.
 
     Raises:
         UnknownName: there is no such metric, preset or setting.
 
-    >>> make_judge("chefer", {"use": "perturbation", "preset": "chefer"}).morf
+    >>> plan_metric("chefer", {"use": "perturbation", "preset": "chefer"}).morf
     'black'
     """
     name, values = _named(row, settings)

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from vitreous.benchmarking.describe import plain_settings
+from vitreous.benchmarking.loop import ModelRun
 from vitreous.benchmarking.plan import Plan
-from vitreous.benchmarking.run import ModelRun
 from vitreous.files.manifest import MANIFEST, versions
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.metric import Metric
 from vitreous.statistics.store import Key, Record
 from vitreous.statistics.summary import Array, Cell, Values, mean_curves, median_cost, summarize
 from vitreous.statistics.tables import Table
@@ -40,15 +40,15 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
         for metric in plan.metrics:
             its = {row: records.get(Key(spec, row, metric), []) for row in plan.rows}
             found = {row: values for row, each in its.items() if (values := Values.of(each, pictures)) is not None}
-            judge = run.judges[metric]
+            measure = run.measures[metric]
             cells += summarize(
-                spec, metric, judge, found, reference=reference, resamples=plan.resamples, seed=plan.seed
+                spec, metric, measure, found, reference=reference, resamples=plan.resamples, seed=plan.seed
             )
             for row, values in found.items():
-                for name, curve in mean_curves(judge, values).items():
+                for name, curve in mean_curves(measure, values).items():
                     curves.setdefault((spec, metric, name), {})[row] = curve
             notes += _failures(spec, metric, its, drawn)
-            if "truth" in judge.reads() and found and not any(entry.mask for entry in run.samples.entries):
+            if "truth" in measure.reads() and found and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
         notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
         notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
@@ -64,17 +64,24 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     }
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
     notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
-    title, judges = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).judges
+    title, measures = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).measures
     settings = {
-        (spec, metric): _settings(plan, judge) for spec, run in runs.items() for metric, judge in run.judges.items()
+        (spec, metric): _settings(plan, measure)
+        for spec, run in runs.items()
+        for metric, measure in run.measures.items()
     }
     said = list(dict.fromkeys(notes))
-    return Table(title, cells, curves, costs, list(plan.rows), reference, said, judges, settings)
+    return Table(title, cells, curves, costs, list(plan.rows), reference, said, measures, settings)
 
 
-def _settings(plan: Plan, judge: Judge) -> str:
+def _settings(plan: Plan, measure: Metric) -> str:
     """Everything that a number of this metric depends on, in the words of a plan."""
-    values = {"target": plan.target, "follow": plan.follow or plan.target, "whole": plan.whole, **plain_settings(judge)}
+    values = {
+        "target": plan.target,
+        "follow": plan.follow or plan.target,
+        "whole": plan.whole,
+        **plain_settings(measure),
+    }
     told = {name: value for name, value in values.items() if name != "batch_size" and value is not None}
     return ", ".join(f"{name}={json.dumps(value)}" for name, value in told.items())
 

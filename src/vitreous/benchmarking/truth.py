@@ -13,17 +13,17 @@ from torch import Tensor
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError, ShapeError
 from vitreous.explaining.targets import class_index
-from vitreous.metrics.boxes import Boxes, fit_boxes, union_of_boxes
+from vitreous.metrics.boxes import Boxes, resize_boxes, union_of_boxes
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.wordnet import wordnet_ids
 
-__all__ = ["Fitted", "fit_mask", "fit_sample", "match_labels", "move_boxes"]
+__all__ = ["PreparedSample", "crop_mask", "match_labels", "move_boxes", "prepare_sample"]
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Fitted:
+class PreparedSample:
     """A sample as the model sees it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Fitted:
     mask: Bool[Tensor, "height width"] | None
 
 
-def fit_sample(sample: Sample, preprocess: Preprocess, label: int | None) -> Fitted:
+def prepare_sample(sample: Sample, preprocess: Preprocess, label: int | None) -> PreparedSample:
     """Prepare a sample for the model.
 
     Raises:
@@ -58,9 +58,9 @@ def fit_sample(sample: Sample, preprocess: Preprocess, label: int | None) -> Fit
         boxes = move_boxes(torch.from_numpy(sample.boxes), old, resized, corner, preprocess.size)
         mask = union_of_boxes(boxes, preprocess.size)
     if sample.mask is not None:
-        mask = fit_mask(torch.from_numpy(sample.mask), resized, corner, preprocess.size)
+        mask = crop_mask(torch.from_numpy(sample.mask), resized, corner, preprocess.size)
     kept = boxes if boxes is not None and len(boxes) else None
-    return Fitted(sample.id, image, label, kept, mask if mask is not None and mask.any() else None)
+    return PreparedSample(sample.id, image, label, kept, mask if mask is not None and mask.any() else None)
 
 
 def move_boxes(boxes: Float[Tensor, "_ 4"], old: Size, resized: Size, corner: Size, size: Size) -> Boxes:
@@ -76,14 +76,14 @@ def move_boxes(boxes: Float[Tensor, "_ 4"], old: Size, resized: Size, corner: Si
     >>> move_boxes(torch.tensor([[0.0, 0.0, 40.0, 20.0]]), (20, 80), (10, 40), (0, 15), (10, 10))
     tensor([[ 0,  0,  5, 10]])
     """
-    moved = fit_boxes(boxes, old, resized) - torch.tensor([corner[1], corner[0]] * 2)
+    moved = resize_boxes(boxes, old, resized) - torch.tensor([corner[1], corner[0]] * 2)
     low, high = moved[:, :2], torch.maximum(moved[:, 2:], moved[:, :2] + 1)  # at least a pixel of a thin box
     end = torch.tensor([size[1], size[0]])
     inside = ((low < end) & (high > 0)).all(1)
     return torch.cat([low.clamp(min=0), torch.minimum(high, end)], 1)[inside]
 
 
-def fit_mask(
+def crop_mask(
     mask: Bool[Tensor, "old_height old_width"], resized: Size, corner: Size, size: Size
 ) -> Bool[Tensor, "height width"]:
     """A mask of a picture, resized (to the nearest pixel) and cropped with it; nothing beyond its edges."""

@@ -14,8 +14,8 @@ from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from vitreous.benchmarking.loop import RowProgress
     from vitreous.benchmarking.plan import Plan
-    from vitreous.benchmarking.run import Step
     from vitreous.cli.console import Console
     from vitreous.statistics.tables import Table
 
@@ -204,7 +204,7 @@ def benchmark(
     with stoppable(how_far), bars(console) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in order.models}
 
-        def tell(step: Step) -> None:
+        def tell(step: RowProgress) -> None:
             maps[step.model] = maps[step.model][0] + step.pictures, step.total
             progress.update(
                 tasks[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"

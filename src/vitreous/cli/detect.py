@@ -118,7 +118,7 @@ def evaluate(
     from vitreous.metrics.average_precision import DetectionScore
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
-    from vitreous.training.detection.judge import check_classes, judge
+    from vitreous.training.detection.detection_score import check_classes, judge
     from vitreous.training.log import Judged, versions
     from vitreous.training.processes import Processes
 

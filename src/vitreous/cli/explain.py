@@ -126,7 +126,7 @@ def explain(
     from vitreous.cli.console import Console
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
-    from vitreous.explaining.pictures import Order, explain_pictures
+    from vitreous.explaining.pictures import PictureJob, explain_pictures
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
@@ -145,11 +145,11 @@ def explain(
             prompts=prompt or (),
             **how,
         )
-    order = Order(
+    job = PictureJob(
         loaded, methods, target, against, output, batch_size, alpha, common_scale, window=asked_window(window)
     )
-    results = report.follow(lambda tell: explain_pictures(replace(order, progress=tell), files), len(files))
-    failed = report.finish(results, order, demanded=method not in ("all", _USUAL))
+    results = report.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
+    failed = report.finish(results, job, demanded=method not in ("all", _USUAL))
     raise typer.Exit(int(failed))
 
 

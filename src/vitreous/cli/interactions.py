@@ -96,12 +96,12 @@ def interactions(
     import torch
 
     from vitreous.cli.console import Console, complain
-    from vitreous.cli.progress import counted, stoppable
+    from vitreous.cli.progress import counting, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.data.readers import DATASETS
     from vitreous.files.names import printable
     from vitreous.files.writing import check_writable
-    from vitreous.interacting.numbers import Order
+    from vitreous.interacting.numbers import InteractionsJob
     from vitreous.interacting.pages import JOB, average_page, interaction_pages
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
@@ -116,12 +116,12 @@ def interactions(
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
-    order = Order(loaded, indicator.value, block, place, mass, share, output, asked_window(window))
+    job = InteractionsJob(loaded, indicator.value, block, place, mass, share, output, asked_window(window))
     if dataset:
-        with counted(console, "pictures", again="an average is begun anew when it is run again") as tell:
-            pages = [average_page(order, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]
+        with counting(console, "pictures", again="an average is begun anew when it is run again") as tell:
+            pages = [average_page(job, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]
     else:
-        pages = interaction_pages(order, files)
+        pages = interaction_pages(job, files)
     failed, done = False, 0
     with stoppable(lambda: (done, len(files))):
         for page in pages:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from vitreous.cli.console import Console
 
-__all__ = ["GO_ON", "bars", "counted", "list_recipes", "list_settings", "stoppable", "training_shown"]
+__all__ = ["GO_ON", "bars", "counting", "list_recipes", "list_settings", "stoppable", "training_shown"]
 
 GO_ON = "run it again to go on"
 _INTERRUPTED = 130
@@ -50,7 +50,7 @@ def bars(console: Console) -> Progress:
 
 
 @contextmanager
-def counted(console: Console, what: str, *, again: str = GO_ON) -> Generator[Callable[[int, int], None]]:
+def counting(console: Console, what: str, *, again: str = GO_ON) -> Generator[Callable[[int, int], None]]:
     """A progress bar inside the block: call it with how many are done, of how many.
 
     Args:

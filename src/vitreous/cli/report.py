@@ -13,7 +13,7 @@ from rich.text import Text
 
 from vitreous.cli.console import Console
 from vitreous.cli.progress import bars, stoppable
-from vitreous.explaining.pictures import Order, Result
+from vitreous.explaining.pictures import PictureJob, Result
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods.explanation import Detail
 
@@ -53,12 +53,12 @@ class Report:
                     self._show(result)
         return results
 
-    def finish(self, results: list[Result], order: Order, *, demanded: bool) -> bool:
+    def finish(self, results: list[Result], job: PictureJob, *, demanded: bool) -> bool:
         """Say what failed and where everything is.
 
         Args:
             results: of all pictures.
-            order: that they came from.
+            job: that they came from.
             demanded: whether a method that gave no map counts as a failure.
 
         Returns:
@@ -73,7 +73,7 @@ class Report:
             self._line(self.err, f"Error: {result.error}")
         good = len(results) - len(bad)
         if len(results) > 1:
-            self._line(self.out, f"{good} of {len(results)} pictures explained, in {order.output}")
+            self._line(self.out, f"{good} of {len(results)} pictures explained, in {job.output}")
         return bool(bad) or (demanded and bool(reasons))
 
     def _show(self, result: Result) -> None:

@@ -83,7 +83,7 @@ def windows(
     block's attention.
     """
     from vitreous.interacting.verification.job import Trial
-    from vitreous.interacting.verification.windows import Windows
+    from vitreous.interacting.verification.windowed import Windows
 
     trial = Trial(dataset, model, labels, calibration, calibrated, limit, seed, batch_size)
     _run(Windows(indicator), _read(trial, how, window), output, device, dtype)
@@ -122,7 +122,7 @@ def removal(
     same batches.
     """
     from vitreous.interacting.verification.job import Trial
-    from vitreous.interacting.verification.removal import Removal
+    from vitreous.interacting.verification.pruned import Removal
 
     check = Removal(_numbers(shares, "--shares"), tuple(part.strip() for part in place.split(",")))
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size)
@@ -181,12 +181,12 @@ def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision
 
     from vitreous.cli.benchmark import show_table
     from vitreous.cli.console import Console
-    from vitreous.cli.progress import counted
+    from vitreous.cli.progress import counting
     from vitreous.interacting.verification.job import verify
     from vitreous.models.device import find_device
 
     console = Console(highlight=False)
-    with counted(console, "pictures") as tell:
+    with counting(console, "pictures") as tell:
         where, precision = find_device(device), getattr(torch, dtype.value)
         done = verify(check, trial, output, device=where, dtype=precision, tell=tell)
     show_table(console, done.table, done.files)

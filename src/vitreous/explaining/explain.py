@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitreous.data.depth import Window
 from vitreous.data.pictures import as_picture
 from vitreous.errors import ModelError, ShapeError, told
-from vitreous.explaining.fitting import fit_method
+from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.targets import UserTarget, as_target, choose_classes, is_top
 from vitreous.explaining.together import explain_by_all
 from vitreous.masking.forward import Progress
@@ -157,7 +157,7 @@ def explain(
     if isinstance(grid, int):
         settings["grid"], grid = grid, None
     subject = subject.read_as(output=output, link=link, part=part or None, call=call, grid=grid, patches=patches)
-    methods = {name: fit_method(each, subject) for name, each in _methods(method, settings).items()}
+    methods = {name: complete_method(each, subject) for name, each in _methods(method, settings).items()}
     inputs, pictures = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")

@@ -24,7 +24,7 @@ from vitreous.trace.answer import Answer, answer, assumed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "SUFFIXES", "Explained", "Found", "write_maps", "write_sheet"]
+__all__ = ["JOB", "SUFFIXES", "Explained", "MethodResult", "write_maps", "write_sheet"]
 
 JOB = "explain"
 """Whose the output folder is."""
@@ -37,7 +37,7 @@ _MOST_BARS = 3
 
 
 @dataclass(frozen=True)
-class Found:
+class MethodResult:
     """What a method gave for one picture and class: the raw map, its details and the layer it read, if any.
 
     Attributes:
@@ -71,7 +71,7 @@ class Explained:
     model: LoadedModel
     logits: Float[Tensor, " classes"] | None
     targets: tuple[Answer, ...]
-    attempts: Mapping[str, Sequence[Found | str]]
+    attempts: Mapping[str, Sequence[MethodResult | str]]
     against: str = ""
     regions: tuple[Tensor, ...] = ()
     window: tuple[float, float] | None = None
@@ -92,13 +92,15 @@ class Explained:
     @property
     def methods(self) -> tuple[str, ...]:
         """Those that gave at least one map."""
-        return tuple(name for name, found in self.attempts.items() if any(isinstance(each, Found) for each in found))
+        return tuple(
+            name for name, found in self.attempts.items() if any(isinstance(each, MethodResult) for each in found)
+        )
 
     @property
     def details(self) -> dict[str, list[Detail | None]]:
         """By method that gave any, for each of the classes explained."""
         found = {
-            name: [each.detail if isinstance(each, Found) else None for each in attempts]
+            name: [each.detail if isinstance(each, MethodResult) else None for each in attempts]
             for name, attempts in self.attempts.items()
         }
         return {name: details for name, details in found.items() if any(details)}
@@ -106,7 +108,9 @@ class Explained:
     @property
     def layers(self) -> dict[str, str]:
         """By method that read one layer's output, its dotted name."""
-        read = {name: [each for each in found if isinstance(each, Found)] for name, found in self.attempts.items()}
+        read = {
+            name: [each for each in found if isinstance(each, MethodResult)] for name, found in self.attempts.items()
+        }
         return {name: found[0].layer for name, found in read.items() if found and found[0].layer}
 
     @property
@@ -168,7 +172,7 @@ def _shares(explained: Explained) -> list[tuple[str, float]]:
 
 
 def _common_scale(explained: Explained) -> Scale:
-    found = [each for attempts in explained.attempts.values() for each in attempts if isinstance(each, Found)]
+    found = [each for attempts in explained.attempts.values() for each in attempts if isinstance(each, MethodResult)]
     return Scale.of([each.heatmap for each in found], signed=any(each.signed for each in found))
 
 
@@ -188,7 +192,7 @@ def _overlays(explained: Explained, at: int, alpha: float, common: Scale | None,
     """Every method's view of one target."""
     for method in explained.methods:
         found = explained.attempts[method][at]
-        if isinstance(found, Found):
+        if isinstance(found, MethodResult):
             scale = common or Scale.of([found.heatmap], signed=found.signed)
             yield Panel(title_of(method), overlay(explained.view, found.heatmap, alpha=alpha, scale=scale), "", scale)
             if details and found.detail:
@@ -197,10 +201,10 @@ def _overlays(explained: Explained, at: int, alpha: float, common: Scale | None,
             yield Panel(title_of(method), None, "no map")
 
 
-def _stack(attempts: Sequence[Found | str]) -> np.ndarray[Any, np.dtype[Any]]:
+def _stack(attempts: Sequence[MethodResult | str]) -> np.ndarray[Any, np.dtype[Any]]:
     """One map per target, NaN where there is none."""
-    blank = torch.full_like(next(each.heatmap for each in attempts if isinstance(each, Found)), torch.nan)
-    return _numpy(torch.stack([each.heatmap if isinstance(each, Found) else blank for each in attempts]))
+    blank = torch.full_like(next(each.heatmap for each in attempts if isinstance(each, MethodResult)), torch.nan)
+    return _numpy(torch.stack([each.heatmap if isinstance(each, MethodResult) else blank for each in attempts]))
 
 
 def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[Any]]:

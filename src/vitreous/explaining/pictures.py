@@ -17,10 +17,17 @@ from vitreous.errors import (
     ObservationError,
     UnknownName,
 )
-from vitreous.explaining.fitting import fit_method
+from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.opening import Opened, open_for
-from vitreous.explaining.order import NO_MEMORY, Order, Result, describe_order, result_from_json, result_to_json
-from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, Found, write_maps, write_sheet
+from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, MethodResult, write_maps, write_sheet
+from vitreous.explaining.picture_job import (
+    NO_MEMORY,
+    PictureJob,
+    Result,
+    describe_job,
+    result_from_json,
+    result_to_json,
+)
 from vitreous.explaining.targets import as_target, choose_classes, part_of
 from vitreous.explaining.together import explain_by_all
 from vitreous.files.ledger import Ledger, open_ledger
@@ -34,13 +41,13 @@ from vitreous.trace.answer import Answer, answer
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.reading import reading
 from vitreous.trace.running import run
-from vitreous.trace.settled import quiet
+from vitreous.trace.settled import evaluating
 from vitreous.trace.target import Classes, Predicted, Target, logits_of
 
-__all__ = ["Order", "Result", "explain_pictures"]
+__all__ = ["PictureJob", "Result", "explain_pictures"]
 
 
-def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
+def explain_pictures(job: PictureJob, files: Sequence[Path]) -> Iterator[Result]:
     """Explain every picture by every method, and yield what became of each, in order.
 
     A picture that can be explained gets a `.png` and a `.npz` in the output folder, which keep its place below the
@@ -52,21 +59,21 @@ def explain_pictures(order: Order, files: Sequence[Path]) -> Iterator[Result]:
         UnknownName: the model has no such target, or does not allow a method's setting.
         ObservationError: no method applies to the model.
     """
-    check_writable(order.output)
-    methods = {name: fit_method(method, order.model) for name, method in order.methods.items()}
-    order = replace(order, methods=methods)
-    with open_ledger(order.output, JOB, describe_order(order), files, SUFFIXES) as ledger:
+    check_writable(job.output)
+    methods = {name: complete_method(method, job.model) for name, method in job.methods.items()}
+    job = replace(job, methods=methods)
+    with open_ledger(job.output, JOB, describe_job(job), files, SUFFIXES) as ledger:
         kept = {file: whole for file in files if (whole := _kept(ledger, file))}
         todo = [file for file in files if file not in kept]
         refused: dict[str, str] = {}
-        batches = (todo[at : at + order.batch_size] for at in range(0, len(todo), order.batch_size))
-        fresh = (result for batch in batches for result in _explain_batch(order, batch, ledger, refused))
+        batches = (todo[at : at + job.batch_size] for at in range(0, len(todo), job.batch_size))
+        fresh = (result for batch in batches for result in _explain_batch(job, batch, ledger, refused))
         for file in files:
             if file in kept:
                 result, told = kept[file]
             else:
                 result = next(fresh)
-                told = result_to_json(result, order.output)
+                told = result_to_json(result, job.output)
             ledger.note(file, told, written=result.sheet is not None)
             yield result
 
@@ -80,35 +87,35 @@ def _kept(ledger: Ledger, file: Path) -> tuple[Result, Mapping[str, Any]] | None
     return result, told
 
 
-def _explain_batch(order: Order, files: Sequence[Path], ledger: Ledger, refused: dict[str, str]) -> Iterator[Result]:
+def _explain_batch(job: PictureJob, files: Sequence[Path], ledger: Ledger, refused: dict[str, str]) -> Iterator[Result]:
     """What became of each picture; `refused` gains the methods that do not apply to the model."""
-    opened = [open_for(order.model, file, order.window) for file in files]
+    opened = [open_for(job.model, file, job.window) for file in files]
     try:
-        explained = iter(_explain_opened(order, [each for each in opened if isinstance(each, Opened)], refused))
+        explained = iter(_explain_opened(job, [each for each in opened if isinstance(each, Opened)], refused))
     except NotFinite as error:
         if len(files) == 1:
             yield Result(files[0], error=str(error))
         for at in range(len(files) if len(files) > 1 else 0):  # one picture does not stop the others
-            yield from _explain_batch(order, files[at : at + 1], ledger, refused)
+            yield from _explain_batch(job, files[at : at + 1], ledger, refused)
         return
     for file, each in zip(files, opened, strict=True):
-        yield _write(order, ledger, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
+        yield _write(job, ledger, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
 
 
-def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:
+def _explain_opened(job: PictureJob, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:
     """All methods and targets, for the pictures of a batch that could be read."""
     if not pictures:
         return []
-    model = order.model
+    model = job.model
     images = torch.stack([picture.image for picture in pictures]).to(next(model.model.parameters()))
-    with reading(model.reading), quiet(model.model), torch.no_grad():
-        logits = _scores(order, images)
-        targets = _targets(order, logits)
+    with reading(model.reading), evaluating(model.model), torch.no_grad():
+        logits = _scores(job, images)
+        targets = _targets(job, logits)
         said = [_answers(model, logits, target) for target in targets] if logits is not None else []
         segment: Any = getattr(model.model, "regions", None)
         regions: Any = segment(images) if callable(segment) else []
-    attempts = _try_methods(order, images, targets, refused)
-    if len(refused) == len(order.methods):
+    attempts = _try_methods(job, images, targets, refused)
+    if len(refused) == len(job.methods):
         raise _none_applies(model.name, refused)
     return [
         Explained(
@@ -118,7 +125,7 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
             None if logits is None else logits[at],
             tuple(each[at] for each in said),
             {name: rows[at] for name, rows in attempts.items()},
-            order.against,
+            job.against,
             tuple(stage[at] for stage in regions),
             picture.window,
         )
@@ -126,22 +133,22 @@ def _explain_opened(order: Order, pictures: Sequence[Opened], refused: dict[str,
     ]
 
 
-def _scores(order: Order, images: Images) -> Logits | None:
+def _scores(job: PictureJob, images: Images) -> Logits | None:
     """The class scores; None where the model has none, and none are asked for."""
-    model = order.model
+    model = job.model
     try:
         check_classifier(model.model, images)
         return logits_of(run(model.model, images.clone()), model.name, len(images))
     except NoClassScores:
-        if order.target != "predicted" or order.against:
+        if job.target != "predicted" or job.against:
             raise
         return None
 
 
-def _targets(order: Order, logits: Logits | None) -> list[Target]:
+def _targets(job: PictureJob, logits: Logits | None) -> list[Target]:
     """What each row of a sheet explains."""
-    classes = None if logits is None else choose_classes(order.target, order.model.class_names, logits)
-    if logits is None or classes is None or (logits.shape[1] == 1 and order.target in ("predicted", "top-1")):
+    classes = None if logits is None else choose_classes(job.target, job.model.class_names, logits)
+    if logits is None or classes is None or (logits.shape[1] == 1 and job.target in ("predicted", "top-1")):
         return [Predicted()]  # of a binary score, the side that it is on
     return [Classes(tuple(column.tolist())) for column in classes.T]
 
@@ -159,27 +166,27 @@ def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]
 
 
 def _try_methods(
-    order: Order, images: Images, targets: Sequence[Target], refused: dict[str, str]
-) -> dict[str, list[tuple[Found | str, ...]]]:
+    job: PictureJob, images: Images, targets: Sequence[Target], refused: dict[str, str]
+) -> dict[str, list[tuple[MethodResult | str, ...]]]:
     """By method, per picture and target, the map, or why there is none; `refused` gains those that do not apply."""
-    columns: dict[str, list[list[Found | str]]] = {name: [] for name in order.methods}
+    columns: dict[str, list[list[MethodResult | str]]] = {name: [] for name in job.methods}
     for target in targets:
-        methods = {name: method for name, method in order.methods.items() if name not in refused}
-        for name, each in _attempt(order, methods, images, target).items():
+        methods = {name: method for name, method in job.methods.items() if name not in refused}
+        for name, each in _attempt(job, methods, images, target).items():
             if isinstance(each, NoClassScores | ObservationError):
                 refused[name] = str(each)
             else:
                 columns[name].append(each)
     found = {name: list(zip(*each, strict=True)) for name, each in columns.items() if name not in refused}
-    why: dict[str, list[tuple[Found | str, ...]]] = {
+    why: dict[str, list[tuple[MethodResult | str, ...]]] = {
         name: [(reason,) * len(targets)] * len(images) for name, reason in refused.items()
     }
     return found | why
 
 
 def _attempt(
-    order: Order, methods: Mapping[str, Method], images: Images, target: Target
-) -> dict[str, list[Found | str] | NoClassScores | ObservationError]:
+    job: PictureJob, methods: Mapping[str, Method], images: Images, target: Target
+) -> dict[str, list[MethodResult | str] | NoClassScores | ObservationError]:
     """By method, per picture the map or why there is none; or why it does not apply to the model.
 
     A method that fails on a batch tries its pictures one by one.
@@ -187,33 +194,33 @@ def _attempt(
     Raises:
         UnknownName: the model does not allow a setting.
     """
-    found: dict[str, list[Found | str] | NoClassScores | ObservationError] = {}
-    opposed = as_target(
-        None if isinstance(target, Predicted) else target, order.model.class_names, order.against or None
-    )
-    explained = explain_by_all(methods, order.model, images, opposed, batch_size=len(images), progress=order.progress)
+    found: dict[str, list[MethodResult | str] | NoClassScores | ObservationError] = {}
+    opposed = as_target(None if isinstance(target, Predicted) else target, job.model.class_names, job.against or None)
+    explained = explain_by_all(methods, job.model, images, opposed, batch_size=len(images), progress=job.progress)
     for name, each in explained.items():
         if isinstance(each, UnknownName):
             raise each
         if isinstance(each, Explanation):
             details = each.details or [None] * len(images)
-            found[name] = [Found(*pair, each.layer, each.signed) for pair in zip(each.heatmap, details, strict=True)]
+            found[name] = [
+                MethodResult(*pair, each.layer, each.signed) for pair in zip(each.heatmap, details, strict=True)
+            ]
         elif isinstance(each, NoClassScores | ObservationError):
             found[name] = each
         elif len(images) == 1:
             found[name] = [_reason(each)]
         else:
-            found[name] = _one_by_one(order, name, images, target)
+            found[name] = _one_by_one(job, name, images, target)
     return found
 
 
 def _one_by_one(
-    order: Order, name: str, images: Images, target: Target
-) -> list[Found | str] | NoClassScores | ObservationError:
-    rows: list[Found | str] = []
+    job: PictureJob, name: str, images: Images, target: Target
+) -> list[MethodResult | str] | NoClassScores | ObservationError:
+    rows: list[MethodResult | str] = []
     for at, image in enumerate(images.split(1)):
         wanted = part_of(target, len(images), slice(at, at + 1))
-        found = _attempt(order, {name: order.methods[name]}, image, wanted)[name]
+        found = _attempt(job, {name: job.methods[name]}, image, wanted)[name]
         if isinstance(found, NoClassScores | ObservationError):
             return found
         rows += found
@@ -233,7 +240,7 @@ def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
     return ObservationError(f"no method applies to `{model}`.\n{reasons}")
 
 
-def _write(order: Order, ledger: Ledger, explained: Explained) -> Result:
+def _write(job: PictureJob, ledger: Ledger, explained: Explained) -> Result:
     """The files of one picture."""
     result = Result(
         explained.file,
@@ -249,7 +256,7 @@ def _write(order: Order, ledger: Ledger, explained: Explained) -> Result:
     try:
         page, maps = ledger.claim(explained.file)
         write_maps(maps, explained)
-        write_sheet(page, explained, alpha=order.alpha, common_scale=order.common_scale)
+        write_sheet(page, explained, alpha=job.alpha, common_scale=job.common_scale)
     except DataError as error:
         return replace(result, error=str(error))
     return replace(result, sheet=page, maps=maps)

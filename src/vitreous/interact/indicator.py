@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits, Weights
+from vitreous.trace.each_attention import each_attention
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.target import Predicted, Target
-from vitreous.trace.watch import watch
 
 __all__ = [
     "Averages",
@@ -119,7 +119,7 @@ def interactions(model: nn.Module, images: Images) -> Interactions:
         strength.append(patches.mean(1))
         uncertainty.append(_deviation(patches, 1))
 
-    logits, tokens = watch(model, images, each)
+    logits, tokens = each_attention(model, images, each)
     found = Interactions(torch.stack(strength, 1), torch.stack(uncertainty, 1), tokens, logits)
     if not found.strength.isfinite().all():
         raise ObservationError(

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from vitreous.errors import NoClassToken
 from vitreous.interact.indicator import Pairs, PatchScore, between_patches, discriminativeness, entropy, received
 from vitreous.shapes import Images, Weights
+from vitreous.trace.each_attention import each_attention
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.recorder import tokens_of
-from vitreous.trace.watch import watch
 
 __all__ = [
     "SCORES",
@@ -127,7 +127,7 @@ def uses(model: nn.Module, images: Images, after: Sequence[int]) -> list[PatchUs
         if so_far.blocks in after:
             found[so_far.blocks] = so_far.mean()
 
-    watch(model, images, each)
+    each_attention(model, images, each)
     found[0] = so_far.mean()
     return [found[blocks] for blocks in after]
 

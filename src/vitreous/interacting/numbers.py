@@ -12,14 +12,14 @@ from torch import Tensor
 
 from vitreous.data.depth import Window
 from vitreous.errors import DegenerateMap, UnknownName
-from vitreous.interact.fields import attention_distance, responsive_fields, shape_of
+from vitreous.interact.attention_windows import adaptive_windows
 from vitreous.interact.indicator import Averages, Pairs, certainty, discriminativeness, entropy, received
+from vitreous.interact.responsive_fields import attention_distance, responsive_fields, shape_of
 from vitreous.interact.use import kept_patches
-from vitreous.interact.windows import adaptive_windows
 from vitreous.models.loaded import LoadedModel
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
-__all__ = ["Found", "Indicator", "Order", "check_place", "find"]
+__all__ = ["Indicator", "InteractionsJob", "PictureInteractions", "check_place", "find"]
 
 Indicator = Literal["strength", "certainty", "uncertainty", "impact"]
 """What is shown of an interaction; see `Interactions` and `impact`."""
@@ -28,7 +28,7 @@ _WINDOW = 0.6
 
 
 @dataclass(frozen=True)
-class Order:
+class InteractionsJob:
     """What to do with every picture.
 
     Attributes:
@@ -57,7 +57,7 @@ Measures = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Found:
+class PictureInteractions:
     """What there is to draw and to keep, without the batch axis: of the block or blocks shown, and of every block."""
 
     seen: Averages
@@ -82,24 +82,24 @@ class Found:
         }
 
 
-def check_place(order: Order, blocks: int, tokens: TokenGrid) -> None:
+def check_place(job: InteractionsJob, blocks: int, tokens: TokenGrid) -> None:
     """Refuse a block or patch that a model of so many blocks and such a grid has not.
 
     Raises:
         UnknownName: no such block or query.
     """
-    if order.block is not None and not 0 <= order.block < blocks:
-        raise UnknownName("block", str(order.block), [f"0 … {blocks - 1}"])
-    row, column = order.query or (0, 0)
+    if job.block is not None and not 0 <= job.block < blocks:
+        raise UnknownName("block", str(job.block), [f"0 … {blocks - 1}"])
+    row, column = job.query or (0, 0)
     if not (0 <= row < tokens.height and 0 <= column < tokens.width):
         raise UnknownName("patch", f"{row},{column}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
 
 
-def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
-    """What an order asks for.
+def find(job: InteractionsJob, seen: Averages, effects: Pairs | None = None) -> PictureInteractions:
+    """What a job asks for.
 
     Args:
-        order: what is shown.
+        job: what is shown.
         seen: strength and uncertainty of every block.
         effects: likewise, where the indicator is "impact".
 
@@ -107,8 +107,8 @@ def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
         UnknownName: no such block or query.
         DegenerateMap: nothing has an impact.
     """
-    check_place(order, len(seen.strength), seen.tokens)
-    chosen = slice(None) if order.block is None else slice(order.block, order.block + 1)
+    check_place(job, len(seen.strength), seen.tokens)
+    chosen = slice(None) if job.block is None else slice(job.block, job.block + 1)
     strength, uncertainty = seen.strength[chosen].mean(0), seen.uncertainty[chosen].mean(0)
     if effects is not None:
         pairs, each = effects[chosen].sum(0).abs(), effects.abs()
@@ -120,17 +120,17 @@ def find(order: Order, seen: Averages, effects: Pairs | None = None) -> Found:
             "strength": strength,
             "certainty": certainty(strength, uncertainty),
             "uncertainty": uncertainty,
-        }[order.indicator]
-        each = getattr(seen, order.indicator)
-    query = order.query or divmod(int(discriminativeness(strength).argmax()), seen.tokens.width)
+        }[job.indicator]
+        each = getattr(seen, job.indicator)
+    query = job.query or divmod(int(discriminativeness(strength).argmax()), seen.tokens.width)
     overall = seen.strength.mean(0)
-    whole, single = (_measure(order, seen, taken, used) for taken, used in ((pairs, overall), (each, seen.strength)))
-    removed = ~kept_patches(discriminativeness(overall[None]), order.share)[0]
-    return Found(seen, whole, single, removed, query)
+    whole, single = (_measure(job, seen, taken, used) for taken, used in ((pairs, overall), (each, seen.strength)))
+    removed = ~kept_patches(discriminativeness(overall[None]), job.share)[0]
+    return PictureInteractions(seen, whole, single, removed, query)
 
 
-def _measure(order: Order, seen: Averages, pairs: Pairs, strength: Pairs) -> Measures:
-    fields = responsive_fields(pairs, seen.tokens, order.mass)
+def _measure(job: InteractionsJob, seen: Averages, pairs: Pairs, strength: Pairs) -> Measures:
+    fields = responsive_fields(pairs, seen.tokens, job.mass)
     return {
         "indicator": pairs,
         "field": fields,

@@ -21,7 +21,7 @@ from vitreous.files.writing import alone_in, check_writable, whole_file
 from vitreous.interact.indicator import Averages, Interactions, effect
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.interactions import interactions_of
-from vitreous.interacting.numbers import Found, Order, check_place, find
+from vitreous.interacting.numbers import InteractionsJob, PictureInteractions, check_place, find
 from vitreous.render.interactions import (
     draw_arrows,
     draw_flow,
@@ -59,7 +59,7 @@ class Page:
     window: tuple[float, float] | None = None
 
 
-def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
+def interaction_pages(job: InteractionsJob, files: Sequence[Path]) -> Iterator[Page]:
     """Draw the interactions of every picture's patches, and yield what became of each, in order.
 
     A reconstruction after the abstract of arXiv 2203.05922. Every picture gets a `.png` and a `.npz` in the output
@@ -71,10 +71,10 @@ def interaction_pages(order: Order, files: Sequence[Path]) -> Iterator[Page]:
         UnknownName, ShapeError: no such block, query, or share.
         ObservationError: the model has no attention between all patches.
     """
-    _check(order)
-    with open_ledger(order.output, JOB, _about(order), files, SUFFIXES) as ledger:
+    _check(job)
+    with open_ledger(job.output, JOB, _about(job), files, SUFFIXES) as ledger:
         for file in files:
-            page = _kept(ledger, file) or _page(order, file, ledger)
+            page = _kept(ledger, file) or _page(job, file, ledger)
             shown = {name: value and str(value) for name, value in asdict(page).items()}
             shown |= {"window": page.window}
             ledger.note(file, shown, written=page.page is not None)
@@ -92,7 +92,7 @@ def _kept(ledger: Ledger, file: Path) -> Page | None:
 
 
 def average_page(
-    order: Order,
+    job: InteractionsJob,
     dataset: str,
     *,
     limit: int = 1000,
@@ -103,7 +103,7 @@ def average_page(
     """Draw the interactions of patches averaged over pictures of a data set: `average.png` and `average.npz`.
 
     Args:
-        order: the indicator is not "impact", which follows each picture's own class.
+        job: the indicator is not "impact", which follows each picture's own class.
         dataset: as `open_samples` takes it; labels are not read.
         limit: pictures drawn at random; 0 takes all.
         seed: of the draw.
@@ -114,20 +114,20 @@ def average_page(
         DataError: the data set or the output folder cannot be used, or no picture can be read.
         UnknownName, ShapeError, ObservationError: as `interaction_pages`.
     """
-    _check(order)
-    if order.indicator == "impact":
+    _check(job)
+    if job.indicator == "impact":
         raise ShapeError(
             "impact follows the class of each picture and has no average over many. "
             "Choose strength, certainty or uncertainty, or give pictures."
         )
-    with alone_in(order.output):
+    with alone_in(job.output):
         files = [f"average{suffix}" for suffix in SUFFIXES]
-        claim(order.output, f"{JOB} of a data set", files)
-        return _average(order, dataset, draw_of=(limit, seed), batch_size=batch_size, tell=tell)
+        claim(job.output, f"{JOB} of a data set", files)
+        return _average(job, dataset, draw_of=(limit, seed), batch_size=batch_size, tell=tell)
 
 
 def _average(
-    order: Order,
+    job: InteractionsJob,
     dataset: str,
     *,
     draw_of: tuple[int, int],
@@ -135,54 +135,54 @@ def _average(
     tell: Callable[[int, int], object] | None,
 ) -> Page:
     started, unread, (limit, seed) = now(), dict[str, str](), draw_of
-    samples = open_samples(dataset, order.window)
+    samples = open_samples(dataset, job.window)
     entries = draw(samples.entries, limit, seed)
-    readable = (image for entry in entries for image in read_images(order.model, [entry], {}).values())
+    readable = (image for entry in entries for image in read_images(job.model, [entry], {}).values())
     for image in islice(readable, 1):  # what is not there is told before the long work
-        first = interactions_of(order.model, image[None])
-        check_place(order, first.strength.shape[1], first.tokens)
-    seen = average_pictures(order.model, entries, batch_size, unread, tell)
-    found = find(order, seen)
+        first = interactions_of(job.model, image[None])
+        check_place(job, first.strength.shape[1], first.tokens)
+    seen = average_pictures(job.model, entries, batch_size, unread, tell)
+    found = find(job, seen)
     title = f"average of {seen.images} pictures"
-    files = [order.output / f"average{suffix}" for suffix in SUFFIXES]
-    page = _write(order, found, dataset, files=files, title=title, pictures=seen.images)
+    files = [job.output / f"average{suffix}" for suffix in SUFFIXES]
+    page = _write(job, found, dataset, files=files, title=title, pictures=seen.images)
     drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
-    told = {"started": started, "images": seen.images, **drawn, **_about(order)}
-    change_manifest(order.output, lambda values: {**values, **told})
+    told = {"started": started, "images": seen.images, **drawn, **_about(job)}
+    change_manifest(job.output, lambda values: {**values, **told})
     return replace(page, error="; ".join(unread.values()))
 
 
-def _check(order: Order) -> None:
-    check_writable(order.output)
-    if not 0 <= order.share < 1 or not 0 < order.mass <= 1:
+def _check(job: InteractionsJob) -> None:
+    check_writable(job.output)
+    if not 0 <= job.share < 1 or not 0 < job.mass <= 1:
         raise ShapeError(
-            f"`share` must be at least 0 and below 1, and `mass` above 0 and at most 1; got {order.share} and "
-            f"{order.mass}. Give shares of the patches and of the indicator."
+            f"`share` must be at least 0 and below 1, and `mass` above 0 and at most 1; got {job.share} and "
+            f"{job.mass}. Give shares of the patches and of the indicator."
         )
 
 
-def _about(order: Order) -> dict[str, Any]:
+def _about(job: InteractionsJob) -> dict[str, Any]:
     """What the numbers depend on."""
-    parameter = next(order.model.model.parameters())
-    about = {"versions": versions(), "model": order.model.name, "weights_sha256": order.model.weights_sha256}
-    about |= {"reading": order.model.reading.to_json(), "device": str(parameter.device)}
+    parameter = next(job.model.model.parameters())
+    about = {"versions": versions(), "model": job.model.name, "weights_sha256": job.model.weights_sha256}
+    about |= {"reading": job.model.reading.to_json(), "device": str(parameter.device)}
     about |= {"dtype": str(parameter.dtype).removeprefix("torch.")}
-    return about | {name: getattr(order, name) for name in ("indicator", "block", "query", "mass", "share", "window")}
+    return about | {name: getattr(job, name) for name in ("indicator", "block", "query", "mass", "share", "window")}
 
 
-def _page(order: Order, file: Path, ledger: Ledger) -> Page:
-    opened = open_for(order.model, file, order.window)
+def _page(job: InteractionsJob, file: Path, ledger: Ledger) -> Page:
+    opened = open_for(job.model, file, job.window)
     if isinstance(opened, DataError):
         return Page(file, error=str(opened))
-    images = opened.image[None].to(next(order.model.model.parameters()))
-    seen = interactions_of(order.model, images)
-    with reading(order.model.reading):
-        effects = effect(order.model.model, images)[0] if order.indicator == "impact" else None
+    images = opened.image[None].to(next(job.model.model.parameters()))
+    seen = interactions_of(job.model, images)
+    with reading(job.model.reading):
+        effects = effect(job.model.model, images)[0] if job.indicator == "impact" else None
     scores = {} if seen.logits is None else {"logits": seen.logits[0].float().cpu().numpy()}
     try:
-        found = find(order, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
-        title, view = _title(order, seen, file), opened.view.convert("RGB")
-        page = _write(order, found, file, files=ledger.claim(file), title=title, view=view, **scores)
+        found = find(job, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
+        title, view = _title(job, seen, file), opened.view.convert("RGB")
+        page = _write(job, found, file, files=ledger.claim(file), title=title, view=view, **scores)
         return replace(page, window=opened.window)
     except DegenerateMap as error:
         return Page(file, error=f"`{file}`: {error.alone}")
@@ -190,9 +190,9 @@ def _page(order: Order, file: Path, ledger: Ledger) -> Page:
         return Page(file, error=str(error))
 
 
-def _title(order: Order, seen: Interactions, file: Path) -> str:
+def _title(job: InteractionsJob, seen: Interactions, file: Path) -> str:
     """What the model says, or the file's name where it says nothing."""
-    names, link = order.model.class_names, order.model.reading.link
+    names, link = job.model.class_names, job.model.reading.link
     if seen.logits is None or (link == "identity" and seen.logits.shape[1] > 1):
         return file.name
     scores = seen.logits[0]
@@ -202,8 +202,8 @@ def _title(order: Order, seen: Interactions, file: Path) -> str:
 
 
 def _write(
-    order: Order,
-    found: Found,
+    job: InteractionsJob,
+    found: PictureInteractions,
     file: Path | str,
     *,
     files: Sequence[Path],
@@ -215,11 +215,11 @@ def _write(
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
     with whole_file(page) as part:
-        _draw(order, found, view, title, file.name if isinstance(file, Path) else file).save(part)
+        _draw(job, found, view, title, file.name if isinstance(file, Path) else file).save(part)
     return Page(file, page, numbers)
 
 
-def _draw(order: Order, found: Found, picture: Image | None, title: str, source: str) -> Image:
+def _draw(job: InteractionsJob, found: PictureInteractions, picture: Image | None, title: str, source: str) -> Image:
     view = picture or blank()
     tokens, whole, blocks = found.seen.tokens, found.whole, found.blocks
     row, column = found.query
@@ -232,7 +232,7 @@ def _draw(order: Order, found: Found, picture: Image | None, title: str, source:
     tendency = laid(whole["tendency"].nan_to_num())  # a patch that takes nothing leans nowhere
     longest = float(np.linalg.norm(tendency, axis=-1).max())
     queries = {f"patch {row},{column}": (whole["indicator"], whole["field"])}
-    if order.block is None:
+    if job.block is None:
         each = zip(blocks["indicator"], blocks["field"], strict=True)
         queries |= {f"block {block}": pair for block, pair in enumerate(each)}
     seen, *single = (
@@ -247,9 +247,9 @@ def _draw(order: Order, found: Found, picture: Image | None, title: str, source:
         Panel("size of fields", draw_patches(view, laid(whole["size"]))),
         Panel("adaptive windows", draw_windows(view, laid(whole["windows"]), [found.query, *sorted(middle)])),
         Panel("what is discriminative", draw_patches(view, laid(whole["discriminativeness"]))),
-        Panel("without the indiscriminative", draw_removed(view, laid(found.removed)), f"{order.share:.0%} removed"),
+        Panel("without the indiscriminative", draw_removed(view, laid(found.removed)), f"{job.share:.0%} removed"),
         *single,
     ]
-    where = "all blocks" if order.block is None else f"block {order.block}"
-    about = (source, order.model.short_name, f"{order.indicator} in {where}", "reconstruction of arXiv 2203.05922")
+    where = "all blocks" if job.block is None else f"block {job.block}"
+    about = (source, job.model.short_name, f"{job.indicator} in {where}", "reconstruction of arXiv 2203.05922")
     return sheet(panels, title=title, subtitle=" · ".join(about), columns=4)

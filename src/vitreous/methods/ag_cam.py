@@ -16,7 +16,7 @@ from vitreous.methods.requirements import check_class_token
 from vitreous.shapes import ClassRow, Heatmap, Images, Logits, Weights
 from vitreous.trace.edit import stop_gradient
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid, rows_read
+from vitreous.trace.observed import TokenGrid, rows_read
 from vitreous.trace.stream import Stream, follow_stream, replay
 from vitreous.trace.target import Predicted, Target
 

@@ -16,7 +16,7 @@ from vitreous.methods.method import Family
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.blocks import observe_blocks
 from vitreous.trace.gradient import gradients
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["AttCAT", "attcat"]

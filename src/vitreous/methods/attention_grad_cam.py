@@ -14,7 +14,7 @@ from vitreous.methods.requirements import check_class_token
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid, Trace, rows_read
+from vitreous.trace.observed import TokenGrid, Trace, rows_read
 from vitreous.trace.target import Target
 
 __all__ = ["AttentionGradCAM", "attention_grad_cam"]

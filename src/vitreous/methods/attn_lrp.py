@@ -11,10 +11,10 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import input_x_gradient
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
+from vitreous.relevance.composites import ATTN_LRP, with_gamma
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import ATTN_LRP, with_gamma
 from vitreous.shapes import Images
-from vitreous.trace.respond import respond
+from vitreous.trace.pixels import pixel_response
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["AttnLRP"]
@@ -63,5 +63,5 @@ class AttnLRP:
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
         with propagate(model, with_gamma(ATTN_LRP, self.conv_gamma, self.linear_gamma)):
-            response = respond(model, images)
+            response = pixel_response(model, images)
         return input_x_gradient(self, response, target)

@@ -15,7 +15,7 @@ from vitreous.methods.requirements import check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images, Weights
 from vitreous.trace.observe import observe
-from vitreous.trace.record import rows_read
+from vitreous.trace.observed import rows_read
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["BTHead", "weigh_heads"]

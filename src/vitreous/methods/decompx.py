@@ -10,10 +10,10 @@ from torch import nn
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import input_x_gradient
 from vitreous.methods.method import Family
+from vitreous.relevance.composites import DECOMPX
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import DECOMPX
 from vitreous.shapes import Images
-from vitreous.trace.respond import respond
+from vitreous.trace.pixels import pixel_response
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["DecompX"]
@@ -48,5 +48,5 @@ class DecompX:
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
         with propagate(model, DECOMPX):
-            response = respond(model, images)
+            response = pixel_response(model, images)
         return input_x_gradient(self, response, target)

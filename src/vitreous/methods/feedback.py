@@ -10,7 +10,7 @@ from vitreous.errors import check_setting
 from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import ClassRow, Images, Logits
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 __all__ = ["feedback", "first_layer"]
 

@@ -16,7 +16,7 @@ from vitreous.methods.shared import FromObservation
 from vitreous.methods.transformer_attribution import multiply_up
 from vitreous.shapes import Images
 from vitreous.trace.observe import observe
-from vitreous.trace.record import Trace
+from vitreous.trace.observed import Trace
 from vitreous.trace.target import Target
 
 __all__ = ["GenericAttention"]

@@ -11,7 +11,7 @@ from torch import nn
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family, Method
 from vitreous.shapes import Heatmap, Images
-from vitreous.trace.respond import Response, respond
+from vitreous.trace.pixels import PixelResponse, pixel_response
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["InputXGradient", "input_x_gradient", "lay_out"]
@@ -40,10 +40,10 @@ class InputXGradient:
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
-        return input_x_gradient(self, respond(model, images), target)
+        return input_x_gradient(self, pixel_response(model, images), target)
 
 
-def input_x_gradient(method: Method, response: Response, target: Target) -> Explanation:
+def input_x_gradient(method: Method, response: PixelResponse, target: Target) -> Explanation:
     """Input times gradient of what is explained, by whatever rules the response was recorded under."""
     logits, pixels = response.logits.detach(), response.pixels.detach()
     direction = target(logits)

@@ -16,7 +16,7 @@ from vitreous.methods.input_x_gradient import lay_out
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import Images
-from vitreous.trace.respond import respond
+from vitreous.trace.pixels import pixel_response
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["IntegratedGradients", "Quadrature"]
@@ -69,13 +69,13 @@ class IntegratedGradients:
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
-        response = respond(model, images)
+        response = pixel_response(model, images)
         logits, end = response.logits.detach(), response.pixels.detach()
         direction = target(logits)
         start = make_fill(self.baseline, self.mean, self.std)(end)
         shift = 0.5 if self.quadrature == "midpoint" else 0.0
         total = torch.zeros_like(end)
         for k in range(1, self.steps + 1):
-            total += respond(model, start.lerp(end, (k - shift) / self.steps)).gradient(direction)
+            total += pixel_response(model, start.lerp(end, (k - shift) / self.steps)).gradient(direction)
         heatmap = lay_out((end - start) * total / self.steps, response.grid)
         return Explanation(heatmap, logits, direction.argmax(1), self)

@@ -17,8 +17,8 @@ from vitreous.trace.blocks import find_blocks
 from vitreous.trace.edit import change_output
 from vitreous.trace.gradient import gradients
 from vitreous.trace.observe import observe
+from vitreous.trace.observed import Trace
 from vitreous.trace.output import everything
-from vitreous.trace.record import Trace
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["LeGrad"]

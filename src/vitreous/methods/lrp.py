@@ -13,13 +13,13 @@ from vitreous.methods.input_x_gradient import lay_out
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
+from vitreous.relevance.composites import RuleSet, chefer
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import RuleSet, chefer
 from vitreous.relevance.rules import EPSILON
 from vitreous.shapes import Images
 from vitreous.trace.observe import observe
-from vitreous.trace.record import rows_read
-from vitreous.trace.respond import respond
+from vitreous.trace.observed import rows_read
+from vitreous.trace.pixels import pixel_response
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["LRP", "RelevanceOf"]
@@ -81,7 +81,7 @@ class LRP:
 
     def _of_pixels(self, model: nn.Module, images: Images, target: Target) -> Explanation:
         with propagate(model, chefer(self.rules, self.epsilon)):
-            response = respond(model, images)
+            response = pixel_response(model, images)
         direction = target(response.logits.detach())
         heatmap = lay_out(response.gradient(direction), response.grid)
         return Explanation(heatmap, response.logits.detach(), direction.argmax(1), self)

@@ -20,7 +20,7 @@ from vitreous.shapes import Images
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target
 
-__all__ = ["Occlusion", "Windows"]
+__all__ = ["Occlusion", "SlidingWindows"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Occlusion:
             check_at_least(name, getattr(self, name), 1)
         logits = record(model, images).logits
         direction = target(logits)
-        windows = Windows((images.shape[-2], images.shape[-1]), self.window, self.stride)
+        windows = SlidingWindows((images.shape[-2], images.shape[-1]), self.window, self.stride)
         fill = make_fill(self.fill, self.mean, self.std)
         covered = masked_logits(model, images, windows, fill, batch_size=self.batch_size, progress=progress)
         values = moving_values(torch.cat([logits[:, None], covered], 1), direction, self.score, "Occlusion")
@@ -85,7 +85,7 @@ class Occlusion:
 
 
 @dataclass(frozen=True)
-class Windows:
+class SlidingWindows:
     """A mask for each place, row by row, made when asked: True in the window around it.
 
     Attributes:

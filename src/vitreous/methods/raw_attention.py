@@ -14,7 +14,7 @@ from vitreous.methods.readout import Readout, check_readout, first_row
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import Heatmap, Images, Weights
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid, Trace
+from vitreous.trace.observed import TokenGrid, Trace
 from vitreous.trace.target import Target
 
 __all__ = ["RawAttention", "raw_attention"]

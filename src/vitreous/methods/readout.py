@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vitreous.errors import NoClassToken, check_setting
 from vitreous.methods.requirements import check_class_token
-from vitreous.trace.record import TokenGrid, Trace
+from vitreous.trace.observed import TokenGrid, Trace
 
 __all__ = ["Readout", "check_readout", "first_row"]
 

@@ -11,8 +11,8 @@ from torch import nn
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import weighted_sum
 from vitreous.methods.method import Family
+from vitreous.relevance.composites import RELEVANCE_CAM
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import RELEVANCE_CAM
 from vitreous.shapes import Images, Logits
 from vitreous.trace.layer import find_layer, read_layer
 from vitreous.trace.target import Predicted, Target

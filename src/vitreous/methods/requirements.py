@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vitreous.errors import NoClassToken, ShapeError
 from vitreous.shapes import TokenMask
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 __all__ = ["check_at_least", "check_class_token"]
 

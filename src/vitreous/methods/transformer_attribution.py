@@ -14,12 +14,12 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family
 from vitreous.methods.readout import Readout, first_row
 from vitreous.methods.requirements import check_class_token
+from vitreous.relevance.composites import chefer
 from vitreous.relevance.propagate import propagate
-from vitreous.relevance.recipes import chefer
 from vitreous.relevance.rules import EPSILON
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.observe import observe
-from vitreous.trace.record import TokenGrid, rows_read
+from vitreous.trace.observed import TokenGrid, rows_read
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["TransformerAttribution", "multiply_up"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vitreous.metrics.infidelity import Completeness, Infidelity
-from vitreous.metrics.judge import Judge
 from vitreous.metrics.localization import BoxOverlap, CorLoc, EnergyPointing, MaskOverlap, MaxBoxAccuracy, Pointing
+from vitreous.metrics.metric import Metric
 from vitreous.metrics.perturbation import Perturbation
 from vitreous.metrics.road import Road
 from vitreous.metrics.saco import AverageDrop, SaCo
@@ -16,7 +16,7 @@ from vitreous.settings.named import find, make
 
 __all__ = ["METRICS", "is_metric", "make_metric"]
 
-METRICS: dict[str, type[Judge]] = {
+METRICS: dict[str, type[Metric]] = {
     "average_drop": AverageDrop,
     "box_overlap": BoxOverlap,
     "completeness": Completeness,
@@ -35,7 +35,7 @@ METRICS: dict[str, type[Judge]] = {
 }
 
 
-def make_metric(name: str, /, **settings: Any) -> Judge:
+def make_metric(name: str, /, **settings: Any) -> Metric:
     """A metric by name, with its settings.
 
     Args:
@@ -54,4 +54,4 @@ def make_metric(name: str, /, **settings: Any) -> Judge:
 
 def is_metric(made: Any) -> bool:
     """Whether a class is one of metrics."""
-    return isinstance(made, type) and issubclass(made, Judge)
+    return isinstance(made, type) and issubclass(made, Metric)

@@ -16,7 +16,7 @@ try:
 except ImportError:
     raise MissingExtra("torchmetrics", "detect") from None
 
-__all__ = ["AveragePrecision", "DetectionScore", "Precision"]
+__all__ = ["AveragePrecision", "DetectionPrecision", "DetectionScore"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class DetectionScore:
     masks: AveragePrecision
 
 
-class Precision:
+class DetectionPrecision:
     """Collects pictures, over several processes where torch.distributed knows of them, and computes at the end.
 
     At most 100 detections of a picture count, the surest of each class, as COCO has it.

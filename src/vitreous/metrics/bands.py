@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError
 from vitreous.masking.fill import Fill
 from vitreous.masking.forward import Masks, masked_logits
-from vitreous.metrics.judge import PictureMap, scaled
+from vitreous.metrics.metric import PictureMap, scaled
 from vitreous.shapes import Heatmap, Images, TargetClass
 
 __all__ = ["Band", "Bands", "band_logits", "hidden_logits", "one_hot", "ranks"]

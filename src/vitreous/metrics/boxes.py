@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError
 
-__all__ = ["Boxes", "box_iou", "check_boxes", "component_boxes", "components", "fit_boxes", "union_of_boxes"]
+__all__ = ["Boxes", "box_iou", "check_boxes", "component_boxes", "components", "resize_boxes", "union_of_boxes"]
 
 Boxes = Int[Tensor, "_ 4"]
 """Left, top, right, bottom."""
@@ -80,10 +80,10 @@ def union_of_boxes(boxes: Boxes, size: tuple[int, int], *, inclusive: bool = Fal
     return (down[:, :, None] & across[:, None, :]).any(0)
 
 
-def fit_boxes(boxes: Float[Tensor, "_ 4"] | Boxes, size: tuple[int, int], new_size: tuple[int, int]) -> Boxes:
+def resize_boxes(boxes: Float[Tensor, "_ 4"] | Boxes, size: tuple[int, int], new_size: tuple[int, int]) -> Boxes:
     """Boxes in a picture of size (height, width), moved to where they are when it is resized: v / side · new side, cut.
 
-    >>> fit_boxes(torch.tensor([[10, 10, 99, 50]]), (100, 200), (224, 224))
+    >>> resize_boxes(torch.tensor([[10, 10, 99, 50]]), (100, 200), (224, 224))
     tensor([[ 11,  22, 110, 112]])
     """
     old = torch.tensor([size[1], size[0]] * 2, dtype=torch.float64, device=boxes.device)

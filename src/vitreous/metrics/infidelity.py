@@ -14,7 +14,7 @@ from vitreous.errors import ShapeError
 from vitreous.masking.moves import moving_values, rounding
 from vitreous.metrics.bands import hidden_logits, one_hot
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge, Number
+from vitreous.metrics.metric import Metric, Number
 from vitreous.metrics.perturbation import values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 
@@ -25,7 +25,7 @@ _MOST = 100_000
 
 
 @dataclass(frozen=True)
-class Infidelity(Judge):
+class Infidelity(Metric):
     """The squared error between what the map says that hiding a square does, and what it does. Smaller is better.
 
     mean over squares z of (β Σ_z map − (f(x) − f(x with z hidden)))², over all squares of 1 to `sides` patches on the
@@ -98,7 +98,7 @@ def squares(grid: tuple[int, int], sides: int) -> Bool[Tensor, "squares h w"]:
 
 
 @dataclass(frozen=True)
-class Completeness(Judge):
+class Completeness(Metric):
     """How far the map's sum is from the score that it should distribute: |Σ map − Δ| / |Δ|. 0 for a complete method.
 
     Δ = f(x) − f(x filled), the score against the picture that is `fill` all over; with an empty `fill`, Δ = f(x), which

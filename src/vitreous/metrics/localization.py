@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError
 from vitreous.metrics.boxes import Boxes, box_iou, check_boxes, component_boxes, union_of_boxes
-from vitreous.metrics.judge import Judge, Number, PictureMap, PictureMask, check_truth, scaled
+from vitreous.metrics.metric import Metric, Number, PictureMap, PictureMask, check_truth, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = ["BoxOverlap", "CorLoc", "EnergyPointing", "MaskOverlap", "MaxBoxAccuracy", "Pointing", "overlap"]
@@ -45,7 +45,7 @@ def overlap(predicted: PictureMask, truth: PictureMask, *, epsilon: float = 1e-5
 
 
 @dataclass(frozen=True)
-class BoxOverlap(Judge):
+class BoxOverlap(Metric):
     """Overlap of the boxes around what the map marks with the object's boxes, as AG-CAM is evaluated.
 
     The map at picture size, min-max normalized; the boxes around the 8-connected components above `threshold`; the
@@ -53,7 +53,7 @@ class BoxOverlap(Judge):
 
     As in the authors' code, boxes hold their right and bottom pixels too (`inclusive`), which makes the predicted ones
     a pixel too large, and images that the model misclassified do not count (`misclassified`): say which with
-    `correct`. There, every object of the picture has a box, whatever its class; `fit_boxes` cuts as they do.
+    `correct`. There, every object of the picture has a box, whatever its class; `resize_boxes` cuts as they do.
     """
 
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024 (localization.py)"
@@ -70,7 +70,7 @@ class BoxOverlap(Judge):
         size: tuple[int, int],
         correct: Bool[Tensor, " batch"] | None = None,
     ) -> dict[str, Tensor]:
-        """Values per image; `boxes` lie in a picture of `size` (height, width), as `fit_boxes` gives them."""
+        """Values per image; `boxes` lie in a picture of `size` (height, width), as `resize_boxes` gives them."""
         check_boxes(len(heatmap), boxes)
         found = [each for each, _ in component_boxes(scaled(heatmap, size) > self.threshold)]
         predicted, truth = (
@@ -81,7 +81,7 @@ class BoxOverlap(Judge):
 
 
 @dataclass(frozen=True)
-class MaskOverlap(Judge):
+class MaskOverlap(Metric):
     """Overlap of the pixels that the map marks with the object's mask: no boxes anywhere.
 
     The map at picture size, min-max normalized, above `threshold`; means over images.
@@ -103,7 +103,7 @@ class MaskOverlap(Judge):
 
 
 @dataclass(frozen=True)
-class CorLoc(Judge):
+class CorLoc(Metric):
     """The share of images where the box around the largest component overlaps an object's box.
 
     Largest by its pixels, above `threshold` of the min-max normalized map (20 %, as in CAM); overlap is IoU ≥ `iou`.
@@ -125,7 +125,7 @@ class CorLoc(Judge):
 
 
 @dataclass(frozen=True)
-class MaxBoxAccuracy(Judge):
+class MaxBoxAccuracy(Metric):
     """The share of images whose predicted box overlaps an object's box, at the best threshold for the whole set.
 
     Thresholds are the 255 gray levels of the map. `max_box_accuracy` takes the largest component and IoU ≥ 0.5;
@@ -169,7 +169,7 @@ class MaxBoxAccuracy(Judge):
 
 
 @dataclass(frozen=True)
-class Pointing(Judge):
+class Pointing(Metric):
     """The pointing game: the share of images whose highest pixel lies less than `tolerance` pixels from the object."""
 
     source: ClassVar[str] = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
@@ -191,7 +191,7 @@ class Pointing(Judge):
 
 
 @dataclass(frozen=True)
-class EnergyPointing(Judge):
+class EnergyPointing(Metric):
     """The energy-based pointing game: the share of the map that lies on the object.
 
     Σ_object map / Σ map, of the map at picture size, min-max normalized.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import Band, band_logits, one_hot
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge, Number
+from vitreous.metrics.metric import Metric, Number
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.reading import link_of
 from vitreous.trace.target import value_of
@@ -25,7 +25,7 @@ Area = Literal["mean", "trapezoid"]
 
 
 @dataclass(frozen=True)
-class Perturbation(Judge):
+class Perturbation(Metric):
     """Areas under the curves of a class score while pixels are taken away, or put back, in the order of the map.
 
     The map at picture size ranks all pixels; after step i of `parts`, ⌊pixels · i / parts⌋ of them have changed:

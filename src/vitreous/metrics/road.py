@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import ranks
-from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
+from vitreous.metrics.metric import Metric, Number, PictureMask, scaled
 from vitreous.metrics.perturbation import CurveScale, Order, bands_of, values_of
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, TargetClass
@@ -26,7 +26,7 @@ _NEIGHBORS = torch.tensor([[1.0, 2.0, 1.0], [2.0, 0.0, 2.0], [1.0, 2.0, 1.0]]) /
 
 
 @dataclass(frozen=True)
-class Road(Judge):
+class Road(Metric):
     """The class score while pixels are removed in the map's order and filled in so that their absence tells nothing.
 
     A removed pixel is the weighted mean of its eight neighbors (1/6 beside, 1/12 across), which are removed or not: a

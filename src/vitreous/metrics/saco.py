@@ -15,7 +15,7 @@ from vitreous.masking.forward import Masks
 from vitreous.masking.moves import moving_values, rounding
 from vitreous.metrics.bands import band_logits, hidden_logits, one_hot, ranks
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.judge import Judge, Number, scaled
+from vitreous.metrics.metric import Metric, Number, scaled
 from vitreous.metrics.perturbation import values_of
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.target import Scale
@@ -24,7 +24,7 @@ __all__ = ["AverageDrop", "SaCo", "saco"]
 
 
 @dataclass(frozen=True)
-class SaCo(Judge):
+class SaCo(Metric):
     """The salience-guided faithfulness coefficient: do parts that the map says matter more, matter more? From −1 to 1.
 
     All pixels, by falling map, make `groups` groups of one size, s_g the sum of the map over group g, d_g the drop of
@@ -83,7 +83,7 @@ def saco(salience: Tensor, drop: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class AverageDrop(Judge):
+class AverageDrop(Metric):
     """Average drop and increase: the class score when only what the map marks is kept.
 
     The image is kept as far as the map, min-max normalized at picture size, and filled for the rest. Y and O are the

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Judge, Number, PictureMask, scaled
+from vitreous.metrics.metric import Metric, Number, PictureMask, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = [
@@ -98,7 +98,7 @@ def f1(truth: Bool[Tensor, "*batch pixels"], predicted: Bool[Tensor, "*batch pix
 
 
 @dataclass(frozen=True)
-class Segmentation(Judge):
+class Segmentation(Metric):
     """The ImageNet-Segmentation protocol: pixel accuracy, mIoU, mAP and mF1 of foreground and background.
 
     The map at picture size, min-max normalized; foreground is what lies above the map's own mean. Pixel accuracy and

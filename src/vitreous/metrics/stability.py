@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.judge import Explain, Judge, Number
+from vitreous.metrics.metric import Explain, Metric, Number
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.edit import find_layers
@@ -21,7 +21,7 @@ __all__ = ["ModelRandomization", "SensitivityMax", "rank_correlation"]
 
 
 @dataclass(frozen=True)
-class SensitivityMax(Judge):
+class SensitivityMax(Metric):
     """The most that the map changes when the image changes a little: max ‖Φ(x + r) − Φ(x)‖ / ‖Φ(x)‖ over ‖r‖∞ ≤ radius.
 
     The maximum is over `samples` draws of r, uniform in the normalized image, the same for every image. Smaller is
@@ -57,7 +57,7 @@ class SensitivityMax(Judge):
 
 
 @dataclass(frozen=True)
-class ModelRandomization(Judge):
+class ModelRandomization(Metric):
     """The model randomization test: what is left of the map when weights are drawn anew, last layer first.
 
     Layer by layer and on top of each other (cascading), each parameter is replaced by normal draws with its own mean

@@ -20,7 +20,7 @@ from vitreous.models.prompted import PromptClassifier
 from vitreous.models.timm_source import preprocess_from
 from vitreous.trace.reading import Reading
 from vitreous.trace.running import run
-from vitreous.trace.settled import quiet
+from vitreous.trace.settled import evaluating
 
 __all__ = ["describe_hf", "load_hf", "load_prompted", "read_preprocess"]
 
@@ -160,7 +160,7 @@ def _fitting(preprocess: Preprocess | None, model: nn.Module, config: Any, sourc
 def _takes(model: nn.Module, size: tuple[int, int]) -> bool:
     """Whether a model runs on pictures of a size."""
     try:
-        with quiet(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             run(model, torch.zeros(1, 3, *size).to(next(model.parameters())))
     except ModelFailed:
         return False

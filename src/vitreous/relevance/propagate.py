@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from vitreous.errors import RuleError
 from vitreous.relevance.forms import written
-from vitreous.relevance.rule import Recipe, Rule, Suspension, carrying
+from vitreous.relevance.rule import Composite, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.changes import Place, changes
 from vitreous.trace.intercept import Interceptor
@@ -25,7 +25,7 @@ __all__ = ["propagate"]
 
 
 @contextmanager
-def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
+def propagate(model: nn.Module, composite: Composite) -> Generator[Suspension]:
     """Within the block, gradients are relevance: what `observe` records there gives it by `trace.gradients`.
 
     The forward pass is the model's own, operation by operation; some are written as others (`forms.py`). Ask for the
@@ -37,12 +37,12 @@ def propagate(model: nn.Module, recipe: Recipe) -> Generator[Suspension]:
         observation are gradients again.
 
     Raises:
-        RuleError: an operation that carries relevance has no rule in the recipe.
+        RuleError: an operation that carries relevance has no rule in the composite.
         ModelError: as `check_weights`.
     """
     check_weights(model)
     kind, suspension = type(model).__name__, Suspension()
-    rules = {op: replace(way, suspension=suspension) if isinstance(way, Rule) else way for op, way in recipe.items()}
+    rules = {op: replace(way, suspension=suspension) if isinstance(way, Rule) else way for op, way in composite.items()}
     with changes() as change:
         change.enter(_Rules(rules, change.running(model), kind))
         change.enter(Interceptor(_write_out))
@@ -54,9 +54,9 @@ def _write_out(seen: AttentionSeen) -> Tensor | None:
 
 
 class _Rules(TorchFunctionMode):
-    def __init__(self, recipe: Recipe, name: Callable[[], str], model: str) -> None:
+    def __init__(self, composite: Composite, name: Callable[[], str], model: str) -> None:
         super().__init__()
-        self._recipe, self._name, self._model = recipe, name, model
+        self._composite, self._name, self._model = composite, name, model
         self._place = Place()
 
     def __torch_function__(
@@ -71,13 +71,13 @@ class _Rules(TorchFunctionMode):
         if form := written(func, args, kwargs):
             with self:
                 return form()
-        if backward := self._recipe.get(func):
+        if backward := self._composite.get(func):
             return backward(func, args, kwargs)
         result = func(*args, **kwargs)
         if func not in MOVES and carrying((result,)):
             raise RuleError(
                 f"no relevance rule for `{resolve_name(func) or func}`, called in `{self._name() or 'forward'}` of "
-                f"`{self._model}`. Add one to the recipe, {{operation: Rule(…)}}, or use a method without rules."
+                f"`{self._model}`. Add one to the composite, {{operation: Rule(…)}}, or use a method without rules."
             )
         return result
 

@@ -14,27 +14,27 @@ from vitreous.errors import RuleError
 
 __all__ = [
     "Backward",
+    "Composite",
     "Factors",
-    "Recipe",
+    "Operation",
     "Rule",
     "Share",
-    "Step",
     "Suspension",
+    "autograd_rule",
     "carrying",
-    "halved",
-    "ordinary",
-    "stopped",
+    "constant_rule",
+    "halved_rule",
 ]
 
 Backward = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """Runs an operation on its arguments, and sees to it that its backward is another."""
 
-Recipe = Mapping[Callable[..., Any], Backward]
+Composite = Mapping[Callable[..., Any], Backward]
 """From operations to what becomes of their backward."""
 
 
 @dataclass(frozen=True)
-class Step:
+class Operation:
     """One operation of the forward pass.
 
     Attributes:
@@ -52,7 +52,7 @@ class Step:
     shared: bool = True
 
 
-Share = Callable[[Step, Tensor], tuple[Tensor | None, ...]]
+Share = Callable[[Operation, Tensor], tuple[Tensor | None, ...]]
 
 
 class Suspension:
@@ -134,17 +134,17 @@ class Factors(Rule):
         return super().__call__(run, factors, {})
 
 
-def ordinary(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def autograd_rule(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Autograd's own backward."""
     return func(*args, **kwargs)
 
 
-def stopped(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def constant_rule(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Nothing flows back: the result counts as a constant."""
     return func(*args, **kwargs).detach()
 
 
-def halved(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def halved_rule(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Products: half to each side if both carry, autograd's own backward if one does."""
     result: Tensor = func(*args, **kwargs)
     if carrying((*args, *kwargs.values())) > 1:
@@ -195,5 +195,5 @@ class _Ruled(torch.autograd.Function):
         # an activation in place may have overwritten the result
         intact = ctx.alone._version == ctx.version
         result = ctx.alone.detach() if intact else ctx.run(operands[0].clone(), *operands[1:])
-        shares = ctx.rule.share(Step(operands, result, ctx.run, carries, ctx.takers > 1), relevance)
+        shares = ctx.rule.share(Operation(operands, result, ctx.run, carries, ctx.takers > 1), relevance)
         return None, None, None, *shares, *(None for _ in range(len(operands) - len(shares)))

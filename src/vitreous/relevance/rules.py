@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitreous.relevance.rule import Step
+from vitreous.relevance.rule import Operation
 
 __all__ = [
     "EPSILON",
@@ -45,19 +45,19 @@ def divide(a: Tensor, b: Tensor, epsilon: float = EPSILON) -> Tensor:
     return torch.where(b == 0, 0, a / torch.where(shifted == 0, epsilon, shifted))
 
 
-def identity(_: Step, relevance: Tensor) -> tuple[Tensor, ...]:
+def identity(_: Operation, relevance: Tensor) -> tuple[Tensor, ...]:
     """All of R to the first operand: softmax, activations, norms, scaling by a constant."""
     return (relevance,)
 
 
-def z_plus(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
+def z_plus(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
     """Linear layers: only products x·w ≥ 0 take part, over one denominator; the bias takes none."""
     (up, up_sum, pull_up), (down, down_sum, pull_down) = _signs(step)
     share = divide(relevance, up_sum + down_sum, epsilon)
     return (up * pull_up(share)[0]).addcmul_(down, pull_down(share)[0]), None, None
 
 
-def linear_z_plus(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
+def linear_z_plus(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
     """`z_plus` for `F.linear` in three products in place of four.
 
     x⁺W⁺ᵀ + x⁻W⁻ᵀ = ½(xWᵀ + |x||W|ᵀ), where the forward pass knows xWᵀ. Where the two cancel, four products.
@@ -72,19 +72,19 @@ def linear_z_plus(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tu
     return (x * (share @ weight)).addcmul_(size, share @ strength), None, None
 
 
-def z_signs(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
+def z_signs(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
     """Linear layers: all of R to the positive inputs and all of it to the negative ones, so R about doubles."""
     parts = [x * pull(divide(relevance, total, epsilon))[0] for x, total, pull in _signs(step)]
     return parts[0] + parts[1], None, None
 
 
-def convolution(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
+def convolution(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
     """`z_box` where the picture is read, up to three channels as in the authors' code; `z_plus` further on."""
     rule = z_box if step.operands[0].shape[1] <= 3 else z_plus
     return rule(step, relevance, epsilon)
 
 
-def matmul_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
+def matmul_z(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, Tensor]:
     """Products of two activations: operand times gradient of R ⊘ result, half to each side."""
     left, right = step.operands
     share = divide(relevance, step.result, epsilon)
@@ -94,7 +94,7 @@ def matmul_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[T
     return left * to_left, right * to_right
 
 
-def chosen(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None]:
+def chosen(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None]:
     """The class token passes a stabilized division, as in the authors' `IndexSelect`."""
     tokens, index = step.operands
     whole = torch.zeros_like(tokens)
@@ -102,12 +102,12 @@ def chosen(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Ten
     return whole, None
 
 
-def sum_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor | None, ...]:
+def sum_z(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor | None, ...]:
     """Sums: in proportion to the summands."""
     return _to_operands(step, _parts(step, _cloned(step, relevance, epsilon), epsilon))
 
 
-def residual(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor | None, ...]:
+def residual(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor | None, ...]:
     """Sums: in proportion to the summands, then scaled so that each side's total is its share of the absolute totals.
 
     Totals are per image (the authors' code takes them over the batch, which must be one image there).
@@ -124,7 +124,7 @@ def residual(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[T
     return _to_operands(step, scaled)
 
 
-def product(step: Step, relevance: Tensor) -> tuple[Tensor | None, ...]:
+def product(step: Operation, relevance: Tensor) -> tuple[Tensor | None, ...]:
     """Elementwise products: all to the side that carries relevance, half to each if both do."""
     return tuple(
         (relevance / sum(step.carries)).sum_to_size(operand.shape) if takes else None
@@ -132,21 +132,21 @@ def product(step: Step, relevance: Tensor) -> tuple[Tensor | None, ...]:
     )
 
 
-def mean_z(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor]:
+def mean_z(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor]:
     """Averages and sums of one operand: in proportion to what they average."""
     (x,) = step.operands
     pull: Any = torch.func.vjp(step.run, x)[1]
     return (x * pull(divide(relevance, step.result, epsilon))[0],)
 
 
-def mean_plus(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor]:
+def mean_plus(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor]:
     """Averages: in proportion to what is positive in what they average."""
     up = step.operands[0].clamp(min=0)
     total, pull = torch.func.vjp(step.run, up)[:2]
     return (up * pull(divide(relevance, total, epsilon))[0],)
 
 
-def z_box(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
+def z_box(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tensor, None, None]:
     """The first convolution, whose input is bounded: by each image's own lowest and highest value; no bias."""
     image, weight, _ = step.operands
     low, high = (
@@ -158,31 +158,31 @@ def z_box(step: Step, relevance: Tensor, epsilon: float = EPSILON) -> tuple[Tens
     return sum(sign * x * pull(share)[0] for x, sign, _, pull in reached), None, None  # type: ignore[return-value]
 
 
-def linear_map(step: Step, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Any]:
+def linear_map(step: Operation, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Any]:
     """A linear step on another input, kernel and bias, and its transpose."""
     result: Any = torch.func.vjp(lambda x: step.run(x, kernel, bias), x)
     return result
 
 
-def _signs(step: Step) -> list[tuple[Tensor, Tensor, Any]]:
+def _signs(step: Operation) -> list[tuple[Tensor, Tensor, Any]]:
     """The positive and the negative inputs, each with the sum of their products ≥ 0 and its transpose."""
     x, weight, _ = step.operands
     halves = ((x.clamp(min=0), weight.clamp(min=0)), (x.clamp(max=0), weight.clamp(max=0)))
     return [(half, *linear_map(step, half, kernel)) for half, kernel in halves]
 
 
-def _cloned(step: Step, relevance: Tensor, epsilon: float) -> Tensor:
+def _cloned(step: Operation, relevance: Tensor, epsilon: float) -> Tensor:
     """What comes from several takers of a sum passes their stabilized division first, as in the authors' `Clone`."""
     return step.result * divide(relevance, step.result, epsilon) if step.shared else relevance
 
 
-def _parts(step: Step, relevance: Tensor, epsilon: float) -> list[Tensor]:
+def _parts(step: Operation, relevance: Tensor, epsilon: float) -> list[Tensor]:
     summands = torch.broadcast_tensors(*(torch.as_tensor(x).to(relevance) for x in step.operands))
     share = divide(relevance, step.result, epsilon)
     return [summand * share for summand in summands]
 
 
-def _to_operands(step: Step, parts: list[Tensor]) -> tuple[Tensor | None, ...]:
+def _to_operands(step: Operation, parts: list[Tensor]) -> tuple[Tensor | None, ...]:
     return tuple(
         part.sum_to_size(operand.shape) if isinstance(operand, Tensor) else None
         for part, operand in zip(parts, step.operands, strict=True)

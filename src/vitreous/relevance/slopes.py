@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from vitreous.errors import RuleError
-from vitreous.relevance.rule import Step
+from vitreous.relevance.rule import Operation
 from vitreous.relevance.rules import linear_map
 
 __all__ = ["frozen_layer_norm", "frozen_rms_norm", "gamma", "numerator", "ratio", "unreached"]
 
 
-def ratio(step: Step, gradient: Tensor) -> tuple[Tensor]:
+def ratio(step: Operation, gradient: Tensor) -> tuple[Tensor]:
     """Activations, y = x·sg(f(x)/x); nothing where x is 0."""
     (x,) = step.operands
     return (gradient * torch.where(x == 0, 0, step.result / x),)
 
 
-def frozen_layer_norm(step: Step, gradient: Tensor) -> tuple[Tensor]:
+def frozen_layer_norm(step: Operation, gradient: Tensor) -> tuple[Tensor]:
     """Layer normalization with its variance held constant."""
     x, shape, weight, _, epsilon = step.operands
     dims = tuple(range(-len(shape), 0))
@@ -30,7 +30,7 @@ def frozen_layer_norm(step: Step, gradient: Tensor) -> tuple[Tensor]:
     return (scaled - scaled.mean(dims, keepdim=True),)
 
 
-def frozen_rms_norm(step: Step, gradient: Tensor) -> tuple[Tensor]:
+def frozen_rms_norm(step: Operation, gradient: Tensor) -> tuple[Tensor]:
     """Root-mean-square normalization with its mean square held constant."""
     x, shape, weight, epsilon = step.operands
     dims = tuple(range(-len(shape), 0))
@@ -38,13 +38,13 @@ def frozen_rms_norm(step: Step, gradient: Tensor) -> tuple[Tensor]:
     return (gradient * square.rsqrt() if weight is None else gradient * weight * square.rsqrt(),)
 
 
-def numerator(step: Step, gradient: Tensor) -> tuple[Tensor, None]:
+def numerator(step: Operation, gradient: Tensor) -> tuple[Tensor, None]:
     """Quotients: the denominator, by which a norm written out divides, is held constant."""
     x, by = step.operands
     return (gradient / by).sum_to_size(x.shape), None
 
 
-def unreached(_: Step, gradient: Tensor) -> tuple[Tensor]:
+def unreached(_: Operation, gradient: Tensor) -> tuple[Tensor]:
     """Squares, which a norm written out averages and takes the root of: the root is a constant, so nothing comes back.
 
     Raises:
@@ -56,11 +56,11 @@ def unreached(_: Step, gradient: Tensor) -> tuple[Tensor]:
     )
 
 
-def gamma(step: Step, gradient: Tensor, gamma: float) -> tuple[Tensor, None, None]:
+def gamma(step: Operation, gradient: Tensor, gamma: float) -> tuple[Tensor, None, None]:
     """Linear layers and convolutions: contributions of the result's own sign count 1 + γ times.
 
     z_ij + γ·z_ij^± over its sum with the bias, ± the sign of the result. The sum is at least as large as the result,
-    so no stabilizer is needed. γ = 0 is the ordinary gradient.
+    so no stabilizer is needed. γ = 0 is the autograd_rule gradient.
     """
     x, weight, bias = step.operands
     up, down = x.clamp(min=0), x.clamp(max=0)

@@ -98,7 +98,7 @@ class Summary(Protocol):
 
 
 def summarize(
-    model: str, metric: str, judge: Summary, found: Mapping[str, Values], *, reference: str, resamples: int, seed: int
+    model: str, metric: str, measure: Summary, found: Mapping[str, Values], *, reference: str, resamples: int, seed: int
 ) -> list[Cell]:
     """The numbers of one model and metric.
 
@@ -108,7 +108,7 @@ def summarize(
     Args:
         model: spec.
         metric: row of the plan.
-        judge: the metric.
+        measure: the metric.
         found: by row of the table, what it said, all about the same pictures in the same order.
         reference: the row that others are compared with.
         resamples: how many.
@@ -120,7 +120,7 @@ def summarize(
     wanted = {(row, each.counted.tobytes()): each.counted for row, each in found.items()}
     wanted |= {(row, counted.tobytes()): counted for row, counted in shared.items()}
     wanted |= {(reference, counted.tobytes()): counted for counted in shared.values()}
-    rows = _report(judge, found, {key: each for key, each in wanted.items() if each.any()}, resamples, seed)
+    rows = _report(measure, found, {key: each for key, each in wanted.items() if each.any()}, resamples, seed)
     cells: list[Cell] = []
     for row, each in found.items():
         for name, (value, drawn) in rows[row, each.counted.tobytes()].items():
@@ -155,16 +155,16 @@ def holm(chances: Sequence[float]) -> list[float]:
     return found
 
 
-def mean_curves(judge: Summary, values: Values) -> dict[str, Array]:
+def mean_curves(measure: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of all pictures that is a curve."""
-    reported = _reported(judge, _means(values, values.counted[None]))
+    reported = _reported(measure, _means(values, values.counted[None]))
     return {name: value[0] for name, value in reported.items() if value.ndim == 2}
 
 
-def each_picture(judge: Summary, values: Values) -> dict[str, Array]:
+def each_picture(measure: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of each picture alone: (pictures,), NaN for those that do not count."""
     alone = {name: np.where(values.counted[:, None] > 0, its, np.nan) for name, its in values.numbers.items()}
-    return {name: value for name, value in _reported(judge, alone).items() if value.ndim == 1}
+    return {name: value for name, value in _reported(measure, alone).items() if value.ndim == 1}
 
 
 def median_cost(records: Mapping[Key, Sequence[Record]], model: str, row: str, name: str) -> float:
@@ -174,7 +174,7 @@ def median_cost(records: Mapping[Key, Sequence[Record]], model: str, row: str, n
 
 
 def _report(
-    judge: Summary, found: Mapping[str, Values], wanted: Mapping[_Key, Array], resamples: int, seed: int
+    measure: Summary, found: Mapping[str, Values], wanted: Mapping[_Key, Array], resamples: int, seed: int
 ) -> dict[_Key, dict[str, tuple[float, Array]]]:
     """For each row and the pictures that count, by name: what is reported of all of them, and of each resample."""
     pictures = len(next(iter(wanted.values())))
@@ -184,19 +184,19 @@ def _report(
         size = min(_CHUNK, resamples - start)
         weights = generator.multinomial(pictures, np.full(pictures, 1 / pictures), size=size)
         for key, counted in wanted.items():
-            drawn[key].append(_summaries(judge, found[key[0]], weights * counted))
+            drawn[key].append(_summaries(measure, found[key[0]], weights * counted))
     return {
         key: {
             name: (float(value[0]), np.concatenate([part[name] for part in drawn[key]]))
-            for name, value in _summaries(judge, found[key[0]], counted[None]).items()
+            for name, value in _summaries(measure, found[key[0]], counted[None]).items()
         }
         for key, counted in wanted.items()
     }
 
 
-def _summaries(judge: Summary, values: Values, weights: Array) -> dict[str, Array]:
+def _summaries(measure: Summary, values: Values, weights: Array) -> dict[str, Array]:
     """What the metric reports for each row of picture weights: its single numbers, not its curves."""
-    return {name: value for name, value in _reported(judge, _means(values, weights)).items() if value.ndim == 1}
+    return {name: value for name, value in _reported(measure, _means(values, weights)).items() if value.ndim == 1}
 
 
 def _means(values: Values, weights: Array) -> dict[str, Array]:
@@ -206,10 +206,10 @@ def _means(values: Values, weights: Array) -> dict[str, Array]:
         return {name: weights @ numbers / total for name, numbers in values.numbers.items()}
 
 
-def _reported(judge: Summary, means: Mapping[str, Array]) -> dict[str, Array]:
+def _reported(measure: Summary, means: Mapping[str, Array]) -> dict[str, Array]:
     """What the metric reports for each row of means."""
-    shaped = {name: torch.from_numpy(mean.reshape(len(mean), *judge.shapes[name])) for name, mean in means.items()}
-    return {name: value.numpy() for name, value in torch.vmap(judge.summary)(shaped).items()}
+    shaped = {name: torch.from_numpy(mean.reshape(len(mean), *measure.shapes[name])) for name, mean in means.items()}
+    return {name: value.numpy() for name, value in torch.vmap(measure.summary)(shaped).items()}
 
 
 def _middle(drawn: Array) -> tuple[float, float]:

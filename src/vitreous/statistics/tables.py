@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 
 from vitreous.files.writing import whole_file
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.metric import Metric
 from vitreous.render import page
 from vitreous.statistics.summary import Array, Cell, holm
 
@@ -35,7 +35,7 @@ class Table:
         rows: the methods, in order.
         reference: the row that the others are compared with.
         notes: sentences under the tables: refusals, pictures that do not count.
-        judges: by metric, what it is, where that is not told in the notes.
+        measures: by metric, what it is, where that is not told in the notes.
         settings: by model and metric, what the numbers depend on, in the words of a plan.
     """
 
@@ -46,7 +46,7 @@ class Table:
     rows: Sequence[str]
     reference: str
     notes: Sequence[str] = ()
-    judges: Mapping[str, Judge] = field(default_factory=dict[str, Judge])
+    measures: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property
@@ -57,7 +57,7 @@ class Table:
             f"* differs from {self.reference} by a paired bootstrap, p < {_SURE:g} after Holm's correction for the "
             "number of rows; that of columns is not corrected for.",
         ]
-        if self.judges:
+        if self.measures:
             said.insert(1, "↑ more is better, ↓ less; shares are from 0 to 1.")
         if self.costs:
             said.append("A heat map's cost is the median; backward passes are not counted.")
@@ -87,8 +87,8 @@ class Table:
             its = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
             names = list(dict.fromkeys(cell.name for cell in its))
             at = {(cell.method, cell.name): cell for cell in its}
-            judge = self.judges.get(metric)
-            heads = [f"{name} {judge.numbers[name].better}" for name in names] if judge else names
+            measure = self.measures.get(metric)
+            heads = [f"{name} {measure.numbers[name].better}" for name in names] if measure else names
             grid = [["method", *heads, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
             for row in self.rows:
                 counts = [cell.pictures for cell in its if cell.method == row]
@@ -96,7 +96,7 @@ class Table:
                     numbers = [self._text(at.get((row, name))) for name in names]
                     costs = [f"{cost[model, row]:.3g}" for cost in self.costs.values()]
                     grid.append([row, *numbers, str(max(counts, default=0)), *costs])
-            yield f"{metric} · {model}", _about(judge, names) if judge else "", grid
+            yield f"{metric} · {model}", _about(measure, names) if measure else "", grid
 
     def _text(self, cell: Cell | None) -> str:
         if cell is None:
@@ -141,11 +141,11 @@ def _place(cell: Cell) -> tuple[str, ...]:
     return cell.model, cell.method, cell.metric, cell.name
 
 
-def _about(judge: Judge, names: Sequence[str]) -> str:
+def _about(measure: Metric, names: Sequence[str]) -> str:
     """What a metric is, each of these numbers of it, and its source."""
-    first = (inspect.getdoc(judge) or "").partition("\n")[0]
-    meanings = "; ".join(f"{name}: {judge.numbers[name].meaning}" for name in names)
-    return f"{first} {meanings}. Source: {judge.source}."
+    first = (inspect.getdoc(measure) or "").partition("\n")[0]
+    meanings = "; ".join(f"{name}: {measure.numbers[name].meaning}" for name in names)
+    return f"{first} {meanings}. Source: {measure.source}."
 
 
 def _markdown(table: Table) -> str:

@@ -16,7 +16,7 @@ from vitreous.shapes import Images, TokenMask
 from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_inputs
 from vitreous.trace.observe import observe
-from vitreous.trace.record import Attention, TokenGrid, Trace
+from vitreous.trace.observed import Attention, TokenGrid, Trace
 from vitreous.trace.recorder import record
 
 __all__ = ["Block", "check_patches_can_go", "find_blocks", "observe_blocks", "one_each"]

@@ -13,7 +13,7 @@ from vitreous.errors import NoClassScores
 from vitreous.shapes import Images
 from vitreous.trace.reading import current_reading
 from vitreous.trace.running import run
-from vitreous.trace.settled import check_input, quiet
+from vitreous.trace.settled import check_input, evaluating
 
 __all__ = ["check_classifier"]
 
@@ -42,7 +42,7 @@ def check_classifier(model: nn.Module, images: Images) -> None:
     if not _may_lack_one(model):
         return
     check_input(images)
-    with quiet(model), torch.no_grad(), _LastLayer() as seen:
+    with evaluating(model), torch.no_grad(), _LastLayer() as seen:
         output = run(model, images[:1].clone())
     if isinstance(output, Tensor) and output.ndim <= 2 and seen.last in _NORMS | _ACTIVATIONS:
         raise _headless(f"the output of `{kind}` comes out of `{seen.last}` with no linear map behind it")

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import CheckpointError
 from vitreous.errors import ExplainError, ObservationError, told
 from vitreous.shapes import Logits
 
-__all__ = ["gradients", "on_graph", "ordinary"]
+__all__ = ["gradients", "on_graph", "outside_inference"]
 
 
 def gradients(
@@ -32,7 +32,7 @@ def gradients(
             fails on the way back.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        value = (ordinary(logits) * ordinary(direction)).sum()
+        value = (outside_inference(logits) * outside_inference(direction)).sum()
         if not value.requires_grad:
             raise _ended(model)
         try:
@@ -61,7 +61,7 @@ def _ended(model: str) -> ObservationError:
     )
 
 
-def ordinary(tensor: Tensor) -> Tensor:
+def outside_inference(tensor: Tensor) -> Tensor:
     """The tensor, or a copy that autograd accepts if it was made in inference mode."""
     return tensor.clone() if tensor.is_inference() else tensor
 

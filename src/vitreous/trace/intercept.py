@@ -21,8 +21,8 @@ from vitreous.trace.changes import Place, changes
 from vitreous.trace.flow import Flow
 from vitreous.trace.gradient import on_graph
 from vitreous.trace.moves import KEEPS, TURNS
+from vitreous.trace.observed import mutual_tokens
 from vitreous.trace.product import roles, tensors_in
-from vitreous.trace.record import mutual_tokens
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Interceptor"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vitreous.shapes import FeatureMaps
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 __all__ = ["Layer", "layout"]
 

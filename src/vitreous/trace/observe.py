@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from vitreous.trace.gradient import on_graph
-from vitreous.trace.record import Attention, Trace
+from vitreous.trace.observed import Attention, Trace
 from vitreous.trace.recorder import record
 from vitreous.trace.seen import AttentionSeen
 

@@ -19,8 +19,8 @@ from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
 from vitreous.trace.changes import aside, changes
 from vitreous.trace.intercept import Interceptor
+from vitreous.trace.observed import TokenGrid, not_global
 from vitreous.trace.reading import current_reading
-from vitreous.trace.record import TokenGrid, not_global
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import is_scripted, nothing_observed, settled

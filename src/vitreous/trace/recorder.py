@@ -15,9 +15,9 @@ from vitreous.trace.changes import aside
 from vitreous.trace.edit import find_layers
 from vitreous.trace.flow import passes
 from vitreous.trace.intercept import Interceptor
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.places import measure_tokens
 from vitreous.trace.reading import current_reading, reading
-from vitreous.trace.record import TokenGrid
 from vitreous.trace.recording import Recording
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vitreous.errors import ObservationError
 from vitreous.shapes import Logits
+from vitreous.trace.observed import TokenGrid, check_same_tokens, not_global
 from vitreous.trace.reading import Reading
-from vitreous.trace.record import TokenGrid, check_same_tokens, not_global
 from vitreous.trace.settled import nothing_observed
 from vitreous.trace.target import logits_of
 

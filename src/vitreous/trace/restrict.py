@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits
 from vitreous.trace.attend import WrittenAttention
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from vitreous.errors import ModelError, NothingObserved, ShapeError
 from vitreous.trace.changes import Changes, changes
 
-__all__ = ["check_input", "check_weights", "is_scripted", "nothing_observed", "quiet", "settled"]
+__all__ = ["check_input", "check_weights", "evaluating", "is_scripted", "nothing_observed", "settled"]
 
 
 @contextmanager
-def quiet(model: nn.Module) -> Generator[None]:
+def evaluating(model: nn.Module) -> Generator[None]:
     """Evaluation mode, outside inference mode, compiled parts run as the Python they were compiled from.
 
     Raises:

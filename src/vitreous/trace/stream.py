@@ -21,8 +21,8 @@ from vitreous.shapes import Logits, Scores
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import one_each
 from vitreous.trace.edit import change_inputs
-from vitreous.trace.gradient import gradients, ordinary
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.gradient import gradients, outside_inference
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
@@ -82,7 +82,7 @@ def replay(model: nn.Module, images: Tensor, stream: Stream, direction: Logits) 
     if not blocks or len(stream.scores) != len(stream.names):
         return None
     with torch.inference_mode(False):
-        weights = [ordinary(scores).softmax(-1).requires_grad_() for scores in stream.scores]
+        weights = [outside_inference(scores).softmax(-1).requires_grad_() for scores in stream.scores]
     tokens = stream.tokens
 
     def attend(seen: AttentionSeen) -> Tensor:

@@ -13,15 +13,15 @@ from vitreous.errors import DataError, ExplainError
 from vitreous.files.reading import parse_json
 from vitreous.files.writing import whole_file
 from vitreous.models.tensors import read_pickle
-from vitreous.training.record import make_record
+from vitreous.training.toml_records import make_record
 
-__all__ = ["Plan", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["AnyRecipe", "has_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _NAME = "checkpoint.pt"
 
 
 @runtime_checkable
-class Plan(Protocol):
+class AnyRecipe(Protocol):
     """A recipe: of a classifier, or of a detector."""
 
     @property
@@ -48,7 +48,7 @@ def has_checkpoint(folder: Path) -> bool:
     return (folder / _NAME).exists()
 
 
-def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Plan, *, epoch: int) -> None:
+def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: AnyRecipe, *, epoch: int) -> None:
     """Keep the state after `epoch` epochs, in place of an earlier one."""
     with whole_file(folder / _NAME) as part:
         try:
@@ -57,7 +57,7 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], recipe: Plan, *, epo
             raise OSError("the disk did not take all of it") from None
 
 
-def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[str, Any]:
+def load_checkpoint(folder: Path, recipe: AnyRecipe, device: torch.device) -> dict[str, Any]:
     """The state that was kept, and under "epoch" how many epochs were done.
 
     Raises:
@@ -76,11 +76,11 @@ def load_checkpoint(folder: Path, recipe: Plan, device: torch.device) -> dict[st
     return state
 
 
-def _text(recipe: Plan) -> str:
+def _text(recipe: AnyRecipe) -> str:
     return json.dumps(recipe.to_json(), sort_keys=True)
 
 
-def _same(made_with: str, recipe: Plan, path: Path) -> bool:
+def _same(made_with: str, recipe: AnyRecipe, path: Path) -> bool:
     """Whether a checkpoint's recipe says the same; a setting that was unknown when it was written has its default."""
     try:
         values = parse_json(made_with, f"the recipe in `{path}`", "Start elsewhere.")

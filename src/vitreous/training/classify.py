@@ -19,14 +19,14 @@ from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, ModelError, first_sentence
 from vitreous.models.card import ModelCard
 from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
-from vitreous.training.guide import Guide
+from vitreous.training.epochs import run
+from vitreous.training.guided_fields import Guide
 from vitreous.training.lessons import Lessons
 from vitreous.training.log import EpochDone, Event, Note, StepDone, versions
 from vitreous.training.parameters import parameter_groups
 from vitreous.training.processes import Processes
 from vitreous.training.randomness import seeded
 from vitreous.training.recipe import Recipe, read_recipe
-from vitreous.training.run import run
 from vitreous.training.start import Start, fitted, read_start, start_from
 
 __all__ = ["EpochDone", "StepDone", "train"]
@@ -55,7 +55,7 @@ def train(
     Args:
         recipe: what to do.
         data: training pictures, validation pictures, fingerprint: from `load_labelled`.
-        output: the folder. as `vitreous.training.run.run` leaves it.
+        output: the folder. as `vitreous.training.epochs.run` leaves it.
         teacher: the checkpoint to distill from, or the model that guides fields, where the recipe asks for one.
         start: weights to start from, as `read_start` takes them; random ones without. A resumed run has its own.
         device: where to train.

@@ -16,7 +16,7 @@ from vitreous.errors import ModelError
 from vitreous.training.batches import Batch, preprocess_of, training_batches
 from vitreous.training.hints import Hints, Tokens, between_blocks
 from vitreous.training.recipe import Distill, Recipe
-from vitreous.training.teacher import Answer, Teacher, class_and_patches, plain_vit
+from vitreous.training.teacher import Teacher, TeacherAnswer, class_and_patches, plain_vit
 
 __all__ = ["Lessons"]
 
@@ -106,7 +106,7 @@ class Lessons(nn.Module):
         found = {"project": self.project, "hints": self.hints, "probe": self.teacher.probe}
         return {name: part for name, part in found.items() if part is not None}
 
-    def _apart(self, answer: Answer, features: Tokens, logits: Tensor) -> Tensor:
+    def _apart(self, answer: TeacherAnswer, features: Tokens, logits: Tensor) -> Tensor:
         """How far the student's class scores and final tokens are from the teacher's."""
         distill, t = self.distill, self.distill.temperature
         soft, wanted = (logits / t).log_softmax(1), (answer.logits / t).log_softmax(1)

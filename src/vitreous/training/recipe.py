@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from vitreous.errors import DataError, UnknownName
 from vitreous.settings.typed import Seed
-from vitreous.training.fields import FieldSource
-from vitreous.training.record import check_range, read_record, write_record
+from vitreous.training.field_source import FieldSource
+from vitreous.training.toml_records import check_range, read_record, write_record
 
 __all__ = [
     "RECIPES",

@@ -23,11 +23,11 @@ from vitreous.training.kept import KeptAnswers
 from vitreous.training.probe import fit_probe
 from vitreous.training.recipe import Distill
 
-__all__ = ["Answer", "Teacher", "class_and_patches", "plain_vit", "prepared_for", "regrid"]
+__all__ = ["Teacher", "TeacherAnswer", "class_and_patches", "plain_vit", "prepared_for", "regrid"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class TeacherAnswer:
     """What a teacher says of a batch; tokens lie on the student's grid, the class token first.
 
     Attributes:
@@ -120,10 +120,10 @@ class Teacher:
         fit_probe(self.probe, *(torch.cat(part) for part in zip(*seen, strict=True)))
 
     @torch.no_grad()
-    def answer(self, batch: Batch) -> Answer:
+    def answer(self, batch: Batch) -> TeacherAnswer:
         """What it says of a batch."""
         seen, levels = self._answer(batch)
-        return Answer(seen if self.probe is None else self.probe.to(seen.device)(seen), levels)
+        return TeacherAnswer(seen if self.probe is None else self.probe.to(seen.device)(seen), levels)
 
     def _answer(self, batch: Batch) -> tuple[Tensor, Levels]:
         """What class scores are read from, and the levels: remembered, or asked for and remembered."""

@@ -12,10 +12,10 @@ from torch.overrides import TorchFunctionMode
 
 from tests.models.winft.test_winft import base, images, winft
 from vitreous.errors import UnknownName
-from vitreous.interact.guide import image_fields
-from vitreous.interact.windows import fixed_windows, random_windows
+from vitreous.interact.attention_windows import fixed_windows, random_windows
+from vitreous.interact.field_guide import image_fields
 from vitreous.models.winft.sparse import Kernel, SparseAttention, tiled_attention
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 GRID = TokenGrid(1, 4, 4)
 UNCOMPILED = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

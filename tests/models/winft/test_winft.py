@@ -13,16 +13,16 @@ from torch import Tensor
 
 import vitreous
 from vitreous.errors import ShapeError, UnknownName
-from vitreous.interact.fields import responsive_fields
-from vitreous.interact.guide import Guided, image_fields
+from vitreous.interact.attention_windows import fixed_windows, random_windows
+from vitreous.interact.field_guide import Guided, image_fields
 from vitreous.interact.indicator import average, interactions
-from vitreous.interact.windows import fixed_windows, random_windows
+from vitreous.interact.responsive_fields import responsive_fields
 from vitreous.models.card import ModelCard
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import registry
 from vitreous.models.winft.backbone import WinfT
 from vitreous.models.winft.block import resize_fields
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.restrict import restricted_logits
 
 TINY = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}

@@ -17,14 +17,14 @@ from vitreous.render.charts import Line, Panels
 from vitreous.shapes import Images
 from vitreous.statistics.summary import Cell, Values
 
-__all__ = ["Batch", "Check", "Curve", "Measured", "Report", "clock", "draw_line", "hits"]
+__all__ = ["Check", "Curve", "Findings", "LabelledBatch", "Measured", "clock", "draw_line", "hits"]
 
 Measured = Mapping[str, Mapping[str, Tensor]]
 """By row of the table, named values of (batch, …)."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class LabelledBatch:
     """Pictures as the model sees them.
 
     Attributes:
@@ -39,7 +39,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """What a verification found.
 
     Attributes:
@@ -67,11 +67,11 @@ class Check(ABC):
     """Whether it reads the averages over a calibration set."""
 
     @abstractmethod
-    def measure(self, model: nn.Module, batch: Batch, averages: Averages | None) -> Measured:
+    def measure(self, model: nn.Module, batch: LabelledBatch, averages: Averages | None) -> Measured:
         """Values of every picture."""
 
     @abstractmethod
-    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
+    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Findings:
         """The table and the plot."""
 
 

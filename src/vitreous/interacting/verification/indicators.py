@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError, UnknownName
 from vitreous.interact.indicator import Averages
 from vitreous.interact.intervene import quality
-from vitreous.interacting.verification.check import Batch, Check, Measured, Report, draw_line
+from vitreous.interacting.verification.check import Check, Findings, LabelledBatch, Measured, draw_line
 from vitreous.statistics.summary import Values, summarize
 from vitreous.trace.blocks import find_blocks
 
@@ -38,7 +38,7 @@ class Indicators(Check):
         if self.pairs < 3:
             raise ShapeError(f"`pairs` must be at least 3; got {self.pairs}. Cut more pairs.")
 
-    def measure(self, model: nn.Module, batch: Batch, averages: Averages | None) -> Measured:
+    def measure(self, model: nn.Module, batch: LabelledBatch, averages: Averages | None) -> Measured:
         """By indicator, its correlation in each block, and the mean over blocks."""
         depth = len(find_blocks(model, batch.images))
         blocks = self.blocks or tuple(range(depth - 1))
@@ -56,7 +56,7 @@ class Indicators(Check):
             measured[indicator] = {"all": found.mean(1), **named}
         return measured
 
-    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
+    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Findings:
         """Means over pictures, every indicator against strength."""
         names = tuple(next(iter(found.values())).numbers)
         blocks = [name for name in names if name != "all"]
@@ -65,7 +65,7 @@ class Indicators(Check):
         numbers = [float(name.removeprefix("block ")) for name in blocks]
         lines = {row: draw_line([at[row, name] for name in blocks], numbers) for row in found}
         axes = ("block", "Spearman's correlation with |p - p'|")
-        return Report(cells, "strength", {"mean over pictures": lines}, axes, _NOTES)
+        return Findings(cells, "strength", {"mean over pictures": lines}, axes, _NOTES)
 
 
 _NOTES = (

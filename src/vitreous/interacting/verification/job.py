@@ -21,7 +21,7 @@ from vitreous.errors import DataError, check_setting
 from vitreous.files.manifest import change_manifest, claim, now, read_own, versions
 from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.interacting.averages import average_pictures, read_images
-from vitreous.interacting.verification.check import Batch, Check, Measured
+from vitreous.interacting.verification.check import Check, LabelledBatch, Measured
 from vitreous.methods.requirements import check_at_least
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
@@ -207,7 +207,7 @@ _MAY_CHANGE = ("limit", "batch_size", "resamples")
 
 def _batch(
     trial: Trial, subject: LoadedModel, labels: dict[int, int], part: Sequence[Entry], unread: dict[str, str]
-) -> tuple[Batch | None, list[str]]:
+) -> tuple[LabelledBatch | None, list[str]]:
     """The pictures that can be read, and their names."""
     images = read_images(subject, part, unread)
     if not images:
@@ -215,7 +215,7 @@ def _batch(
     its = [labels[entry.label] for entry in part if entry.id in images and entry.label is not None]
     stacked = torch.stack(list(images.values()))
     seeds = [zlib.crc32(f"{trial.seed} {name}".encode()) for name in images]
-    return Batch(stacked, torch.tensor(its, device=stacked.device), seeds), list(images)
+    return LabelledBatch(stacked, torch.tensor(its, device=stacked.device), seeds), list(images)
 
 
 def _records(model: str, check: str, measured: Measured, ids: Sequence[str]) -> Iterator[Record]:

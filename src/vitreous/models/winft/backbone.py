@@ -104,7 +104,7 @@ class WinfT(VisionTransformer):
             got = None if fields is None else tuple(fields.shape)
             raise ShapeError(
                 f'`fields` must be {wanted} in rf_mode "per_image"; got {got}. They come from a teacher: '
-                "`Guided(model, teacher)` of vitreous.interact.guide asks it."
+                "`Guided(model, teacher)` of vitreous.interact.field_guide asks it."
             )
         x = self.norm_pre(self._pos_embed(self.patch_embed(x)))
         for block, field in zip(self.blocks, fields.unbind(1), strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 from vitreous.errors import DataError
 from vitreous.settings.typed import Seed
-from vitreous.training.record import check_range, read_record, write_record
+from vitreous.training.toml_records import check_range, read_record, write_record
 
 __all__ = ["RECIPES", "DetectionRecipe", "read_detection_recipe"]
 

@@ -18,12 +18,12 @@ from vitreous.errors import DataError
 from vitreous.models.detection.card import DetectorCard, input_statistics
 from vitreous.models.detection.detect import Picture
 from vitreous.training.detection.batches import steps_of, training_batches
-from vitreous.training.detection.judge import check_classes, judge
+from vitreous.training.detection.detection_score import check_classes, judge
 from vitreous.training.detection.recipe import DetectionRecipe
+from vitreous.training.epochs import run
 from vitreous.training.log import DetectionEpoch, Event, Judged, StepDone, versions
 from vitreous.training.processes import Processes
 from vitreous.training.randomness import seeded
-from vitreous.training.run import run
 
 __all__ = ["train"]
 
@@ -47,7 +47,7 @@ def train(
     Args:
         recipe: what to do.
         data: pictures to learn from and to validate with, from `read_scenes`.
-        output: as `vitreous.training.run.run` writes it.
+        output: as `vitreous.training.epochs.run` writes it.
         backbone: a checkpoint, or a model folder of `vitreous train`, of a classifier to start from; a resumed run has
             its own.
         device: where to train.

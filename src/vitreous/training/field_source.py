@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vitreous.errors import DataError
-from vitreous.interact.fields import Form
 from vitreous.interact.indicator import Indicator
+from vitreous.interact.responsive_fields import Form
 
 __all__ = ["FieldKind", "FieldSource"]
 

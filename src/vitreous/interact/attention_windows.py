@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.interact.fields import Fields, positions
 from vitreous.interact.indicator import Pairs
-from vitreous.trace.record import TokenGrid
+from vitreous.interact.responsive_fields import Fields, positions
+from vitreous.trace.observed import TokenGrid
 
 __all__ = [
     "Extents",

@@ -1,4 +1,4 @@
-"""A forward pass whose attention is looked at and let go, one after the other: `watch(model, images, each)`."""
+"""A forward pass that shows one attention after the other and lets it go: `each_attention(model, images, each)`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from vitreous.shapes import Images, Logits, Weights
-from vitreous.trace.record import TokenGrid, check_same_tokens
+from vitreous.trace.observed import TokenGrid, check_same_tokens
 from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["watch"]
+__all__ = ["each_attention"]
 
 
-def watch(model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights], None]) -> tuple[Logits, TokenGrid]:
+def each_attention(
+    model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights], None]
+) -> tuple[Logits, TokenGrid]:
     """Run the model once, without gradients, and hand every global attention's weights over as they come.
 
     The weights of one attention are in memory at a time. The model is unchanged during and after the call.

@@ -8,7 +8,7 @@ from torchvision.models.detection import MaskRCNN
 
 from vitreous.data.objects import Scenes
 from vitreous.errors import DataError
-from vitreous.metrics.average_precision import DetectionScore, Precision
+from vitreous.metrics.average_precision import DetectionPrecision, DetectionScore
 from vitreous.models.detection.card import DetectorCard
 from vitreous.models.detection.detect import detect
 from vitreous.training.detection.batches import scenes_in_order
@@ -42,7 +42,7 @@ def judge(
 
     Cost: a forward pass per picture.
     """
-    precision = Precision()
+    precision = DetectionPrecision()
     model.eval()
     share = scenes_in_order(scenes, workers=workers, rank=processes.rank, count=processes.count)
     for done, (image, objects) in enumerate(share, 1):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitreous.relevance.rule import Backward, Factors, Recipe, Rule, halved, ordinary, stopped
+from vitreous.relevance.rule import Backward, Composite, Factors, Rule, autograd_rule, constant_rule, halved_rule
 from vitreous.relevance.rules import (
     EPSILON,
     chosen,
@@ -61,7 +61,7 @@ _ROOT = (
 _SQUARE = (torch.pow, Tensor.pow, Tensor.__pow__, torch.square, Tensor.square)
 
 
-def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Recipe:
+def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
     """Chefer, Gur & Wolf, CVPR 2021, as their code has it (α = 1).
 
     Args:
@@ -94,7 +94,7 @@ CHEFER = chefer()
 """The rules of their `layers_ours`."""
 
 
-def _all(operations: tuple[Callable[..., Any], ...], backward: Backward) -> Recipe:
+def _all(operations: tuple[Callable[..., Any], ...], backward: Backward) -> Composite:
     return dict.fromkeys(operations, backward)
 
 
@@ -102,30 +102,30 @@ _RATIO, _NUMERATOR = Rule(("input",), ratio), Rule(("input", "other"), numerator
 _FROZEN_LAYER_NORM = Rule(("input", "normalized_shape", "weight", "bias", "eps"), frozen_layer_norm)
 _FROZEN_RMS_NORM = Rule(("input", "normalized_shape", "weight", "eps"), frozen_rms_norm)
 
-CP_LRP: Recipe = {
-    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_MEAN, *_NEGATIVE), ordinary),
-    **_all((F.batch_norm, F.max_pool2d, F.avg_pool2d, *_PRODUCT, *_ACTIVATION, *_SIGMOID), ordinary),
-    **_all(_SOFTMAX, stopped),
+CP_LRP: Composite = {
+    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_MEAN, *_NEGATIVE), autograd_rule),
+    **_all((F.batch_norm, F.max_pool2d, F.avg_pool2d, *_PRODUCT, *_ACTIVATION, *_SIGMOID), autograd_rule),
+    **_all(_SOFTMAX, constant_rule),
     **_all(_LAYER_NORM, _FROZEN_LAYER_NORM),
     **_all(_RMS_NORM, _FROZEN_RMS_NORM),
     **_all((F.normalize,), _RATIO),
     **_all(_QUOTIENT, _NUMERATOR),
-    **_all(_ROOT, stopped),
+    **_all(_ROOT, constant_rule),
     **_all(_SQUARE, Rule(("input",), unreached)),
 }
 """Ali et al., ICML 2022: attention weights and the variance of norms are constants; the rest is the gradient."""
 
 # a sigmoid is the factor of its activation, x·sg(σ(x)), or a gate
-DECOMPX: Recipe = {**CP_LRP, **_all(_ACTIVATION, _RATIO), **_all(_SIGMOID, stopped)}
+DECOMPX: Composite = {**CP_LRP, **_all(_ACTIVATION, _RATIO), **_all(_SIGMOID, constant_rule)}
 """Modarressi et al., ACL 2023: and activations are x·sg(f(x)/x)."""
 
-LIBRA_GRAD: Recipe = {**DECOMPX, **_all(_PRODUCT, halved)}
+LIBRA_GRAD: Composite = {**DECOMPX, **_all(_PRODUCT, halved_rule)}
 """Mehri et al., CVPR 2025: and products of two activations give half to each."""
 
-ATTN_LRP: Recipe = {**LIBRA_GRAD, **_all(_SOFTMAX, ordinary), **_all(_MATMUL, halved)}
+ATTN_LRP: Composite = {**LIBRA_GRAD, **_all(_SOFTMAX, autograd_rule), **_all(_MATMUL, halved_rule)}
 """Achtibat et al., ICML 2024: and attention weights are no constants: softmax is itself, its two products give half."""
 
-RELEVANCE_CAM: Recipe = {
+RELEVANCE_CAM: Composite = {
     **CHEFER,
     **_all(_CONVOLUTION, Rule(("input", "weight", "bias"), z_plus)),
     **_all((*_SUM, Tensor.__iadd__), Rule(("input", "other"), sum_z)),
@@ -136,12 +136,12 @@ RELEVANCE_CAM: Recipe = {
 """Lee et al., CVPR 2021, as their code has it (α = 1), and Chefer's rules for what only transformers do."""
 
 
-def with_gamma(recipe: Recipe, convolution: float, linear: float) -> Recipe:
-    """The recipe with γ rules for convolutions and linear layers; 0 leaves them as they are."""
+def with_gamma(composite: Composite, convolution: float, linear: float) -> Composite:
+    """The composite with γ rules for convolutions and linear layers; 0 leaves them as they are."""
     rules = {
         operation: Rule(("input", "weight", "bias"), partial(gamma, gamma=strength))
         for operations, strength in ((_CONVOLUTION, convolution), (_LINEAR, linear))
         for operation in operations
         if strength
     }
-    return {**recipe, **rules}
+    return {**composite, **rules}

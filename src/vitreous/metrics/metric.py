@@ -17,7 +17,7 @@ from vitreous.errors import DegenerateMap, ShapeError, UnknownName
 from vitreous.metrics.boxes import Boxes
 from vitreous.shapes import Heatmap, Images, TargetClass
 
-__all__ = ["Explain", "Inputs", "Judge", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
+__all__ = ["Explain", "Inputs", "Metric", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
 
 Explain = Callable[[nn.Module, Images], Heatmap]
 """A method with its target fixed: the same classes must be explained in every call."""
@@ -90,7 +90,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Judge(ABC):
+class Metric(ABC):
     """A metric: a frozen dataclass whose fields are its settings, called on a batch.
 
     The parameters of a call are named after what they are of `Inputs`: that says all about what a metric needs, and

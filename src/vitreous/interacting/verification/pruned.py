@@ -11,9 +11,18 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError, UnknownName
 from vitreous.interact.indicator import Averages
-from vitreous.interact.removal import dropping, movable_blocks, run_pruned
+from vitreous.interact.patch_removal import dropping, movable_blocks, run_pruned
 from vitreous.interact.use import SCORES, Score, kept_tokens, random_score, uses
-from vitreous.interacting.verification.check import Batch, Check, Curve, Measured, Report, clock, draw_line, hits
+from vitreous.interacting.verification.check import (
+    Check,
+    Curve,
+    Findings,
+    LabelledBatch,
+    Measured,
+    clock,
+    draw_line,
+    hits,
+)
 from vitreous.render.charts import Line
 from vitreous.statistics.summary import Cell, Values, summarize
 from vitreous.trace.restrict import restricted_logits
@@ -50,7 +59,7 @@ class Removal(Check):
             if place not in ("input", "mask") and not (place.isdecimal() and int(place)):
                 raise UnknownName("place of removal", place, ["input", "mask", "1", "2", "…"])
 
-    def measure(self, model: nn.Module, batch: Batch, averages: Averages | None) -> Measured:
+    def measure(self, model: nn.Module, batch: LabelledBatch, averages: Averages | None) -> Measured:
         """By score and place, which pictures stay right at each share, and the seconds that each takes."""
         images = batch.images
         blocks = movable_blocks(model, images)
@@ -95,7 +104,7 @@ class Removal(Check):
                 }
         return measured
 
-    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
+    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Findings:
         """A table of accuracy, one of speed and a panel per place; every score against the random one."""
         shares = (0.0, *self.shares)
         curve = Curve(tuple(f"{share:.0%}" for share in shares), timed=True)
@@ -113,7 +122,7 @@ class Removal(Check):
                 by: draw_line([cell for cell in split["correct"] if cell.method == by], shares) for by in its
             }
         axes = ("share of patches removed", "top-1")
-        return Report(cells, "random removal in the same place", panels, axes, _NOTES)
+        return Findings(cells, "random removal in the same place", panels, axes, _NOTES)
 
 
 _NOTES = (

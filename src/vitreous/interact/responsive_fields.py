@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vitreous.interact.indicator import Pairs, PatchScore
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 
 __all__ = ["FieldShape", "Fields", "Form", "attention_distance", "positions", "responsive_fields", "shape_of"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vitreous.data.depth import Window
 from vitreous.errors import DataError, ExplainError
-from vitreous.explaining.fitting import settings_to_json
+from vitreous.explaining.method_settings import settings_to_json
 from vitreous.files.manifest import versions
 from vitreous.masking.forward import Progress
 from vitreous.methods.explanation import Detail
@@ -18,14 +18,14 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.settings.typed import typed_fields
 from vitreous.trace.answer import Answer
 
-__all__ = ["NO_MEMORY", "Order", "Result", "describe_order", "result_from_json", "result_to_json"]
+__all__ = ["NO_MEMORY", "PictureJob", "Result", "describe_job", "result_from_json", "result_to_json"]
 
 NO_MEMORY = "there is not enough memory. Run again with more of it, or with smaller batches."
 """Why a method gave no map that it may give another time."""
 
 
 @dataclass(frozen=True)
-class Order:
+class PictureJob:
     """What to do with every picture.
 
     Attributes:
@@ -82,9 +82,9 @@ class Result:
     window: tuple[float, float] | None = None
 
 
-def describe_order(order: Order) -> dict[str, Any]:
+def describe_job(job: PictureJob) -> dict[str, Any]:
     """What the results depend on."""
-    model, parameter = order.model, next(order.model.model.parameters())
+    model, parameter = job.model, next(job.model.model.parameters())
     return {
         "versions": versions(),
         "model": model.name,
@@ -95,14 +95,14 @@ def describe_order(order: Order) -> dict[str, Any]:
         "dtype": str(parameter.dtype).removeprefix("torch."),
         "methods": {
             name: {"source": method.source, "settings": settings_to_json(method)}
-            for name, method in order.methods.items()
+            for name, method in job.methods.items()
         },
-        "target": order.target,
-        "against": order.against or None,
-        "batch_size": order.batch_size,
-        "alpha": order.alpha,
-        "common_scale": order.common_scale,
-        "window": order.window,
+        "target": job.target,
+        "against": job.against or None,
+        "batch_size": job.batch_size,
+        "alpha": job.alpha,
+        "common_scale": job.common_scale,
+        "window": job.window,
     }
 
 

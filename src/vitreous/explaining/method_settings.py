@@ -13,10 +13,10 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe, load
 from vitreous.settings.typed import check_settings
 
-__all__ = ["fit_method", "settings_of", "settings_to_json"]
+__all__ = ["complete_method", "settings_of", "settings_to_json"]
 
 
-def fit_method(method: Method, subject: LoadedModel) -> Method:
+def complete_method(method: Method, subject: LoadedModel) -> Method:
     """The method, with the settings that follow from the model where they were left empty.
 
     `mean` and `std`, for one that fills in pixels: how they are normalized, where the model says so. `fine`, a second

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import NoClassScores, ShapeError, UnknownName
-from vitreous.interact.fields import Fields, responsive_fields
-from vitreous.interact.indicator import Averages, Pairs, interactions
-from vitreous.interact.windows import (
+from vitreous.interact.attention_windows import (
     adaptive_windows,
     bounding_windows,
     coverage,
@@ -21,10 +19,12 @@ from vitreous.interact.windows import (
     random_windows,
     rectangles,
 )
-from vitreous.interacting.verification.check import Batch, Check, Curve, Measured, Report, draw_line, hits
+from vitreous.interact.indicator import Averages, Pairs, interactions
+from vitreous.interact.responsive_fields import Fields, responsive_fields
+from vitreous.interacting.verification.check import Check, Curve, Findings, LabelledBatch, Measured, draw_line, hits
 from vitreous.render.charts import Line
 from vitreous.statistics.summary import Cell, Values, summarize
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.restrict import restricted_logits
 
 __all__ = ["Windows"]
@@ -64,7 +64,7 @@ class Windows(Check):
         if len({len(self.radii), len(self.adaptive), len(self.bounding), len(self.field)}) > 1:
             raise ShapeError("windows of one kind have more sizes than those of another. Give as many of each.")
 
-    def measure(self, model: nn.Module, batch: Batch, averages: Averages | None) -> Measured:
+    def measure(self, model: nn.Module, batch: LabelledBatch, averages: Averages | None) -> Measured:
         """By kind of window, which pictures stay right at each size, and the density of the windows."""
         if averages is None:
             raise ShapeError("static windows need averages over a calibration set. Give some.")
@@ -109,7 +109,7 @@ class Windows(Check):
         windows = adaptive_windows if kind == "adaptive" else bounding_windows
         return rectangles(windows(pairs, tokens, size), tokens)
 
-    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Report:
+    def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Findings:
         """The area of each kind against that of fixed windows, and each size against as many random keys."""
         steps = ("self", *(f"size {at}" for at in range(1, len(self.radii) + 1)), "all")
         curves = {row: values for row, values in found.items() if row != "coverage"}
@@ -125,7 +125,7 @@ class Windows(Check):
         for row in curves.keys() & {row.removeprefix("random as ") for row in curves if row.startswith("random as ")}:
             against = told({name: curves[name] for name in (f"random as {row}", row)}, f"random as {row}")
             cells |= {(row, f"correct {step}"): against[row, f"correct {step}"] for step in steps[1:-1]}
-        return Report(
+        return Findings(
             [_named(cell) for cell in cells.values() if cell.name not in ("kept self", "kept all")],
             "fixed windows in area, and at a size from as many random keys,",
             {source: _lines(cells, curves, source, steps) for source in _SOURCES},

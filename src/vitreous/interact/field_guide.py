@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vitreous.interact.fields import Fields, Form
+from vitreous.interact.attention_windows import dense_windows, rectangles
 from vitreous.interact.indicator import Averages, Indicator, Interactions, interactions
-from vitreous.interact.windows import dense_windows, rectangles
+from vitreous.interact.responsive_fields import Fields, Form
 from vitreous.models.winft.backbone import WinfT
 from vitreous.models.winft.block import top_fields
 from vitreous.shapes import Images

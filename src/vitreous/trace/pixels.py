@@ -1,4 +1,4 @@
-"""Class scores as a function of the pixels: `respond(model, images)`."""
+"""Class scores as a function of the pixels: `pixel_response(model, images)`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vitreous.shapes import Images, Logits
 from vitreous.trace.gradient import gradients
 from vitreous.trace.recorder import record
 
-__all__ = ["Response", "respond"]
+__all__ = ["PixelResponse", "pixel_response"]
 
 
 @dataclass(frozen=True)
-class Response:
+class PixelResponse:
     """One forward pass, differentiable in its pixels.
 
     Attributes:
@@ -38,7 +38,7 @@ class Response:
         return gradients(self.logits, direction, [self.pixels], self.model, reached=True)[0]
 
 
-def respond(model: nn.Module, images: Images) -> Response:
+def pixel_response(model: nn.Module, images: Images) -> PixelResponse:
     """Run the model once, with its own fused attention, so that its class scores can be differentiated in the pixels.
 
     The model is unchanged during and after the call, also after an exception. It need not have attention.
@@ -49,9 +49,9 @@ def respond(model: nn.Module, images: Images) -> Response:
 
     >>> import torch
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-    >>> response = respond(model, torch.ones(1, 1, 2, 2))
+    >>> response = pixel_response(model, torch.ones(1, 1, 2, 2))
     >>> torch.equal(response.gradient(torch.tensor([[0.0, 1.0]])).flatten(), model[1].weight[1])
     True
     """
     seen = record(model, images.detach(), inputs=[""], gradients=True)
-    return Response(seen.model, seen.inputs[""], seen.logits, seen.grid)
+    return PixelResponse(seen.model, seen.inputs[""], seen.logits, seen.grid)

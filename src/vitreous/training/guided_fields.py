@@ -12,17 +12,17 @@ from torch import Tensor, nn
 
 from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, ModelError
-from vitreous.interact.fields import Fields
-from vitreous.interact.guide import guiding_fields
+from vitreous.interact.attention_windows import fixed_windows, random_windows
+from vitreous.interact.field_guide import guiding_fields
 from vitreous.interact.indicator import Averages, Interactions, average, interactions
-from vitreous.interact.windows import fixed_windows, random_windows
+from vitreous.interact.responsive_fields import Fields
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.winft.backbone import WinfT
 from vitreous.models.zoo import load
 from vitreous.shapes import Images
-from vitreous.trace.record import TokenGrid
+from vitreous.trace.observed import TokenGrid
 from vitreous.training.batches import calibration_batches, preprocess_of
-from vitreous.training.fields import FieldSource
+from vitreous.training.field_source import FieldSource
 from vitreous.training.recipe import Recipe
 from vitreous.training.teacher import prepared_for
 

@@ -13,7 +13,7 @@ from vitreous.errors import DataError, first_sentence
 from vitreous.files.manifest import claim
 from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.models.card import read_card
-from vitreous.training.checkpoint import Plan, has_checkpoint, load_checkpoint, save_checkpoint
+from vitreous.training.checkpoint import AnyRecipe, has_checkpoint, load_checkpoint, save_checkpoint
 from vitreous.training.log import Event, Judged, Note, StepDone, add_row, write_summary
 from vitreous.training.processes import Processes, join
 
@@ -48,7 +48,7 @@ class State(Protocol):
 
 
 def run(
-    recipe: Plan,
+    recipe: AnyRecipe,
     fingerprint: str,
     output: Path,
     start: Callable[[Processes], State],

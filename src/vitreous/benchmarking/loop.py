@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, fields, replace
 
 import torch
 
-from vitreous.benchmarking.judging import Batch, TableRow, judge_batch
-from vitreous.benchmarking.plan import Plan, make_judge, make_methods
-from vitreous.benchmarking.truth import Fitted, fit_sample, match_labels
+from vitreous.benchmarking.measuring import MeasuredBatch, TableRow, measure_batch
+from vitreous.benchmarking.plan import Plan, make_methods, plan_metric
+from vitreous.benchmarking.truth import PreparedSample, match_labels, prepare_sample
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
 from vitreous.errors import DataError, NotFinite, ObservationError, RuleError, UnknownName
-from vitreous.explaining.fitting import fit_method
+from vitreous.explaining.method_settings import complete_method
 from vitreous.methods.method import Method
-from vitreous.metrics.judge import Judge
+from vitreous.metrics.metric import Metric
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import load
@@ -25,11 +25,11 @@ from vitreous.trace.reading import reading
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted
 
-__all__ = ["ModelRun", "Step", "fit_judge", "open_batch", "run_model"]
+__all__ = ["ModelRun", "RowProgress", "complete_metric", "open_batch", "run_model"]
 
 
 @dataclass(frozen=True)
-class Step:
+class RowProgress:
     """Some pictures are through one method: how many of how many."""
 
     model: str
@@ -46,7 +46,7 @@ class ModelRun:
         subject: the model.
         preprocess: what it does to pictures, or the plan's own way.
         methods: by row, fitted to it.
-        judges: by row, fitted to it.
+        measures: by row, fitted to it.
         samples: the data set.
         drawn: those of its pictures that the plan draws, in the order in which they run.
         labels: the model's index of each of its labels.
@@ -58,7 +58,7 @@ class ModelRun:
     subject: LoadedModel
     preprocess: Preprocess
     methods: Mapping[str, Method]
-    judges: Mapping[str, Judge]
+    measures: Mapping[str, Metric]
     samples: Samples
     drawn: Sequence[Entry]
     labels: Mapping[int, int]
@@ -74,7 +74,7 @@ class ModelRun:
             ExplainError: something that the plan names is not there, or does not fit.
         """
         samples = open_samples(plan.dataset, plan.window)
-        methods, judges = make_methods(plan), {row: make_judge(row, its) for row, its in plan.metrics.items()}
+        methods, measures = make_methods(plan), {row: plan_metric(row, its) for row, its in plan.metrics.items()}
         subject = load(spec, device=device, dtype=dtype, **plan.reading.said())
         preprocess = _whole(subject.prepared()) if plan.whole else subject.prepared()
         used = {entry.label for entry in samples.entries if entry.label is not None}
@@ -87,8 +87,8 @@ class ModelRun:
         return cls(
             subject,
             preprocess,
-            {row: fit_method(method, subject) for row, method in methods.items()},
-            {row: fit_judge(judge, subject) for row, judge in judges.items()},
+            {row: complete_method(method, subject) for row, method in methods.items()},
+            {row: complete_metric(measure, subject) for row, measure in measures.items()},
             samples,
             draw(samples.entries, plan.limit, plan.seed),
             labels,
@@ -97,11 +97,11 @@ class ModelRun:
 
     def row(self, spec: str, name: str) -> TableRow:
         """One method of it."""
-        return TableRow(spec, name, self.subject, self.methods[name], self.judges)
+        return TableRow(spec, name, self.subject, self.methods[name], self.measures)
 
 
-def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[Step]:
-    """Judge every drawn picture that is not done yet, and yield how far it is."""
+def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[RowProgress]:
+    """Measure every drawn picture that is not done yet, and yield how far it is."""
     finished = {key: done(records) for key, records in store.read().items()}
     total = len(run.drawn) * len(run.methods)
     for start in range(0, len(run.drawn), plan.batch_size):
@@ -121,10 +121,10 @@ def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[St
         for row, missing in todo.items():
             if batch and any(missing.values()) and row not in run.refused:
                 try:
-                    records += judge_batch(run.row(spec, row), batch, missing)
+                    records += measure_batch(run.row(spec, row), batch, missing)
                 except (ObservationError, RuleError, UnknownName) as error:
                     run.refused[row] = str(error)
-            yield Step(spec, row, len(part), total)
+            yield RowProgress(spec, row, len(part), total)
         if records:
             store.add(records)
 
@@ -134,12 +134,14 @@ def _whole(preprocess: Preprocess) -> Preprocess:
     return replace(preprocess, resize=preprocess.size, keep_ratio=False, interpolation="bilinear", border=False)
 
 
-def fit_judge(judge: Judge, subject: LoadedModel) -> Judge:
+def complete_metric(measure: Metric, subject: LoadedModel) -> Metric:
     """The metric, with how the model normalizes pixels where that was left empty."""
-    empty = [item.name for item in fields(judge) if item.name in ("mean", "std") and getattr(judge, item.name) == ()]
+    empty = [
+        item.name for item in fields(measure) if item.name in ("mean", "std") and getattr(measure, item.name) == ()
+    ]
     if not empty or subject.preprocess is None:
-        return judge
-    return replace(judge, **{name: getattr(subject.preprocess, name) for name in empty})
+        return measure
+    return replace(measure, **{name: getattr(subject.preprocess, name) for name in empty})
 
 
 def _todo(
@@ -147,18 +149,20 @@ def _todo(
 ) -> dict[str, set[str]]:
     if row in run.refused:
         return {}
-    return {metric: {entry.id for entry in part} - finished.get(Key(spec, row, metric), set()) for metric in run.judges}
+    return {
+        metric: {entry.id for entry in part} - finished.get(Key(spec, row, metric), set()) for metric in run.measures
+    }
 
 
-def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | None:
+def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> MeasuredBatch | None:
     """The pictures that can be read, and have the label that the plan needs; None if there is none."""
-    subject, fitted = run.subject, list[Fitted]()
+    subject, fitted = run.subject, list[PreparedSample]()
     for entry in entries:
         label = run.labels.get(entry.label) if entry.label is not None else None
         try:
             if label is None and plan.target == "label":
                 raise DataError(f"`{entry.id}` has no label that the model knows. Explain the predicted class.")
-            fitted.append(fit_sample(entry.open(), run.preprocess, label))
+            fitted.append(prepare_sample(entry.open(), run.preprocess, label))
         except DataError as error:
             run.unread[entry.id] = str(error)
     if not fitted:
@@ -173,10 +177,10 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> Batch | N
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
-    return Batch(fitted, images, target, follow, predicted == label)
+    return MeasuredBatch(fitted, images, target, follow, predicted == label)
 
 
-def _leave_out(plan: Plan, run: ModelRun, entries: Sequence[Entry], error: NotFinite) -> Batch | None:
+def _leave_out(plan: Plan, run: ModelRun, entries: Sequence[Entry], error: NotFinite) -> MeasuredBatch | None:
     """The batch without the pictures that have no finite class scores.
 
     Raises:

@@ -12,26 +12,26 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from vitreous.benchmarking.truth import Fitted
+from vitreous.benchmarking.truth import PreparedSample
 from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleError, UnknownName
 from vitreous.explaining.explain import explain
-from vitreous.explaining.fitting import settings_of
+from vitreous.explaining.method_settings import settings_of
 from vitreous.methods.method import BlockMethod, Method
-from vitreous.metrics.judge import Inputs, Judge
+from vitreous.metrics.metric import Inputs, Metric
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.statistics.store import Key, Record
 from vitreous.trace.reading import reading
 from vitreous.trace.target import Classes
 
-__all__ = ["Batch", "Missing", "TableRow", "judge_batch"]
+__all__ = ["MeasuredBatch", "Missing", "TableRow", "measure_batch"]
 
 Missing = Mapping[str, set[str]]
 """By metric, the pictures that it has not judged."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class MeasuredBatch:
     """Pictures that run at once.
 
     Attributes:
@@ -42,16 +42,16 @@ class Batch:
         correct: whether the label is the predicted class.
     """
 
-    fitted: list[Fitted]
+    fitted: list[PreparedSample]
     images: Images
     target: TargetClass
     follow: TargetClass
     correct: Bool[Tensor, " batch"]
 
-    def part(self, rows: Sequence[int]) -> Batch:
+    def part(self, rows: Sequence[int]) -> MeasuredBatch:
         """Some of them."""
         at = torch.tensor(rows, device=self.images.device)
-        return Batch(
+        return MeasuredBatch(
             [self.fitted[row] for row in rows], self.images[at], self.target[at], self.follow[at], self.correct[at]
         )
 
@@ -66,24 +66,24 @@ class _Failure:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One model and method, and what judges them.
+    """One model and method, and what measures them.
 
     Attributes:
         model: spec.
         name: of the row.
         subject: the model itself.
         method: fitted to it.
-        judges: by name, fitted to it.
+        measures: by name, fitted to it.
     """
 
     model: str
     name: str
     subject: LoadedModel
     method: Method
-    judges: Mapping[str, Judge]
+    measures: Mapping[str, Metric]
 
 
-def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
+def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list[Record]:
     """Every picture's heat map by one method, and what the metrics that lack it say of it.
 
     Raises:
@@ -95,7 +95,7 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
         return []
     batch = batch.part(rows)
 
-    def heat(some: Batch) -> list[tuple[Tensor, dict[str, float]]]:
+    def heat(some: MeasuredBatch) -> list[tuple[Tensor, dict[str, float]]]:
         began = _now(some.images)
         target = Classes(tuple(some.target.tolist()))
         others = [each for each in settings_of(row.method).values() if isinstance(each, nn.Module)]
@@ -124,22 +124,22 @@ def judge_batch(row: TableRow, batch: Batch, missing: Missing) -> list[Record]:
     for metric, pictures in missing.items():
         rows = [at for at, each in enumerate(seen.fitted) if each.id in pictures]
         inputs = _inputs(row, seen, heatmap)
-        lacking = {at: lack for at in rows if (lack := row.judges[metric].lack(inputs, at))}
+        lacking = {at: lack for at in rows if (lack := row.measures[metric].lack(inputs, at))}
         records += [Record(row.model, row.name, metric, seen.fitted[at].id, error=lack) for at, lack in lacking.items()]
         if rows := [at for at in rows if at not in lacking]:
             records += _judge(row, metric, seen.part(rows), heatmap[rows])
     return records
 
 
-def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[Record]:
+def _judge(row: TableRow, metric: str, batch: MeasuredBatch, heatmap: Heatmap) -> list[Record]:
     """What a metric says of each picture, or why it says nothing."""
     key = Key(row.model, row.name, metric)
     place = {each.id: at for at, each in enumerate(batch.fitted)}
 
-    def say(some: Batch) -> list[list[Record]]:
+    def say(some: MeasuredBatch) -> list[list[Record]]:
         maps = heatmap[[place[each.id] for each in some.fitted]]
         with reading(row.subject.reading):
-            values = row.judges[metric].of(_inputs(row, some, maps))
+            values = row.measures[metric].of(_inputs(row, some, maps))
         counted = values.pop("counted", torch.ones(len(some.fitted), dtype=torch.bool)).tolist()
         numbers = {
             name: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]
@@ -162,7 +162,7 @@ def _judge(row: TableRow, metric: str, batch: Batch, heatmap: Heatmap) -> list[R
     return records
 
 
-def _inputs(row: TableRow, batch: Batch, heatmap: Heatmap) -> Inputs:
+def _inputs(row: TableRow, batch: MeasuredBatch, heatmap: Heatmap) -> Inputs:
     target = Classes(tuple(batch.target.tolist()))
     return Inputs(
         heatmap,
@@ -177,7 +177,7 @@ def _inputs(row: TableRow, batch: Batch, heatmap: Heatmap) -> Inputs:
     )
 
 
-def _attempt(ask: Callable[[Batch], list[Any]], batch: Batch) -> list[Any]:
+def _attempt(ask: Callable[[MeasuredBatch], list[Any]], batch: MeasuredBatch) -> list[Any]:
     """An answer per picture, or why there is none. A batch that fails is tried again one by one.
 
     Raises:
