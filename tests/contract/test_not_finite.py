@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from vitreous import explain
 from vitreous.errors import NotFinite
-from vitreous.explaining.pictures import Order, explain_pictures
+from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.methods import METHODS, make_method
 from vitreous.models.zoo import LoadedModel, load
 
@@ -46,7 +46,7 @@ def test_one_picture_without_scores_does_not_stop_the_others(tmp_path: Path, mod
     files = [tmp_path / f"{name}.png" for name in ("light", "dark", "bright")]
     for file in files:
         (Image.new("RGB", (50, 50)) if file.stem == "dark" else ramp).save(file)
-    order = Order(spoiled, {"rollout": make_method("rollout")}, output=tmp_path / "out")
+    order = PictureJob(spoiled, {"rollout": make_method("rollout")}, output=tmp_path / "out")
     results = list(explain_pictures(order, files))
     assert [bool(result.sheet) for result in results] == [True, False, True]
     assert "NaN or infinite class scores for 1 of 1 images" in results[1].error

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.golden.model import golden_model
 from vitreous.methods import make_method
-from vitreous.relevance.rule import Step
+from vitreous.relevance.rule import Operation
 from vitreous.relevance.rules import sum_z, z_signs
 from vitreous.trace.target import Classes
 
@@ -58,7 +58,7 @@ def close(got: Tensor | None, expected: Tensor) -> None:
 
 def test_linear_by_the_second_set(golden: Golden) -> None:
     x, weight, bias = (golden[f"orig_linear_{name}"] for name in "xwb")
-    step = Step((x, weight, bias), F.linear(x, weight, bias), F.linear)
+    step = Operation((x, weight, bias), F.linear(x, weight, bias), F.linear)
     close(z_signs(step, golden["orig_linear_Rout"])[0], golden["orig_linear_Rin"])
 
 
@@ -66,6 +66,6 @@ def test_sum_by_the_second_set(golden: Golden) -> None:
     a, b, relevance = (golden[f"orig_add_{name}"] for name in ("a", "b", "Rout"))
     total = a + b
     before_clone = relevance / (total / (total + 1e-9))  # so that the clone's own factor gives the golden Rout
-    shares = sum_z(Step((a, b), total, torch.add), before_clone)
+    shares = sum_z(Operation((a, b), total, torch.add), before_clone)
     close(shares[0], golden["orig_add_Ra"])
     close(shares[1], golden["orig_add_Rb"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from tests.reference.vit import gelu, layer_norm, slow_vit
 from vitreous.methods import make_method
-from vitreous.relevance.rule import Step
+from vitreous.relevance.rule import Operation
 from vitreous.relevance.slopes import gamma
 from vitreous.trace.target import Classes
 
@@ -159,5 +159,5 @@ def test_gamma(with_bias: bool) -> None:
             more = [part * (1 + 0.3 * ((part > 0) == positive)) for part in parts]
             relevance = slope[row, out] * result[row, out]
             expected[row] += torch.tensor(more[:5], dtype=torch.float64) / sum(more) * relevance
-    (got, _, _) = gamma(Step((x, weight, bias), result, nn.functional.linear), slope, 0.3)
+    (got, _, _) = gamma(Operation((x, weight, bias), result, nn.functional.linear), slope, 0.3)
     torch.testing.assert_close(x * got, expected, rtol=1e-12, atol=1e-12)
