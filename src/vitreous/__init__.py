@@ -17,6 +17,7 @@ from vitreous.methods.method import Explanation as Explanation
 from vitreous.models.preprocess import Preprocess as Preprocess
 from vitreous.models.zoo import LoadedModel as LoadedModel
 from vitreous.models.zoo import load as load
+from vitreous.render.view import View as View
 from vitreous.trace.edit import stop_gradient as stop_gradient
 from vitreous.trace.observe import observe as observe
 from vitreous.trace.recorder import record as record
@@ -34,6 +35,7 @@ __all__ = [
     "Margin",
     "Predicted",
     "Preprocess",
+    "View",
     "explain",
     "interactions",
     "load",

@@ -13,6 +13,8 @@ __all__ = [
     "Images",
     "Logits",
     "PatchMask",
+    "PixelMap",
+    "PixelMask",
     "Scores",
     "TargetClass",
     "TokenMask",
@@ -39,5 +41,9 @@ TargetClass = Int[Tensor, " batch"]
 """The class explained, per image."""
 PatchMask = Bool[Tensor, "*masks h w"]
 """True where a patch is hidden."""
+PixelMap = Float[Tensor, "height width"]
+"""One number per pixel of a picture."""
+PixelMask = Bool[Tensor, "height width"]
+"""True for some of a picture's pixels."""
 TokenMask = Bool[Tensor, " tokens"]
 """True for the tokens that a reader uses."""

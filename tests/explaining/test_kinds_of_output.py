@@ -138,7 +138,7 @@ def test_what_a_map_without_a_decision_leaves(tmp_path: Path) -> None:
     found = vitreous.explain(BACKBONES["timm"](), IMAGES, "raw_attention")
     found.save(tmp_path / "found.npz")
     with np.load(tmp_path / "found.npz") as arrays:
-        assert list(arrays) == ["heatmap"]
+        assert list(arrays) == ["heatmap", "about"]
     found.save(tmp_path / "found.png")
     assert (tmp_path / "found.png").is_file()
     assert vitreous.interactions(BACKBONES["timm"](), IMAGES).logits is None

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from tests.golden.model import golden_model
+from vitreous.masking.components import component_boxes
 from vitreous.masking.forward import Masks
 from vitreous.metrics.bands import Bands, band_logits, hidden_logits, ranks
-from vitreous.metrics.boxes import component_boxes, resize_boxes
+from vitreous.metrics.boxes import resize_boxes
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.localization import BoxOverlap
 from vitreous.metrics.metric import scaled

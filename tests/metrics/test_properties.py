@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from vitreous.masking.components import component_boxes, components
 from vitreous.metrics.bands import Bands, band_logits, ranks
-from vitreous.metrics.boxes import box_iou, component_boxes, components, resize_boxes, union_of_boxes
+from vitreous.metrics.boxes import box_iou, resize_boxes, union_of_boxes
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.localization import (
     BoxOverlap,

@@ -119,6 +119,9 @@ def explain(
     common_scale: Annotated[
         bool, typer.Option("--common-scale", help="Color all maps of a sheet by one scale, to compare their values.")
     ] = False,
+    isolines: Annotated[
+        bool, typer.Option("--isolines", help="Draw maps as lines of equal value, which hide little of the picture.")
+    ] = False,
 ) -> None:
     """Show what in a picture speaks for a class: one sheet per picture, methods side by side."""
     import torch
@@ -146,7 +149,7 @@ def explain(
             **how,
         )
     job = PictureJob(
-        loaded, methods, target, against, output, batch_size, alpha, common_scale, window=asked_window(window)
+        loaded, methods, target, against, output, batch_size, alpha, common_scale, isolines, window=asked_window(window)
     )
     results = report.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
     failed = report.finish(results, job, demanded=method not in ("all", _USUAL))

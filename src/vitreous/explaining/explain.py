@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from vitreous.render.view import View
+
     Picture = str | Path | Image | NDArray[Any]
 
 __all__ = ["explain", "inputs_of"]
@@ -146,7 +148,8 @@ def explain(
 
     Returns:
         the explanation, or one by each method's name; `heatmap` is (batch, h, w) on the patch grid, raw, on the
-        model's device. Of a model without a classifier, its `logits` and `target` are None.
+        model's device. Of a model without a classifier, its `logits` and `target` are None. It holds on to the pictures
+        and to the model's input, for `vitreous.trust` and for what is drawn at the size of the picture.
 
     Raises:
         NoClassScores: the model has no classifier, and the method or the target needs one; or it cannot be told which
@@ -158,7 +161,7 @@ def explain(
         settings["grid"], grid = grid, None
     subject = subject.read_as(output=output, link=link, part=part or None, call=call, grid=grid, patches=patches)
     methods = {name: complete_method(each, subject) for name, each in _methods(method, settings).items()}
-    inputs, pictures = inputs_of(subject, images, preprocess, pixel_window)
+    inputs, views = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     if is_top(target):
@@ -168,7 +171,7 @@ def explain(
         classes = choose_classes(target, subject.class_names, seen)
         each = torch.arange(len(inputs)).repeat_interleave(classes.shape[1])
         inputs, target = inputs[each], classes.flatten() if seen.shape[1] > 1 else None
-        pictures = tuple(pictures[at] for at in each.tolist()) if pictures else ()
+        views = tuple(views[at] for at in each.tolist()) if views else ()
     wanted = as_target(target, subject.class_names, against)
     explained: dict[str, Explanation] = {}
     for name, found in explain_by_all(
@@ -178,7 +181,7 @@ def explain(
             raise found
         if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
             raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
-        explained[name] = replace(found, pictures=pictures)
+        explained[name] = replace(found, views=views, inputs=inputs, how=subject.reading)
     return explained if isinstance(method, list | tuple | Mapping) else explained[""]
 
 
@@ -203,8 +206,10 @@ def _methods(method: str | Method | Several, settings: Mapping[str, Any]) -> dic
 
 def inputs_of(
     subject: LoadedModel, images: Any, preprocess: Preparation | None = None, window: Window = None
-) -> tuple[Tensor, tuple[Image, ...]]:
-    """The model's input, and the part of each picture that it shows."""
+) -> tuple[Tensor, tuple[View, ...]]:
+    """The model's input, and each picture with the part of it that the model sees."""
+    from vitreous.render.view import View
+
     parameter = next(subject.model.parameters(), torch.empty(0))
     if isinstance(images, Tensor):
         batch = images[None] if images.ndim == 3 else images
@@ -233,11 +238,11 @@ def inputs_of(
     opened = [as_picture(picture, window) for picture in listed]
     if isinstance(prepare, Preprocess):
         batch = torch.stack([prepare(picture) for picture in opened])
-        return batch.to(parameter), tuple(prepare.view(picture) for picture in opened)
+        return batch.to(parameter), tuple(View(picture, prepare.box(picture)) for picture in opened)
     prepared = [_prepared(prepare, picture) for picture in opened]
     if len(sizes := {tuple(each.shape) for each in prepared}) > 1:
         raise ShapeError(f"`preprocess` gave tensors of the shapes {sorted(sizes)}. Resize and crop to one size.")
-    return torch.stack(prepared).to(parameter), tuple(opened)
+    return torch.stack(prepared).to(parameter), tuple(View.of(picture) for picture in opened)
 
 
 def _check_one_input(images: Any) -> None:

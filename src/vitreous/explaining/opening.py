@@ -13,7 +13,8 @@ from vitreous.data.depth import Window
 from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError, ShapeError
 from vitreous.models.loaded import LoadedModel
-from vitreous.render.sheet import fit
+from vitreous.render.sheet import PANEL, fit
+from vitreous.render.view import View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,15 +24,20 @@ __all__ = ["Opened", "open_for"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture, the model's input made of it, and the part that the model sees at the size of a panel.
+    """A picture, the model's input made of it, and what is shown of it, at the size of a panel.
 
     Attributes:
+        file: where it came from.
+        image: the model's input.
+        view: the part that the model sees.
+        marked: the whole picture, with that part marked in it.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
     """
 
     file: Path
     image: Float[Tensor, "channels height width"]
     view: Image
+    marked: Image
     window: tuple[float, float] | None = None
 
 
@@ -44,8 +50,9 @@ def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | 
     preprocess = model.prepared()
     try:
         picture = open_picture(file, window)
-        seen = fit(preprocess.view(picture))
-        return Opened(file, preprocess(picture), seen, picture.info.get("window"))
+        image, view = preprocess(picture), View(picture, preprocess.box(picture))
+        shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
+        return Opened(file, image, *shown, picture.info.get("window"))
     except DataError as error:
         return error
     except ShapeError as error:

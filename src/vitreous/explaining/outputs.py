@@ -16,6 +16,7 @@ from vitreous.files.writing import whole_file
 from vitreous.methods import title_of
 from vitreous.methods.explanation import Detail
 from vitreous.models.loaded import LoadedModel
+from vitreous.render.isolines import draw_isolines
 from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, sheet
@@ -24,7 +25,7 @@ from vitreous.trace.answer import Answer, answer, assumed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "SUFFIXES", "Explained", "MethodResult", "write_maps", "write_sheet"]
+__all__ = ["JOB", "SUFFIXES", "Explained", "MethodResult", "Style", "write_maps", "write_sheet"]
 
 JOB = "explain"
 """Whose the output folder is."""
@@ -34,6 +35,27 @@ SUFFIXES = (".png", ".npz")
 
 _MOST_BARS = 3
 """Classes in the head of a sheet."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How maps are drawn.
+
+    Attributes:
+        alpha: opacity of their strongest values.
+        isolines: as lines of equal value instead.
+        common_scale: all of a sheet by one scale; else each has its own.
+    """
+
+    alpha: float = 0.75
+    isolines: bool = False
+    common_scale: bool = False
+
+    def draw(self, picture: Image, heatmap: Tensor, scale: Scale) -> Image:
+        """One map on its picture."""
+        if self.isolines:
+            return draw_isolines(picture, heatmap, scale)
+        return overlay(picture, heatmap, alpha=self.alpha, scale=scale)
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,7 @@ class Explained:
     Attributes:
         file: where it came from.
         view: the part that the model saw, at the size of a panel.
+        marked: the whole picture with that part marked in it, likewise.
         model: that saw it.
         logits: its class scores; None where it has no classifier.
         targets: the classes explained; none of a model without a classifier.
@@ -68,6 +91,7 @@ class Explained:
 
     file: Path
     view: Image
+    marked: Image
     model: LoadedModel
     logits: Float[Tensor, " classes"] | None
     targets: tuple[Answer, ...]
@@ -133,31 +157,30 @@ def write_maps(path: Path, explained: Explained) -> None:
         np.savez(part, **arrays)
 
 
-def write_sheet(path: Path, explained: Explained, *, alpha: float, common_scale: bool = False) -> None:
+def write_sheet(path: Path, explained: Explained, style: Style) -> None:
     """Write the `.png`: picture, overlays, details and regions; or, of several targets, a row of overlays each.
 
     Args:
         path: of the sheet.
         explained: the picture and its maps.
-        alpha: opacity of the maps.
-        common_scale: color all maps by one scale; else each has its own.
+        style: of the maps.
 
     Raises:
         DataError: the disk says no.
     """
     file, model, others = explained.file.name, explained.model.short_name, explained.targets[1:]
     about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
-    title, columns, pictures = file, None, [Panel("what the model saw", explained.view)]
+    title, columns, pictures = file, None, [Panel("what the model saw", explained.marked)]
     if others:
         columns = 1 + len(explained.methods)
-        pictures = [Panel(each.name, explained.view, each.shown) for each in explained.targets]
+        pictures = [Panel(each.name, explained.marked, each.shown) for each in explained.targets]
     elif explained.targets:
         title = str(explained.targets[0])
     about = [part for part in about if part and part != title]
     panels: list[Panel] = []
-    common = _common_scale(explained) if common_scale else None
+    common = _common_scale(explained) if style.common_scale else None
     for at, picture in enumerate(pictures):
-        panels += [picture, *_overlays(explained, at, alpha, common, details=not others)]
+        panels += [picture, *_overlays(explained, at, style, common, details=not others)]
     if not others:
         drawn = [draw_regions(explained.view, regions) for regions in explained.regions]
         panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
@@ -188,13 +211,13 @@ def _notes(explained: Explained) -> Iterator[str]:
         yield f"predicted: {best}"
 
 
-def _overlays(explained: Explained, at: int, alpha: float, common: Scale | None, *, details: bool) -> Iterator[Panel]:
+def _overlays(explained: Explained, at: int, style: Style, common: Scale | None, *, details: bool) -> Iterator[Panel]:
     """Every method's view of one target."""
     for method in explained.methods:
         found = explained.attempts[method][at]
         if isinstance(found, MethodResult):
             scale = common or Scale.of([found.heatmap], signed=found.signed)
-            yield Panel(title_of(method), overlay(explained.view, found.heatmap, alpha=alpha, scale=scale), "", scale)
+            yield Panel(title_of(method), style.draw(explained.view, found.heatmap, scale), "", scale)
             if details and found.detail:
                 yield from found.detail.panels(explained.view)
         else:

@@ -37,6 +37,7 @@ class PictureJob:
         batch_size: how many pictures run at once.
         alpha: opacity of the maps on the sheets.
         common_scale: color all maps of a sheet by one scale.
+        isolines: draw maps as lines of equal value.
         progress: told by slow methods how far they are with a batch.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
@@ -49,6 +50,7 @@ class PictureJob:
     batch_size: int = 8
     alpha: float = 0.75
     common_scale: bool = False
+    isolines: bool = False
     progress: Progress | None = None
     window: Window = None
 
@@ -102,6 +104,7 @@ def describe_job(job: PictureJob) -> dict[str, Any]:
         "batch_size": job.batch_size,
         "alpha": job.alpha,
         "common_scale": job.common_scale,
+        "isolines": job.isolines,
         "window": job.window,
     }
 

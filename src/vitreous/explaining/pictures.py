@@ -19,7 +19,7 @@ from vitreous.errors import (
 )
 from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.opening import Opened, open_for
-from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, MethodResult, write_maps, write_sheet
+from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, MethodResult, Style, write_maps, write_sheet
 from vitreous.explaining.picture_job import (
     NO_MEMORY,
     PictureJob,
@@ -121,6 +121,7 @@ def _explain_opened(job: PictureJob, pictures: Sequence[Opened], refused: dict[s
         Explained(
             picture.file,
             picture.view,
+            picture.marked,
             model,
             None if logits is None else logits[at],
             tuple(each[at] for each in said),
@@ -256,7 +257,7 @@ def _write(job: PictureJob, ledger: Ledger, explained: Explained) -> Result:
     try:
         page, maps = ledger.claim(explained.file)
         write_maps(maps, explained)
-        write_sheet(page, explained, alpha=job.alpha, common_scale=job.common_scale)
+        write_sheet(page, explained, Style(job.alpha, job.isolines, job.common_scale))
     except DataError as error:
         return replace(result, error=str(error))
     return replace(result, sheet=page, maps=maps)

@@ -63,7 +63,7 @@ def explain_by_all(
         with reading(replace(subject.reading, output=everything)):
             maps = run(scoreless, images=images, target=Classes((0,)))
         found |= {
-            name: replace(each, logits=None, target=None) if isinstance(each, Explanation) else each
+            name: replace(each, logits=None, target=None, wanted=None) if isinstance(each, Explanation) else each
             for name, each in maps.items()
         }
     return found
@@ -115,4 +115,5 @@ def _joined(parts: list[Explanation], subject: LoadedModel, target: Target) -> E
         layer=parts[0].layer,
         link=subject.reading.link,
         opposed=tuple(against.tolist()) if against.any() else (),
+        wanted=target,
     )

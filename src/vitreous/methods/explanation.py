@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from csv import DictWriter
 from dataclasses import dataclass, field
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -14,16 +13,18 @@ from torch import Tensor
 
 from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError
 from vitreous.files.writing import whole_file
-from vitreous.shapes import Heatmap, Logits, TargetClass
-from vitreous.trace.answer import Answer, answer, assumed, score_name
+from vitreous.masking.components import Box, boxes_by_rank
+from vitreous.shapes import Heatmap, Images, Logits, PixelMap, PixelMask, TargetClass
+from vitreous.trace.answer import Answer, answer, score_name
 from vitreous.trace.reading import Reading, current_reading, reading
-from vitreous.trace.target import probabilities
+from vitreous.trace.target import Target, probabilities
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vitreous.methods.method import Method
     from vitreous.render.sheet import Panel
+    from vitreous.render.view import View
 
 __all__ = ["Detail", "Explanation"]
 
@@ -56,12 +57,17 @@ class Explanation:
             scores.
         method: what made it; its fields are the settings.
         class_names: one per logit, where known.
-        pictures: per image, the part of the picture that the model saw, where known.
         details: per image, what the method found beside the map; empty for most methods.
         layer: dotted name of the layer whose output was read; empty where a method reads no single one.
         link: what the class scores stand for, as it was said; None where their number says it (see `Reading`).
         opposed: per image, whether what speaks against the class is explained: where a binary score is negative. Empty
             for nowhere.
+        views: per image, the whole picture and the box of the part that the model saw, where pictures were given.
+        inputs: (batch, channels, height, width), the model's input itself, not a copy; None where nobody kept it.
+        wanted: what was asked for, as a function of the scores; None where nobody kept it.
+        how: the model was read.
+
+    What was given (`views`, `inputs`, `wanted`, `how`) stays in memory with the explanation; `save` writes none of it.
 
     Raises:
         DegenerateMap: a map is constant or not finite, so it would explain nothing.
@@ -72,11 +78,14 @@ class Explanation:
     target: TargetClass | None
     method: Method
     class_names: tuple[str, ...] = ()
-    pictures: tuple[Image, ...] = ()
     details: tuple[Detail, ...] = ()
     layer: str = ""
     link: str | None = field(default_factory=lambda: current_reading().link)
     opposed: tuple[bool, ...] = ()
+    views: tuple[View, ...] = ()
+    inputs: Images | None = None
+    wanted: Target | None = None
+    how: Reading = Reading()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
         flat = self.heatmap.flatten(1)
@@ -131,72 +140,153 @@ class Explanation:
         """Whether its maps have two sides: what speaks for the class, and what speaks against it."""
         return bool(getattr(self.method, "signed", False))
 
-    def overlay(self, index: int = 0) -> Image:
-        """The heat map of one image over the part of its picture that the model saw.
+    @property
+    def pictures(self) -> tuple[Image, ...]:
+        """Per image, the part of the picture that the model saw; none where tensors were given."""
+        return tuple(view.part for view in self.views)
+
+    def at_picture_size(self, index: int = 0, *, picture: Image | View | None = None) -> PixelMap:
+        """The heat map of one image in the pixels of its whole picture: (height, width), NaN where the model saw none.
+
+        Bilinear, edge to edge of what the model saw; the blocks of a method that gives blocks keep their edges.
+
+        Args:
+            index: of the image.
+            picture: that the image was made of, where tensors were explained: seen as a whole by the model, or a
+                `vitreous.View` that says which part was. Without it, the pixels are those of the model's input.
 
         Raises:
-            ShapeError: the explanation was made from tensors, so there is no picture.
+            ShapeError: the explanation knows neither a picture nor an input.
         """
-        from vitreous.render.overlay import overlay
+        from vitreous.render.overlay import spread
 
-        if not self.pictures:
-            raise ShapeError("this explanation was made from tensors, so it has no picture. Pass pictures or paths.")
-        return overlay(self.pictures[index], self.heatmap[index], signed=self.signed)
+        whole = bool(getattr(self.method, "blocks", False))
+        if picture is None and not self.views and self.inputs is not None:
+            height, width = self.inputs.shape[-2:]
+            return spread(self.heatmap[index], (width, height), (0, 0, width, height), blocks=whole)
+        view = self._view(index, picture)
+        return spread(self.heatmap[index], view.whole.size, view.box, blocks=whole)
+
+    def mask(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> PixelMask:
+        """Where the map of one image is strong, in the pixels of its whole picture: (height, width).
+
+        Args:
+            threshold: how strong, from 0 to 1: a share of the way from the map's lowest value to its highest; of a map
+                with two sides, from zero to the value farthest from it, on the side that speaks for the class.
+            index: of the image.
+            picture: as for `at_picture_size`.
+
+        Raises:
+            ShapeError: the threshold lies outside, or there is no picture.
+        """
+        from vitreous.render.overlay import Scale
+
+        if not 0 <= threshold <= 1:
+            raise ShapeError(f"`threshold` must lie in [0, 1]; got {threshold:g}. 0.5 is half of the strongest.")
+        scale = Scale.of([self.heatmap[index]], signed=self.signed)
+        low = 0.0 if self.signed else scale.low
+        return self.at_picture_size(index, picture=picture).double() >= low + threshold * (scale.high - low)
+
+    def boxes(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> list[Box]:
+        """Boxes around the places where the map of one image is strong, the strongest first.
+
+        Each is (left, top, right, bottom) in pixels of the whole picture, right and bottom exclusive, around one
+        8-connected component of `mask`; its strength is the map's highest value in it.
+
+        Args:
+            threshold: as for `mask`, as are `index` and `picture`.
+            index: of the image.
+            picture: that the image was made of.
+
+        Raises:
+            ShapeError: as `mask`.
+        """
+        values = self.at_picture_size(index, picture=picture)
+        return boxes_by_rank(self.mask(threshold, index, picture=picture), values)
+
+    def overlay(
+        self,
+        index: int = 0,
+        *,
+        alpha: float = 0.75,
+        whole: bool = False,
+        isolines: bool = False,
+        picture: Image | View | None = None,
+    ) -> Image:
+        """The heat map of one image over its picture.
+
+        Args:
+            index: of the image.
+            alpha: opacity of the map's strongest value, 0 to 1; weaker places are clearer.
+            whole: over the whole picture, with the part that the model saw marked in it; else over that part alone.
+            isolines: lines of equal value in place of colors.
+            picture: as for `at_picture_size`.
+
+        Raises:
+            ShapeError: the explanation was made from tensors, and no picture is given; or `alpha` lies outside.
+        """
+        from vitreous.render.isolines import draw_isolines
+        from vitreous.render.overlay import Scale, overlay
+
+        view = self._view(index, picture)
+        scale = Scale.of([self.heatmap[index]], signed=self.signed)
+        if isolines:
+            drawn = draw_isolines(view.part, self.heatmap[index], scale)
+        else:
+            drawn = overlay(view.part, self.heatmap[index], alpha=alpha, scale=scale)
+        return view.marked(drawn) if whole else drawn
+
+    def _view(self, index: int, picture: Image | View | None) -> View:
+        from vitreous.render.view import View
+
+        if picture is not None:
+            return picture if isinstance(picture, View) else View.of(picture.convert("RGB"))
+        if not self.views:
+            raise ShapeError(
+                "this explanation was made from tensors, so it has no picture. Give it: overlay(picture=…), or explain "
+                "pictures or paths."
+            )
+        return self.views[index]
 
     def sheet(self) -> Image:
         """Every image's picture and overlay side by side, the class and its probability named, or the value."""
-        from vitreous.render.overlay import Scale, draw, overlay
-        from vitreous.render.sheet import Panel, sheet
+        from vitreous.methods.saved import draw_sheet
 
-        panels: list[Panel] = []
-        for at in range(images := len(self.heatmap)):
-            answer = self.answer(at)
-            name, caption = (answer.name, answer.shown) if answer else (f"image {at}", "")
-            if self.pictures:
-                panels.append(Panel(name, self.pictures[at], caption))
-            heatmap = self.heatmap[at]
-            scale = Scale.of([heatmap], signed=self.signed)
-            drawn = overlay(self.pictures[at], heatmap, scale=scale) if self.pictures else draw(heatmap, scale)
-            panels.append(Panel(name, drawn, caption, scale))
-            if self.pictures and self.details:
-                panels += self.details[at].panels(self.pictures[at])
-        several = self.pictures and images > 1
-        columns = max(4, len(panels) // images) if several else None
-        note = assumed(self.logits.shape[1], self.link) if self.logits is not None else ""
-        return sheet(panels, title=repr(self.method), subtitle=note, columns=columns)
+        return draw_sheet(self)
 
     def save(self, path: str | Path) -> None:
-        """Write raw numbers (`.npz`: heatmap, logits, target), the details' table (`.csv`) or the sheet (`.png`, …).
+        """Write raw numbers (`.npz`, for `load`), the details' table (`.csv`) or the sheet (`.png`, …).
+
+        Arrays of the `.npz`: `heatmap` (batch, h, w), `logits` (batch, classes) and `target` (batch,), the latter two
+        where there are any; and `about`, a text of JSON with `made_by` (`method`, `title`, `published`, `signed`,
+        `blocks`), `class_names`, `layer`, `link` and `opposed`. Half precision is written as float32.
 
         Raises:
             ShapeError: a table is asked for, and the method gave no details.
             DataError: the file cannot be written, or its suffix is no format.
         """
+        from vitreous.methods.saved import table_of, write_numbers
+
         path = Path(path)
-        table = self._csv() if path.suffix == ".csv" else ""
+        table = table_of(self) if path.suffix == ".csv" else ""
         with whole_file(path) as part:
             if path.suffix == ".npz":
-                import numpy as np
-
-                logits = None if self.logits is None else self.logits.float()
-                given = {"heatmap": self.heatmap.float(), "logits": logits, "target": self.target}
-                arrays: dict[str, Any] = {name: each.cpu().numpy() for name, each in given.items() if each is not None}
-                np.savez(part, **arrays)
+                write_numbers(self, part)
             elif path.suffix == ".csv":
                 part.write_text(table, encoding="utf-8")
             else:
                 self.sheet().save(part)
 
-    def _csv(self) -> str:
-        """The details' tables under one heading, each row after the place of its image."""
-        rows = [{"image": at, **row} for at, detail in enumerate(self.details) for row in detail.table()]
-        if not rows:
-            raise ShapeError(f"`{type(self.method).__name__}` gives a map and no table. Save a .npz or a picture.")
-        text = StringIO()
-        writer = DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+    @classmethod
+    def load(cls, path: str | Path) -> Explanation:
+        """What `save` wrote to a `.npz`, on the CPU. Its method says what made it, and cannot be called.
+
+        Raises:
+            DataError: there is no such file, or `save` has not written it.
+        """
+        from vitreous.methods.saved import read_numbers
+
+        return read_numbers(Path(path))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

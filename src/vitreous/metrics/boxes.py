@@ -1,65 +1,15 @@
-"""Boxes (xyxy, pixels, right and bottom exclusive), and the components of a mask that they enclose."""
+"""Boxes (xyxy, pixels, right and bottom exclusive), and how they overlap."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitreous.errors import ShapeError
+from vitreous.masking.components import Boxes
 
-__all__ = ["Boxes", "box_iou", "check_boxes", "component_boxes", "components", "resize_boxes", "union_of_boxes"]
-
-Boxes = Int[Tensor, "_ 4"]
-"""Left, top, right, bottom."""
-
-
-def components(mask: Bool[Tensor, "batch height width"]) -> Int[Tensor, "batch height width"]:
-    """A number per 8-connected component, which differs between the components of a mask; −1 outside.
-
-    Every pixel points at one of its component and follows the largest pointer among its neighbors, then the pointer
-    of the pixel it points at, until nothing changes: a few rounds, whatever the shape.
-    """
-    batch, height, width = mask.shape
-    flat = mask.flatten(1)
-    place = torch.arange(height * width, device=mask.device).expand(batch, -1)
-    pointer = torch.where(flat, place, -1)
-    exact = torch.float32 if height * width <= 2**24 else torch.float64  # max pooling takes no integers
-    while True:
-        grid = pointer.to(exact).unflatten(1, (1, height, width))
-        largest = F.max_pool2d(grid, 3, stride=1, padding=1).flatten(1).long()
-        largest = torch.where(flat, largest, -1)
-        # what one pixel learns goes to the pixel that it points at, so that whole components join at once
-        hooked = largest.scatter_reduce(1, pointer.clamp(min=0), largest, "amax")
-        new = torch.where(flat, hooked.gather(1, hooked.clamp(min=0)), -1)
-        if torch.equal(new, pointer):
-            return pointer.unflatten(1, (height, width))
-        pointer = new
-
-
-def component_boxes(mask: Bool[Tensor, "batch height width"]) -> list[tuple[Boxes, Int[Tensor, " _"]]]:
-    """Per mask, the box around each 8-connected component, and how many pixels the component has.
-
-    >>> component_boxes(torch.tensor([[[True, False, True], [False, False, True]]]))
-    [(tensor([[0, 0, 1, 1],
-            [2, 0, 3, 2]]), tensor([1, 2]))]
-    """
-    batch, height, width = mask.shape
-    pointer = components(mask).flatten(1)
-    place = torch.arange(height * width, device=mask.device)
-    is_root = pointer == place  # one pixel of each component points at itself
-    # one slot more takes what lies outside
-    slot = torch.where(pointer < 0, height * width, pointer)
-    none = slot.new_zeros(batch, height * width + 1)
-    rows, columns = ((place // width).expand(batch, -1), (place % width).expand(batch, -1))
-    corners = [
-        none.scatter_reduce(1, slot, values, rule, include_self=False)[:, :-1][is_root]
-        for values, rule in ((columns, "amin"), (rows, "amin"), (columns + 1, "amax"), (rows + 1, "amax"))
-    ]
-    pixels = none.scatter_add(1, slot, torch.ones_like(slot))[:, :-1][is_root]
-    sizes = is_root.sum(1).tolist()
-    return list(zip(torch.stack(corners, 1).split(sizes), pixels.split(sizes), strict=True))
+__all__ = ["Boxes", "box_iou", "check_boxes", "resize_boxes", "union_of_boxes"]
 
 
 def union_of_boxes(boxes: Boxes, size: tuple[int, int], *, inclusive: bool = False) -> Bool[Tensor, "height width"]:

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.boxes import Boxes, box_iou, check_boxes, component_boxes, union_of_boxes
+from vitreous.masking.components import Boxes, component_boxes
+from vitreous.metrics.boxes import box_iou, check_boxes, union_of_boxes
 from vitreous.metrics.metric import Metric, Number, PictureMap, PictureMask, check_truth, scaled
 from vitreous.shapes import Heatmap
 

@@ -93,11 +93,18 @@ class Preprocess:
 
         A heat map lies on this part: its corners are the corners of the model's input.
         """
+        return picture.crop(self.box(picture))
+
+    def box(self, picture: Image) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of that part in the picture's pixels, right and bottom exclusive.
+
+        It reaches beyond the picture where the model's input has a border.
+        """
         (height, width), (top, left) = self.frame(picture)
         y, x = picture.height / height, picture.width / width
         upper, lefter = round(top * y), round(left * x)
         lower, righter = round((top + self.size[0]) * y), round((left + self.size[1]) * x)
-        return picture.crop((lefter, upper, max(righter, lefter + 1), max(lower, upper + 1)))
+        return lefter, upper, max(righter, lefter + 1), max(lower, upper + 1)
 
     def frame(self, picture: Image) -> tuple[tuple[int, int], tuple[int, int]]:
         """(height, width) of the whole picture after the resize, and (top, left) of the input in it.

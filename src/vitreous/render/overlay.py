@@ -23,7 +23,7 @@ from torch import Tensor
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import Palette, colorize
 
-__all__ = ["Scale", "draw", "overlay", "upsample"]
+__all__ = ["Scale", "draw", "overlay", "spread", "upsample"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,30 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Float[Tensor, "height wi
         raise ShapeError(f"`heatmap` must be (h, w); got {tuple(heatmap.shape)}. Take one map of the batch.")
     wide = heatmap.to(torch.promote_types(heatmap.dtype, torch.float32))
     return F.interpolate(wide[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def spread(
+    heatmap: Tensor, size: tuple[int, int], box: tuple[int, int, int, int], *, blocks: bool = False
+) -> Float[Tensor, "height width"]:
+    """One map (h, w) in the pixels of a picture, edge to edge of a box in it; NaN outside.
+
+    Args:
+        heatmap: raw.
+        size: (width, height) of the picture.
+        box: left, top, right, bottom; it may reach beyond the picture.
+        blocks: each number fills its block; else bilinear.
+    """
+    width, height = size
+    left, top, right, bottom = box
+    shape = (bottom - top, right - left)
+    if blocks:
+        drawn = F.interpolate(heatmap.detach()[None, None], shape, mode="nearest-exact")[0, 0]
+    else:
+        drawn = upsample(heatmap.detach(), shape)
+    page = drawn.new_full((height, width), torch.nan)
+    upper, lefter, lower, righter = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+    page[upper:lower, lefter:righter] = drawn[upper - top : lower - top, lefter - left : righter - left]
+    return page
 
 
 def overlay(
