@@ -11,12 +11,12 @@ from vitreous.errors import check_setting
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import lay_out
 from vitreous.methods.method import Family
-from vitreous.methods.requirements import check_class_token
-from vitreous.methods.transformer_attribution import multiply_up
+from vitreous.methods.requirements import check_class_token, check_one_sign
+from vitreous.methods.transformer_attribution import as_shares, multiply_up
 from vitreous.relevance.composites import RuleSet, chefer
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.rules import EPSILON
-from vitreous.shapes import Images
+from vitreous.shapes import Images, Logits
 from vitreous.trace.observe import observe
 from vitreous.trace.observed import rows_read
 from vitreous.trace.pixels import pixel_response
@@ -32,9 +32,9 @@ RelevanceOf = Literal["full", "last_layer", "second_layer", "rollout"]
 class LRP:
     """Relevance by Chefer's rules, carried down to the pixels or read off the attention weights.
 
-    Relevance starts as 1 at the class and is shared by every operation among its operands: heat = Σ R over channels and
-    each patch's pixels. With the rules "ours" its total stays 1 from block to block; what position embeddings and the
-    class token take is missing at the pixels.
+    Relevance starts as 1 at the class (at several, by their part in what is explained) and is shared by every operation
+    among its operands: heat = Σ R over channels and each patch's pixels. With the rules "ours" its total stays 1 from
+    block to block; what position embeddings and the class token take is missing at the pixels.
     As in the authors' code, biases take none. Where it takes totals over the batch, which must be one image there,
     ours takes them per image.
 
@@ -48,7 +48,9 @@ class LRP:
         epsilon: the stabilizer of every division.
 
     Needs operations with rules: transformers of timm, torchvision, Hugging Face and others that call torch plainly. All
-    readouts but "full" also need a class token that the classifier reads, and global attention. Run it in float64 for
+    readouts but "full" also need a class token that the classifier reads, and global attention. What is explained must
+    not have both signs, as one class against another has, unless rules="orig": those of sums scale relevance by its
+    total, which would be 0 and rounding. Run it in float64 for
     numbers to rely on: divisions by sums near zero make single precision differ by percents.
     Cost: one forward pass with attention written out, and a relevance pass of about three forward passes.
 
@@ -79,11 +81,16 @@ class LRP:
             else self._of_attention(model, images, target)
         )
 
+    def _direction(self, target: Target, logits: Logits) -> Logits:
+        if self.rules == "orig":  # every rule is linear in what relevance starts from
+            return target(logits)
+        return check_one_sign(target(logits), "lrp", 'Use rules="orig" (--set lrp.rules=orig) or `attn_lrp`.')
+
     def _of_pixels(self, model: nn.Module, images: Images, target: Target) -> Explanation:
         with propagate(model, chefer(self.rules, self.epsilon)):
             response = pixel_response(model, images)
-        direction = target(response.logits.detach())
-        heatmap = lay_out(response.gradient(direction), response.grid)
+        direction = self._direction(target, response.logits.detach())
+        heatmap = lay_out(response.gradient(as_shares(direction)), response.grid)
         return Explanation(heatmap, response.logits.detach(), direction.argmax(1), self)
 
     def _of_attention(self, model: nn.Module, images: Images, target: Target) -> Explanation:
@@ -94,8 +101,8 @@ class LRP:
         first = {"last_layer": count - 1, "second_layer": 1, "rollout": self.start_layer}[self.readout]
         check_setting("start_layer" if whole else "layer", first, range(count))
         kept = attentions[first:] if whole else attentions[first : first + 1]
-        direction = target(trace.logits.detach())
-        *relevances, last = trace.gradients(direction, [*kept, attentions[-1]])
+        direction = self._direction(target, trace.logits.detach())
+        *relevances, last = trace.gradients(as_shares(direction), [*kept, attentions[-1]])
         tokens = check_class_token(tokens, trace.model, "lrp", tokens.of_extra(rows_read(last)))
         heatmap = multiply_up(tokens, [relevance.relu().mean(1) for relevance in relevances])
         return Explanation(heatmap, trace.logits.detach(), direction.argmax(1), self)

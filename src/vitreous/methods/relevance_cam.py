@@ -63,9 +63,9 @@ class RelevanceCAM:
 
 
 def contrast(direction: Logits) -> Logits:
-    """The direction, and −1 / classes at every class that is not in it.
+    """The direction, and −1 / classes of its largest part at every class that is not in it.
 
     >>> contrast(torch.tensor([[0.0, 1.0, 0.0, 0.0]]))
     tensor([[-0.2500,  1.0000, -0.2500, -0.2500]])
     """
-    return torch.where(direction == 0, -1 / direction.shape[1], direction)
+    return torch.where(direction == 0, -direction.abs().amax(1, keepdim=True) / direction.shape[1], direction)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vitreous.errors import NoClassToken, ShapeError
-from vitreous.shapes import TokenMask
+from vitreous.shapes import Logits, TokenMask
 from vitreous.trace.observed import TokenGrid
 
-__all__ = ["check_at_least", "check_class_token"]
+__all__ = ["check_at_least", "check_class_token", "check_one_sign"]
 
 
 def check_class_token(tokens: TokenGrid, model: str, method: str, read: TokenMask | None = None) -> TokenGrid:
@@ -46,3 +46,25 @@ def check_at_least(name: str, value: int | float, least: int | float) -> None:
     """
     if value < least:
         raise ShapeError(f"`{name}` must be at least {least:g}; got {value:g}. Give a larger number.")
+
+
+def check_one_sign(direction: Logits, method: str, remedy: str) -> Logits:
+    """Refuse a direction of both signs where relevance is scaled by its total, of which these leave only a rest.
+
+    Args:
+        direction: what is explained.
+        method: for the message.
+        remedy: what to use instead.
+
+    Returns:
+        the direction.
+
+    Raises:
+        ShapeError: it weighs some scores up and others down, as the margin of two classes does.
+    """
+    if ((direction > 0).any(1) & (direction < 0).any(1)).any():
+        raise ShapeError(
+            f"`{method}` shares out relevance in proportion to its total, and what is explained has both signs, such "
+            f"as one class against another, whose total is no measure of it. {remedy}"
+        )
+    return direction

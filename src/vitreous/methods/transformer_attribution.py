@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,16 +15,16 @@ from vitreous.errors import RuleError, check_setting
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family
 from vitreous.methods.readout import Readout, first_row
-from vitreous.methods.requirements import check_class_token
+from vitreous.methods.requirements import check_class_token, check_one_sign
 from vitreous.relevance.composites import chefer
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.rules import EPSILON
-from vitreous.shapes import Heatmap, Images
+from vitreous.shapes import Heatmap, Images, Logits
 from vitreous.trace.observe import observe
 from vitreous.trace.observed import TokenGrid, rows_read
 from vitreous.trace.target import Predicted, Target
 
-__all__ = ["TransformerAttribution", "multiply_up"]
+__all__ = ["TransformerAttribution", "as_shares", "multiply_up"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class TransformerAttribution:
     """Relevance times gradient of every attention, positive part, multiplied through the layers.
 
     Class-token row of (M_K + I) · … · (M_s + I), M_k = mean over heads of ReLU(∂y/∂A_k ⊙ R_k), where R_k is the
-    relevance of the attention weights by the rules of `chefer`, started from 1 at the class.
+    relevance of the attention weights by the rules of `chefer`, started from 1 at the class (of a function of the
+    scores, from its gradient, scaled to add up to 1).
 
     As in the authors' code: no row normalisation, ½ on both sides of each product of activations. Where their code
     takes totals over the batch, which must be one image there, ours takes them per image.
@@ -39,8 +42,9 @@ class TransformerAttribution:
         start_layer: the first layer multiplied, from 0. The authors' ViT evaluation scripts leave layer 0 out: 1.
         epsilon: the stabilizer of every division in the relevance rules.
 
-    Needs a class token that the classifier reads, and global attention. Run it in float64 for numbers to rely on:
-    divisions by sums near zero make single precision differ by percents.
+    Needs a class token that the classifier reads, and global attention. What is explained must not have both signs, as
+    one class against another has: these rules scale relevance by its total, which would be 0 and rounding. Run it in
+    float64 for numbers to rely on: divisions by sums near zero make single precision differ by percents.
     Cost: one forward pass with attention written out, a backward pass, and a relevance pass of about three forward
     passes.
 
@@ -67,16 +71,28 @@ class TransformerAttribution:
         attentions, tokens = trace.global_attentions, trace.tokens
         check_setting("start_layer", self.start_layer, range(len(attentions)))
         logits = trace.logits.detach()
-        direction = target(logits)
+        direction = check_one_sign(
+            target(logits), "transformer_attribution", "Use `generic_attention` or `attn_lrp`, or explain a class."
+        )
         kept = attentions[self.start_layer :]
         with suspended():
             gradients = trace.gradients(direction, kept)
         tokens = check_class_token(
             tokens, trace.model, "transformer_attribution", tokens.of_extra(rows_read(gradients[-1]))
         )
-        relevances = trace.gradients(direction, kept)
+        relevances = trace.gradients(as_shares(direction), kept)
         steps = [(g * r).relu().mean(1) for g, r in zip(gradients, relevances, strict=True)]
         return Explanation(multiply_up(tokens, steps), logits, direction.argmax(1), self)
+
+
+def as_shares(direction: Logits) -> Logits:
+    """The direction, its parts adding up to 1 without their signs: the rules' stabilizer is made for such relevance.
+
+    >>> import torch
+    >>> as_shares(torch.tensor([[0.0, 3e-9, 1e-9]]))
+    tensor([[0.0000, 0.7500, 0.2500]])
+    """
+    return F.normalize(direction, 1.0, 1, eps=torch.finfo(direction.dtype).tiny)
 
 
 def multiply_up(
