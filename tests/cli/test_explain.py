@@ -23,6 +23,14 @@ def test_without_a_picture_the_sample_is_explained(run: Run, folder: Path) -> No
     assert written == {"chelsea.png", "chelsea.npz", "manifest.json"}
 
 
+def test_another_sample_is_explained_by_name(run: Run, folder: Path) -> None:
+    done = run("explain", "--sample", "horse", "--model", folder, *FAST)
+    assert done.exit_code == 0
+    assert "Sheet: explained/horse.png" in done.stdout
+    assert run("explain", "cat.jpg", "--sample", "horse").exit_code == 2
+    assert "Known: chelsea, dog, horse" in run("explain", "--sample", "elk").stderr
+
+
 def test_the_classes_are_listed_with_their_probabilities(run: Run, folder: Path) -> None:
     done = run("explain", "--model", folder, *FAST)
     rows = [line.split("%")[0].rsplit(None, 1) for line in done.stdout.splitlines() if "%" in line]

@@ -15,6 +15,7 @@ from vitreous.cli.options import (
     Model,
     Pictures,
     Precision,
+    Sample,
     Window,
     find_files,
     without_outputs,
@@ -32,7 +33,7 @@ __all__ = ["EXAMPLES", "explain"]
 EXAMPLES = """
 **Examples**
 
-The sample picture that comes with vitreous: `vitreous explain`
+The sample picture that comes with vitreous: `vitreous explain`; another: `vitreous explain --sample horse`
 
 Files, folders and patterns: `vitreous explain cat.jpg holiday/ "scans/*.png"`
 
@@ -60,6 +61,7 @@ _USUAL = "ag_cam,transformer_attribution,attn_lrp,grad_cam,rollout"
 def explain(
     *,
     pictures: Pictures = None,
+    sample: Sample = "",
     model: Model = "default",
     checkpoint: Checkpoint = None,
     prompt: Annotated[
@@ -134,7 +136,7 @@ def explain(
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
-    files = without_outputs(find_files(pictures), output, "explain")
+    files = without_outputs(find_files(pictures, sample), output, "explain")
     methods = _make_methods(method, setting or [])
     check_writable(output)
     report = Report(Console(highlight=False), Console(stderr=True, highlight=False))

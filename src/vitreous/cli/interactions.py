@@ -14,6 +14,7 @@ from vitreous.cli.options import (
     InPrecision,
     Model,
     Precision,
+    Sample,
     Window,
     find_files,
     pair_of,
@@ -45,6 +46,7 @@ def interactions(
             show_default=False,
         ),
     ] = None,
+    sample: Sample = "",
     model: Model = "default",
     checkpoint: Checkpoint = None,
     how: Said,
@@ -107,9 +109,9 @@ def interactions(
     from vitreous.models.zoo import load
 
     dataset = next((name for name in pictures or () if name.partition(":")[0] in DATASETS), "")
-    if dataset and len(pictures or ()) > 1:
+    if dataset and (len(pictures or ()) > 1 or sample):
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
-    files = [] if dataset else without_outputs(find_files(pictures), output, JOB)
+    files = [] if dataset else without_outputs(find_files(pictures, sample), output, JOB)
     place = pair_of(query, "--query")
     check_writable(output)
     console = Console(highlight=False)

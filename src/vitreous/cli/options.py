@@ -20,6 +20,7 @@ __all__ = [
     "ModelOutput",
     "Pictures",
     "Precision",
+    "Sample",
     "Window",
     "find_files",
     "output_of",
@@ -41,6 +42,15 @@ Pictures = Annotated[
     typer.Argument(
         metavar="PICTURE",
         help="Picture files, folders (searched to the bottom) or patterns. Without any: the sample picture.",
+        show_default=False,
+    ),
+]
+Sample = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="A picture that comes with vitreous, in place of PICTURE: chelsea, dog, horse, motorcycle, pizza or "
+        "shuttle.",
         show_default=False,
     ),
 ]
@@ -89,14 +99,16 @@ Window = Annotated[
     ),
 ]
 
-_SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "chelsea.png"
 
-
-def find_files(pictures: Sequence[str] | None) -> list[Path]:
-    """All picture files; without any, the sample. A path that leads to none stays, to be reported with the bad ones."""
+def find_files(pictures: Sequence[str] | None, sample: str = "") -> list[Path]:
+    """All picture files; without any, a sample. A path that leads to none stays, to be reported with the bad ones."""
+    from vitreous.data.gallery import sample_picture
     from vitreous.data.pictures import find_pictures
 
-    pictures = pictures or [str(_SAMPLE)]
+    if pictures and sample:
+        raise typer.BadParameter("stands in place of pictures. Leave one of them out.", param_hint="--sample")
+    if not pictures:
+        return [sample_picture(sample or "chelsea")]
     files: list[Path] = []
     for picture in pictures:
         try:
