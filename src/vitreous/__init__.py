@@ -9,6 +9,9 @@ explanation.save("cat.png")
 
 from vitreous.errors import ExplainError as ExplainError
 from vitreous.explaining.explain import explain as explain
+from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
+from vitreous.explaining.trust.measure import trust as trust
+from vitreous.explaining.trust.records import Trust as Trust
 from vitreous.interact.indicator import Interactions as Interactions
 from vitreous.interact.patch_removal import prune as prune
 from vitreous.interacting.interactions import interactions as interactions
@@ -35,6 +38,8 @@ __all__ = [
     "Margin",
     "Predicted",
     "Preprocess",
+    "Trust",
+    "TrustSettings",
     "View",
     "explain",
     "interactions",
@@ -43,6 +48,7 @@ __all__ = [
     "prune",
     "record",
     "stop_gradient",
+    "trust",
 ]
 
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.masking.fill import Fill
-from vitreous.masking.forward import Masks, masked_logits
+from vitreous.masking.forward import Masks, Progress, masked_logits
 from vitreous.metrics.metric import PictureMap, scaled
 from vitreous.shapes import Heatmap, Images, TargetClass
 
@@ -92,11 +92,12 @@ def hidden_logits(
     *,
     batch_size: int = 64,
     precision: torch.dtype | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, "batch masks classes"]:
     """`masked_logits`, if wanted under autocast, and never in less than single precision."""
     low = torch.autocast(images.device.type, precision) if precision else nullcontext()
     with low:
-        logits = masked_logits(model, images, hidden, fill, batch_size=batch_size)
+        logits = masked_logits(model, images, hidden, fill, batch_size=batch_size, progress=progress)
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
