@@ -21,7 +21,7 @@ from vitreous.data.labelled import load_labelled
 from vitreous.data.objects import read_scenes
 from vitreous.data.readers import open_samples
 from vitreous.data.readers.coco import fill_polygon
-from vitreous.data.samples import Root
+from vitreous.data.root import Root
 from vitreous.errors import DataError
 from vitreous.files import reading
 from vitreous.files.reading import read_json, read_toml

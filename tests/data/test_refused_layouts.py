@@ -25,7 +25,8 @@ from tests.data.trees import (
     xml,
 )
 from vitreous.data.readers import open_samples
-from vitreous.data.samples import Entry, Root, Samples
+from vitreous.data.root import Root
+from vitreous.data.samples import Entry, Samples
 from vitreous.errors import DataError, UnknownName
 
 WRONG: dict[str, tuple[str, Callable[[Path], object], str]] = {

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from vitreous.errors import NoTokenGrid, ShapeError, UnknownName
 from vitreous.methods import make_method
-from vitreous.trace.layer import find_layer, read_layer, run_with
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import read_layer, run_with
 from vitreous.trace.layout import Layer, layout
 from vitreous.trace.observed import TokenGrid
 

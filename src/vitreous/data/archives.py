@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitreous.data.pictures import decode_picture
+from vitreous.data.root import Root
 from vitreous.data.rows import read_rows
-from vitreous.data.samples import Root
 from vitreous.errors import DataError
 from vitreous.files.arrays import Arrays, open_arrays
 from vitreous.shapes import MOST_CLASSES

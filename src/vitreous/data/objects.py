@@ -20,7 +20,7 @@ from torch import Tensor
 from vitreous.data.depth import Window, through
 from vitreous.data.readers.coco import check_polygons, decode_runs, picture_size
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.samples import Root
+from vitreous.data.root import Root
 from vitreous.errors import DataError, MissingExtra
 from vitreous.files.reading import parse_json
 from vitreous.settings.typed import shown, typed

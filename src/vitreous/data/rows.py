@@ -6,7 +6,7 @@ import csv
 from collections import UserDict
 from collections.abc import Iterator, Sequence
 
-from vitreous.data.samples import Root
+from vitreous.data.root import Root
 from vitreous.errors import DataError
 from vitreous.settings.typed import shown, typed
 from vitreous.shapes import MOST_CLASSES

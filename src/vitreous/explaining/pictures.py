@@ -65,9 +65,7 @@ def explain_pictures(job: PictureJob, files: Sequence[Path]) -> Iterator[Result]
     with open_ledger(job.output, JOB, describe_job(job), files, SUFFIXES) as ledger:
         kept = {file: whole for file in files if (whole := _kept(ledger, file))}
         todo = [file for file in files if file not in kept]
-        refused: dict[str, str] = {}
-        batches = (todo[at : at + job.batch_size] for at in range(0, len(todo), job.batch_size))
-        fresh = (result for batch in batches for result in _explain_batch(job, batch, ledger, refused))
+        fresh = _explain_batches(job, todo, ledger)
         for file in files:
             if file in kept:
                 result, told = kept[file]
@@ -87,25 +85,41 @@ def _kept(ledger: Ledger, file: Path) -> tuple[Result, Mapping[str, Any]] | None
     return result, told
 
 
-def _explain_batch(job: PictureJob, files: Sequence[Path], ledger: Ledger, refused: dict[str, str]) -> Iterator[Result]:
-    """What became of each picture; `refused` gains the methods that do not apply to the model."""
+def _explain_batches(job: PictureJob, files: Sequence[Path], ledger: Ledger) -> Iterator[Result]:
+    """What became of each picture; a method that does not apply to the model is not tried again."""
+    refused: Mapping[str, str] = {}
+    for at in range(0, len(files), job.batch_size):
+        found, refused = _explain_batch(job, files[at : at + job.batch_size], refused)
+        for each in found:
+            yield each if isinstance(each, Result) else _write(job, ledger, each)
+
+
+def _explain_batch(
+    job: PictureJob, files: Sequence[Path], refused: Mapping[str, str]
+) -> tuple[list[Explained | Result], Mapping[str, str]]:
+    """Each picture explained, or why it cannot be; and why methods do not apply to the model, also those of before."""
     opened = [open_for(job.model, file, job.window) for file in files]
     try:
-        explained = iter(_explain_opened(job, [each for each in opened if isinstance(each, Opened)], refused))
+        explained, refused = _explain_opened(job, [each for each in opened if isinstance(each, Opened)], refused)
     except NotFinite as error:
         if len(files) == 1:
-            yield Result(files[0], error=str(error))
-        for at in range(len(files) if len(files) > 1 else 0):  # one picture does not stop the others
-            yield from _explain_batch(job, files[at : at + 1], ledger, refused)
-        return
-    for file, each in zip(files, opened, strict=True):
-        yield _write(job, ledger, next(explained)) if isinstance(each, Opened) else Result(file, error=str(each))
+            return [Result(files[0], error=str(error))], refused
+        found: list[Explained | Result] = []
+        for file in files:  # one picture does not stop the others
+            one, refused = _explain_batch(job, [file], refused)
+            found += one
+        return found, refused
+    left = iter(explained)
+    pairs = zip(files, opened, strict=True)
+    return [next(left) if isinstance(each, Opened) else Result(file, error=str(each)) for file, each in pairs], refused
 
 
-def _explain_opened(job: PictureJob, pictures: Sequence[Opened], refused: dict[str, str]) -> list[Explained]:
+def _explain_opened(
+    job: PictureJob, pictures: Sequence[Opened], refused: Mapping[str, str]
+) -> tuple[list[Explained], Mapping[str, str]]:
     """All methods and targets, for the pictures of a batch that could be read."""
     if not pictures:
-        return []
+        return [], refused
     model = job.model
     images = torch.stack([picture.image for picture in pictures]).to(next(model.model.parameters()))
     with reading(model.reading), evaluating(model.model), torch.no_grad():
@@ -114,10 +128,10 @@ def _explain_opened(job: PictureJob, pictures: Sequence[Opened], refused: dict[s
         said = [_answers(model, logits, target) for target in targets] if logits is not None else []
         segment: Any = getattr(model.model, "regions", None)
         regions: Any = segment(images) if callable(segment) else []
-    attempts = _try_methods(job, images, targets, refused)
+    attempts, refused = _try_methods(job, images, targets, refused)
     if len(refused) == len(job.methods):
         raise _none_applies(model.name, refused)
-    return [
+    explained = [
         Explained(
             picture.file,
             picture.view,
@@ -132,6 +146,7 @@ def _explain_opened(job: PictureJob, pictures: Sequence[Opened], refused: dict[s
         )
         for at, picture in enumerate(pictures)
     ]
+    return explained, refused
 
 
 def _scores(job: PictureJob, images: Images) -> Logits | None:
@@ -167,22 +182,23 @@ def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]
 
 
 def _try_methods(
-    job: PictureJob, images: Images, targets: Sequence[Target], refused: dict[str, str]
-) -> dict[str, list[tuple[MethodResult | str, ...]]]:
-    """By method, per picture and target, the map, or why there is none; `refused` gains those that do not apply."""
+    job: PictureJob, images: Images, targets: Sequence[Target], refused: Mapping[str, str]
+) -> tuple[dict[str, list[tuple[MethodResult | str, ...]]], Mapping[str, str]]:
+    """By method, per picture and target, the map, or why there is none; and why methods do not apply to the model."""
     columns: dict[str, list[list[MethodResult | str]]] = {name: [] for name in job.methods}
     for target in targets:
         methods = {name: method for name, method in job.methods.items() if name not in refused}
-        for name, each in _attempt(job, methods, images, target).items():
-            if isinstance(each, NoClassScores | ObservationError):
-                refused[name] = str(each)
-            else:
+        found = _attempt(job, methods, images, target)
+        whole = {name: str(each) for name, each in found.items() if isinstance(each, NoClassScores | ObservationError)}
+        refused = {**refused, **whole}
+        for name, each in found.items():
+            if not isinstance(each, NoClassScores | ObservationError):
                 columns[name].append(each)
-    found = {name: list(zip(*each, strict=True)) for name, each in columns.items() if name not in refused}
+    maps = {name: list(zip(*each, strict=True)) for name, each in columns.items() if name not in refused}
     why: dict[str, list[tuple[MethodResult | str, ...]]] = {
         name: [(reason,) * len(targets)] * len(images) for name, reason in refused.items()
     }
-    return found | why
+    return maps | why, refused
 
 
 def _attempt(

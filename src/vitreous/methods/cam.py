@@ -13,7 +13,8 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import weighted_sum
 from vitreous.methods.method import Family
 from vitreous.shapes import Images, Logits
-from vitreous.trace.layer import LayerOutput, find_layer, read_layer, run_with
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import LayerOutput, read_layer, run_with
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["CAM"]

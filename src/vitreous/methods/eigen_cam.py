@@ -11,7 +11,7 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import FromLayer
 from vitreous.methods.method import Family
 from vitreous.shapes import FeatureMaps, Heatmap
-from vitreous.trace.layer import LayerOutput
+from vitreous.trace.layer_output import LayerOutput
 from vitreous.trace.target import Target
 
 __all__ = ["EigenCAM", "eigen_cam"]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.shared import FromObservation
 from vitreous.shapes import FeatureMaps, Heatmap, Images
-from vitreous.trace.layer import LayerOutput, find_layer, read_layer
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import LayerOutput, read_layer
 from vitreous.trace.target import Target
 
 __all__ = ["FromLayer", "FromMapsAndGradients", "ReadLayer", "weighted_sum"]

@@ -21,7 +21,8 @@ from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images
-from vitreous.trace.layer import find_layer, read_layer
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import read_layer
 from vitreous.trace.target import Predicted, Target, value_of
 
 __all__ = ["PatchPosterior", "draw_blobs", "likeness", "posterior"]

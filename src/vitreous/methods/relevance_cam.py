@@ -14,7 +14,8 @@ from vitreous.methods.method import Family
 from vitreous.relevance.composites import RELEVANCE_CAM
 from vitreous.relevance.propagate import propagate
 from vitreous.shapes import Images, Logits
-from vitreous.trace.layer import find_layer, read_layer
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import read_layer
 from vitreous.trace.target import Predicted, Target
 
 __all__ = ["RelevanceCAM", "contrast"]

@@ -17,7 +17,8 @@ from vitreous.methods.feature_maps import weighted_sum
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
 from vitreous.shapes import Images
-from vitreous.trace.layer import find_layer, read_layer
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import read_layer
 from vitreous.trace.target import Predicted, Scale, Target, value_of
 
 __all__ = ["ScoreCAM"]

@@ -18,7 +18,8 @@ from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
-from vitreous.trace.layer import find_layer, read_layer
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import read_layer
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target
 

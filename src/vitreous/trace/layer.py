@@ -1,9 +1,9 @@
-"""The layer that a CAM reads: found by watching a run, its output read as maps whatever its layout."""
+"""The layer that a CAM reads: found by watching a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
-from vitreous.shapes import FeatureMaps, Images, Logits
-from vitreous.trace.attend import AttentionCall, WrittenAttention
+from vitreous.shapes import Images
+from vitreous.trace.attend import WrittenAttention
 from vitreous.trace.changes import changes
-from vitreous.trace.edit import change_output, find_layers, first_tensor
+from vitreous.trace.edit import find_layers, first_tensor
 from vitreous.trace.flow import chains, nodes_before
 from vitreous.trace.gradient import gradients
 from vitreous.trace.layout import Layer, layout
@@ -24,37 +24,7 @@ from vitreous.trace.recording import Recording
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.upright import check_upright
 
-__all__ = ["LayerOutput", "find_layer", "read_layer", "run_with"]
-
-
-@dataclass(frozen=True)
-class LayerOutput:
-    """What a layer gave in one forward pass, and the class scores that followed.
-
-    Attributes:
-        layer: that was read.
-        output: as the module gave it, in its own layout.
-        logits: the class scores, on the graph that starts at `output`.
-        model: class name of the model, for messages.
-    """
-
-    layer: Layer
-    output: Tensor
-    logits: Logits
-    model: str
-
-    @property
-    def maps(self) -> FeatureMaps:
-        """One map per channel."""
-        return self.layer.maps(self.output.detach())
-
-    def gradients(self, direction: Logits) -> FeatureMaps:
-        """∂⟨direction, logits⟩/∂maps. May be called again.
-
-        Raises:
-            ObservationError: the model recomputes its activations (gradient checkpointing).
-        """
-        return self.layer.maps(gradients(self.logits, direction, [self.output], self.model)[0])
+__all__ = ["find_layer"]
 
 
 def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
@@ -179,33 +149,6 @@ def _run_of(name: str, outputs: Sequence[Tensor], read: Sequence[AttentionSeen],
     if not (mine := _of_call(outputs, read, call)):
         raise UnknownName("call", str(call), [str(number) for number in range(len(found))])
     return max(at for at, output in enumerate(outputs) if any(output is each for each in mine))
-
-
-def read_layer(model: nn.Module, images: Images, layer: Layer) -> LayerOutput:
-    """Run the model once and keep what the layer gave; gradients start there, so nothing before it is recorded."""
-    kept: list[Tensor] = []
-
-    def start_gradients(output: Tensor) -> Tensor:
-        torch.set_grad_enabled(True)
-        kept[:] = [output.detach().requires_grad_()]
-        return kept[0].clone()  # the model may go on in place
-
-    logits = run_with(model, images, layer, start_gradients)
-    return LayerOutput(layer, kept[0], logits, type(model).__name__)
-
-
-def run_with(model: nn.Module, images: Images, layer: Layer, change: Callable[[Tensor], Tensor]) -> Logits:
-    """The class scores where the layer gives `change(output)` in place of its output.
-
-    Attention is fused until `change` switches gradients on, and written out from there.
-    """
-
-    def attend(seen: AttentionSeen) -> Tensor | None:
-        call = seen.attention
-        return call.written() if isinstance(call, AttentionCall) and torch.is_grad_enabled() else None
-
-    with change_output(model, layer.name, change, run=layer.run):
-        return record(model, images.detach(), attention=attend).logits
 
 
 def _lay_out(ran: Sequence[_Ran], size: tuple[int, int], seen: Recording) -> Iterator[tuple[int, Layer]]:

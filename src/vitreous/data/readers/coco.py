@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from vitreous.data.pictures import MAX_PIXELS
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.samples import Entry, Mask, Root, Samples, as_boxes
+from vitreous.data.root import Root
+from vitreous.data.samples import Entry, Mask, Samples, as_boxes
 from vitreous.errors import DataError
 from vitreous.settings.typed import Count, Within, shown, typed
 

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from vitreous.data.readers.folder import load_mask, load_picture
-from vitreous.data.samples import Entry, Root, Samples, as_boxes
+from vitreous.data.root import Root
+from vitreous.data.samples import Entry, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
 __all__ = ["read_cub"]

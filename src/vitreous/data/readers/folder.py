@@ -11,8 +11,9 @@ from PIL.Image import Image
 
 from vitreous.data import labelled
 from vitreous.data.pictures import decode_mask, decode_picture
+from vitreous.data.root import Root
 from vitreous.data.rows import read_rows
-from vitreous.data.samples import Boxes, Entry, Mask, Root, Samples, as_boxes
+from vitreous.data.samples import Boxes, Entry, Mask, Samples, as_boxes
 from vitreous.errors import DataError
 
 __all__ = ["BOXES", "MASKS", "load_mask", "load_picture", "read_boxes", "read_folder"]

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from vitreous.data.readers.folder import load_picture
 from vitreous.data.readers.voc import boxes_of, read_objects
-from vitreous.data.samples import Boxes, Entry, Root, Samples
+from vitreous.data.root import Root
+from vitreous.data.samples import Boxes, Entry, Samples
 from vitreous.errors import DataError
 
 __all__ = ["read_ilsvrc"]

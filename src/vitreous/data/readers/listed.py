@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from vitreous.data.readers.folder import load_mask, load_picture
 from vitreous.data.readers.table import beside
-from vitreous.data.samples import Entry, Root, Samples, as_boxes
+from vitreous.data.root import Root
+from vitreous.data.samples import Entry, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 from vitreous.settings.typed import Within, typed
 

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from vitreous.data.readers.folder import load_mask, load_picture
+from vitreous.data.root import Root
 from vitreous.data.rows import Row, read_rows
-from vitreous.data.samples import Entry, Root, Samples, as_boxes
+from vitreous.data.samples import Entry, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
 __all__ = ["beside", "read_table"]

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from vitreous.data.pictures import decode_mask
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.samples import Boxes, Entry, Mask, Root, Samples, as_boxes
+from vitreous.data.root import Root
+from vitreous.data.samples import Boxes, Entry, Mask, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
 __all__ = ["CLASSES", "XmlObject", "boxes_of", "read_objects", "read_voc"]
