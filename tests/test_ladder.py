@@ -31,6 +31,7 @@ THIRD_PARTIES = {
     "torchvision": {"models", "training", "data", "masking"},
     "PIL": {"data", "render"},
     "matplotlib": {"render"},
+    "jinja2": {"render"},
     "typer": {"cli"},
     "rich": {"cli"},
     "tensorboard": {"training"},

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import base64
 import re
 from xml.etree import ElementTree
 
-from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
+from vitreous.render.charts import Line, line_chart, point_chart
 
 
 def texts(svg: str) -> set[str]:
@@ -26,9 +25,3 @@ def test_more_lines_than_colors_stay_apart() -> None:
 
 def test_points_are_named() -> None:
     assert {"ag_cam", "x", "y"} <= texts(point_chart({"ag_cam": (0.1, 0.2)}, x="x", y="y"))
-
-
-def test_a_tag_holds_the_picture_and_says_what_it_is() -> None:
-    tag = chart_tag("<svg/>", 'what "it" is')
-    assert base64.b64decode(re.findall(r"base64,([^\"]+)", tag)[0]) == b"<svg/>"
-    assert 'alt="what &quot;it&quot; is"' in tag

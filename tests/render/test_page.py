@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from vitreous.errors import DataError
 from vitreous.render import page
+from vitreous.render.html import check_own_page, render
 
 EVIL = '<script>alert("&")</script>'
 
@@ -33,6 +37,7 @@ class Tags(HTMLParser):
 
 def test_every_text_stays_a_text() -> None:
     parts = [
+        page.facts([(EVIL, EVIL)]),
         page.heading(EVIL),
         page.paragraph(EVIL),
         page.items([EVIL]),
@@ -50,12 +55,39 @@ def test_a_picture_is_in_the_file_itself() -> None:
     shown = page.figure([Image.new("RGB", (6, 4), "red")], "red")
     encoded = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', shown)
     assert Image.open(io.BytesIO(base64.b64decode(encoded[0]))).size == (6, 4)
-    assert "http" not in page.page("", [shown])
+    assert "://" not in page.page("", [shown])
+
+
+def test_a_chart_is_in_the_file_itself_and_says_what_it_is() -> None:
+    tag = page.chart("<svg/>", 'what "it" is')
+    assert base64.b64decode(re.findall(r"base64,([^\"]+)", tag)[0]) == b"<svg/>"
+    assert 'alt="what &#34;it&#34; is"' in tag
+
+
+def test_the_policy_names_all_that_is_inlined_by_its_hash() -> None:
+    text = render("base.html", title="page", content=[], script="export const one = 1 < 2;")
+    policy = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)[0]
+    for tag in ("style", 'script type="module"'):
+        inlined = re.findall(f"<{tag}>(.*?)</{tag.split()[0]}>", text, re.DOTALL)[0]
+        assert f"sha256-{base64.b64encode(hashlib.sha256(inlined.encode()).digest()).decode()}" in policy
+    assert "unsafe" not in policy
+    assert " style=" not in text
+    assert "script-src &#39;none&#39;" in page.page("no script", [])
+
+
+def test_only_pages_of_ours_are_written_over(tmp_path: Path) -> None:
+    own, mine = tmp_path / "own.html", tmp_path / "mine.html"
+    own.write_text(page.page("own", []), encoding="utf-8")
+    mine.write_text("the user's own")
+    check_own_page(own)
+    check_own_page(tmp_path / "none.html")
+    with pytest.raises(DataError, match="is no page of vitreous"):
+        check_own_page(mine)
 
 
 def test_cells_are_shaded_where_asked() -> None:
-    read = re.findall(r"<td( style=[^>]*)?>([^<]*)</td>", page.table([["a", "b"], ["c", "d"]], {(1, 1): 0.5}))
-    assert read == [("", "c"), (' style="background:rgb(194 55 139/0.50)"', "d")]
+    read = re.findall(r"<td( class=[^>]*)?>([^<]*)</td>", page.table([["a", "b"], ["c", "d"]], {(1, 1): 0.5}))
+    assert read == [("", "c"), (' class="s5"', "d")]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
 from vitreous.benchmarking.loop import ModelRun, open_batch
 from vitreous.benchmarking.plan import Plan
@@ -16,7 +17,7 @@ from vitreous.explaining.explain import explain
 from vitreous.methods import title_of
 from vitreous.methods.method import SlowMethod
 from vitreous.render import page
-from vitreous.render.charts import Line, chart_tag, line_chart, point_chart
+from vitreous.render.charts import Line, line_chart, point_chart
 from vitreous.render.overlay import Scale, overlay
 from vitreous.render.sheet import Panel, sheet
 from vitreous.statistics.store import Key, Record
@@ -34,7 +35,7 @@ _HEADLINES = ("iou", "mean_iou", "abpc", "insertion")
 
 def figures(
     plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Markup]]:
     """A heading and the HTML of each figure.
 
     The pictures at either end are explained anew, by all methods but the slow ones.
@@ -47,15 +48,15 @@ def figures(
     yield from _examples(plan, table, runs, records)
 
 
-def _curves(table: Table) -> Iterator[tuple[str, str]]:
+def _curves(table: Table) -> Iterator[tuple[str, Markup]]:
     """A chart per model and curve, a line per method."""
     for (model, metric, name), its in table.curves.items():
         lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in its.items()}
         heading = f"{metric}: {name} · {model}"
-        yield heading, chart_tag(line_chart({"": lines}, x="step", y=name), f"{heading}, a line per method")
+        yield heading, page.chart(line_chart({"": lines}, x="step", y=name), f"{heading}, a line per method")
 
 
-def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, str]]:
+def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, Markup]]:
     """Where maps point against how faithful they are, per model."""
     for model, run in runs.items():
         kinds = {metric: not {"boxes", "truth"}.isdisjoint(measure.reads()) for metric, measure in run.measures.items()}
@@ -65,7 +66,7 @@ def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str,
             if shared := [row for row in across[1] if row in up[1]]:
                 points = {row: (across[1][row], up[1][row]) for row in shared}
                 x, y = f"{place}: {across[0]}", f"{faith}: {up[0]}"
-                yield f"{y} against {x} · {model}", chart_tag(point_chart(points, x=x, y=y), f"{y} against {x}")
+                yield f"{y} against {x} · {model}", page.chart(point_chart(points, x=x, y=y), f"{y} against {x}")
 
 
 def _by_row(table: Table, model: str, metric: str) -> tuple[str, dict[str, float]]:
@@ -81,7 +82,7 @@ def _headline(names: Sequence[str]) -> str:
 
 def _examples(
     plan: Plan, table: Table, runs: Mapping[str, ModelRun], records: Mapping[Key, Sequence[Record]]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, Markup]]:
     """All quick methods' maps of the pictures for which the reference's first metric is lowest and highest."""
     metric = next(iter(plan.metrics))
     for model, run in runs.items():
@@ -102,11 +103,11 @@ def _ends(numbers: Array) -> list[int]:
     return [*order[:_SHOWN], *order[_SHOWN:][-_SHOWN:]]
 
 
-def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> str:
+def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> Markup | None:
     """The picture and every quick method's map of it; nothing if it can no longer be read."""
     batch = open_batch(plan, run, [entry])
     if batch is None:
-        return ""
+        return None
     picture = run.preprocess.view(entry.open().picture)
     target = Classes(tuple(batch.target.tolist()))
     panels = [Panel("picture", picture)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from markupsafe import Markup
 
 from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, DegenerateMap, ObservationError
@@ -65,9 +66,9 @@ def write_run_page(
     model = load(folder, device=device)
     given = answers(model, pictures, workers=workers)
     title = f"{ModelCard.read(folder).architecture}: {summary['top1']:.1%} of the validation pictures right"
-    parts = [page.table([["the run", ""], *([name, str(value)] for name, value in summary.items())])]
-    parts += [page.heading("Curves over epochs")]
-    parts += [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
+    parts = [page.facts([(name, str(value)) for name, value in summary.items()])]
+    curves = [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
+    parts += [page.heading("Curves over epochs"), page.figures(curves)]
     parts += [page.heading("Classes"), *_classes(given, model.class_names)]
     parts += [page.heading("Worst mistakes"), *_mistakes(given, model, pictures)]
     with whole_file(folder / "report.html") as part:
@@ -75,7 +76,7 @@ def write_run_page(
     return folder / "report.html"
 
 
-def _classes(given: Answers, names: tuple[str, ...]) -> list[str]:
+def _classes(given: Answers, names: tuple[str, ...]) -> list[Markup]:
     """A row per class: how many pictures, how many are right, and what they were taken for."""
     counts = confusion(given.logits, given.labels)
     shown = names if len(names) <= _MATRIX else ()
@@ -89,7 +90,7 @@ def _classes(given: Answers, names: tuple[str, ...]) -> list[str]:
     return [page.table(grid, shades)]
 
 
-def _mistakes(given: Answers, model: LoadedModel, pictures: LabelledPictures) -> list[str]:
+def _mistakes(given: Answers, model: LoadedModel, pictures: LabelledPictures) -> list[Markup]:
     """Each with the heat map of the class predicted and that of its own."""
     probabilities, predicted = given.logits.softmax(1), given.logits.argmax(1)
     own = probabilities.gather(1, given.labels[:, None])[:, 0]
@@ -103,13 +104,14 @@ def _mistakes(given: Answers, model: LoadedModel, pictures: LabelledPictures) ->
             "that was predicted, then what speaks for its own; each map on its own scale."
         )
     ]
+    shown: list[Markup] = []
     for at in worst:
         picture, label = pictures[at]
         classes = [int(predicted[at]), label]
         said, truth = (f"{model.class_names[each]} ({probabilities[at, each]:.1%})" for each in classes)
         maps, method = _maps(model, picture, classes)
-        parts.append(page.figure(maps, f"picture {at}: predicted {said}, is {truth}; {method}"))
-    return parts
+        shown.append(page.figure(maps, f"picture {at}: predicted {said}, is {truth}; {method}"))
+    return [*parts, page.figures(shown)]
 
 
 def _maps(model: LoadedModel, picture: Image, classes: list[int]) -> tuple[list[Image], str]:

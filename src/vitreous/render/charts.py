@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import Any
 
 from vitreous.errors import MissingExtra
 
-__all__ = ["Line", "Panels", "chart_tag", "check_charts", "line_chart", "point_chart"]
+__all__ = ["Line", "Panels", "check_charts", "line_chart", "point_chart"]
 
 _STYLES = ("-", "--", ":", "-.")  # ten colors each
 
@@ -94,12 +92,6 @@ def point_chart(points: Mapping[str, tuple[float, float]], *, x: str, y: str) ->
             place.plot(*at, "o", color="C0")
             place.annotate(_plain(name), at, xytext=(4, 3), textcoords="offset points", fontsize="small")
     return svg.getvalue()
-
-
-def chart_tag(svg: str, about: str) -> str:
-    """HTML that shows a chart; `about` is read to those who cannot see it."""
-    data = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="{html.escape(about)}" src="data:image/svg+xml;base64,{data}">'
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from functools import cached_property
 from io import StringIO
 from pathlib import Path
 
+from markupsafe import Markup
+
 from vitreous.files.writing import whole_file
 from vitreous.metrics.metric import Metric
 from vitreous.render import page
@@ -120,7 +122,7 @@ def write_tables(table: Table, folder: Path) -> list[Path]:
     return files
 
 
-def write_page(table: Table, figures: Iterable[tuple[str, str]], file: Path) -> Path:
+def write_page(table: Table, figures: Iterable[tuple[str, Markup]], file: Path) -> Path:
     """Write one HTML file that needs nothing beside it: the tables, then the figures by their headings.
 
     Raises:

@@ -25,7 +25,8 @@ from vitreous.interacting.verification.check import Check, LabelledBatch, Measur
 from vitreous.methods.requirements import check_at_least
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
-from vitreous.render.charts import Panels, chart_tag, check_charts, line_chart
+from vitreous.render.charts import Panels, check_charts, line_chart
+from vitreous.render.page import chart
 from vitreous.settings.typed import Seed, check_settings
 from vitreous.statistics.store import RESULTS, Record, Store
 from vitreous.statistics.summary import Values
@@ -168,10 +169,10 @@ def _verify(
     tried = {entry.id for entry in entries}
     pictures = [entry.id for entry in samples.entries if entry.id in tried]
     table, panels, axes = _summed(check, trial, store, pictures, unread)
-    plot, chart = output / "plot.svg", line_chart(panels, x=axes[0], y=axes[1], title=table.title)
+    plot, drawn = output / "plot.svg", line_chart(panels, x=axes[0], y=axes[1], title=table.title)
     with whole_file(plot) as part:
-        part.write_text(chart, encoding="utf-8")
-    page = write_page(table, [(table.title, chart_tag(chart, table.title))], output / "summary.html")
+        part.write_text(drawn, encoding="utf-8")
+    page = write_page(table, [(table.title, chart(drawn, table.title))], output / "summary.html")
     return Verified(table, [*write_tables(table, output), page, plot])
 
 
