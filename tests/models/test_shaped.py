@@ -37,6 +37,7 @@ def saved(path: Path, name: str = "test_vit", wrap: Callable[[dict[str, Tensor]]
         ({"patch_size": 8, "img_size": 64, "num_classes": 3}, (3, 64, 64)),
         ({"global_pool": "avg", "fc_norm": True, "num_classes": 4}, (3, 160, 160)),
         ({"img_size": 48, "in_chans": 4, "num_classes": 9}, (4, 48, 48)),
+        ({"img_size": 48, "depth": 3, "mlp_ratio": 2.5}, (3, 48, 48)),
     ],
     ids=str,
 )
@@ -54,7 +55,8 @@ def test_what_the_tensors_say_need_not_be_said(settings: dict[str, Any], size: t
 def test_what_they_do_not_say_is_asked_for_and_can_be_given(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     model = saved(path, img_size=(48, 80), num_classes=3)
-    with pytest.raises(ModelError, match=r'pos_embed is .* "timm:test_vit\?img_size=384@FILE" \(in Python settings='):
+    remedy = r'pos_embed is .* "timm:test_vit\?img_size=\[384,256\]@FILE" \(in Python settings=.*, patch_size, in_chans'
+    with pytest.raises(ModelError, match=remedy):
         load(f"timm:test_vit@{path}")
     images = torch.randn(1, 3, 48, 80)
     for loaded in (
@@ -65,6 +67,56 @@ def test_what_they_do_not_say_is_asked_for_and_can_be_given(tmp_path: Path) -> N
         torch.testing.assert_close(loaded.model(images), model(images).detach())
         assert loaded.preprocess is not None
         assert loaded.preprocess.size == (48, 80)
+
+
+@pytest.mark.parametrize("named", ["test_vit", "deit_tiny_patch16_224"])
+def test_the_number_of_heads_is_never_guessed(named: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    wrap = lambda state: {f"net_of_mine.{key}": value for key, value in state.items()}  # noqa: E731
+    model = saved(path, named, wrap, img_size=32, embed_dim=128, num_heads=8, depth=2, mlp_ratio=3, num_classes=3)
+    usual = build(named, {}).embed_dim
+    said = rf'holds tokens of 128 numbers, those of `timm:{named}` have {usual}, .* "timm:{named}\?num_heads=N@FILE"'
+    with pytest.raises(ModelError, match=said):
+        load(f"timm:{named}@{path}")
+    with pytest.raises(ModelError, match=said):
+        load(f"timm:{named}?embed_dim=128&depth=2@{path}")
+    images = torch.randn(2, 3, 32, 32)
+    loaded = load(f"timm:{named}?num_heads=8@{path}")
+    torch.testing.assert_close(loaded.model(images), model(images).detach())
+    assert (loaded.model(images) - load(f"timm:{named}?num_heads=2@{path}").model(images)).abs().max() > 1e-3
+
+
+def test_widths_of_stages(tmp_path: Path) -> None:
+    path, name = tmp_path / "w.pth", "swin_tiny_patch4_window7_224"
+    settings: dict[str, Any] = {"embed_dim": 24, "depths": (1, 1), "num_heads": (1, 2), "img_size": 56}
+    model = saved(path, name, num_classes=3, **settings)
+    with pytest.raises(ModelError, match=r"tokens of 24 numbers, those of `timm:swin_tiny_patch4_window7_224` have 96"):
+        load(f"timm:{name}@{path}")
+    loaded = load(f"timm:{name}?num_heads=[1,2]&depths=[1,1]&img_size=56@{path}")
+    images = torch.randn(1, 3, 56, 56)
+    torch.testing.assert_close(loaded.model(images), model(images).detach())
+
+
+def test_a_file_that_asks_for_far_more_than_it_holds(tmp_path: Path) -> None:
+    state = build("test_vit", {}).state_dict() | {f"blocks.{at}.x": torch.zeros(1) for at in range(999)}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"asks for a network of more than .* numbers, and its weights have"):
+        load(f"timm:test_vit@{tmp_path / 'w.pth'}")
+
+
+def test_counters_of_batches_may_be_missing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build("test_resnet", {"num_classes": 3}).eval()
+    state = {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert len(state) < len(model.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    for folded in (state, {name: value.half() for name, value in state.items()}):
+        torch.save(folded, tmp_path / "w.pth")
+        loaded = load(f"timm:test_resnet@{tmp_path / 'w.pth'}")
+        torch.testing.assert_close(loaded.model(images), model(images).detach(), rtol=0.01, atol=0.01)
+    torch.save({name: value for name, value in state.items() if "running_var" not in name}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"missing .*running_var"):
+        load(f"timm:test_resnet@{tmp_path / 'w.pth'}")
 
 
 def test_a_gray_model_says_how_it_is_normalized(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ __all__ = ["count_classes", "load_strictly", "misfit", "read_state"]
 
 _NESTS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")  # averaged weights first
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+_COUNTER = ".num_batches_tracked"
 _DEPTH = 8
 _AGAIN = "Copy or save it again."
 _HEAD = re.compile(r"(heads?|fc|classifier|last_linear)(\.(head|fc\d*|l|linear|\d+))*\.weight")
@@ -72,12 +73,16 @@ def load_strictly(
     """
     if said := misfit(model.state_dict(), state):
         raise ModelError(f"`{path}` does not fit `{spec}`: {said}. {remedy}")
-    model.load_state_dict(state)
+    model.load_state_dict(state, strict=False)  # but for counters, nothing is missing
 
 
 def misfit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What keeps a state dict from fitting, in words; empty when it fits."""
-    missing = [name for name in wanted if name not in state]
+    """What keeps a state dict from fitting, in words; empty when it fits.
+
+    How many batches a norm was trained on may be missing: only training reads it, and old files and converters leave it
+    out.
+    """
+    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
     unexpected = [name for name in state if name not in wanted]
     reshaped = [
         f"{name} is {tuple(value.shape)}, not {tuple(wanted[name].shape)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError, UnknownName, first_sentence
+from vitreous.models.bounded import no_larger_than
 from vitreous.models.checkpoint import load_strictly, misfit, read_state
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import build, registry
-from vitreous.models.shaped import timm_settings, within
+from vitreous.models.shaped import settings_of, timm_settings, within
 
 __all__ = ["describe_timm", "load_timm", "preprocess_from"]
 
+_LISTED = 12
+"""Settings that a message names."""
 # what timm's converters of foreign checkpoints raise when they do not know the format
 _UNCONVERTED = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
 
@@ -31,7 +35,8 @@ def load_timm(name: str, checkpoint: Path | None = None, settings: Mapping[str, 
     Args:
         name: as `timm.create_model` takes it: "vit_tiny_patch16_224", with a tag after a dot where one is wanted, or
             "local-dir:FOLDER" and "hf-hub:ID".
-        checkpoint: weights to load instead; classes, channels, patches and a square picture are as its tensors say.
+        checkpoint: weights to load instead; what its tensors say of classes, channels, patches, a square picture,
+            widths and depth need not be said.
         settings: what `timm.create_model` should take for these weights; `mean` and `std` of what pictures are
             normalized by as well.
 
@@ -122,16 +127,20 @@ def _from_checkpoint(name: str, checkpoint: Path, settings: Mapping[str, Any]) -
     overlay = {key: tuple(value) if isinstance(value, list | tuple) else (value,) for key, value in pixels.items()}
     usual = build(name, {})
     state = within(read_state(checkpoint), usual.state_dict().keys(), checkpoint)
-    found = timm_settings(usual, state, checkpoint, given)
-    model = build(name, {**found, **given}, **({"pretrained_cfg_overlay": overlay} if overlay else {}))
-    load_strictly(model, _converted(model, state), checkpoint, f"timm:{name}", _remedy(f"timm:{name}", "img_size"))
+    found = timm_settings(usual, state, checkpoint, given, f"timm:{name}")
+    with no_larger_than(state, str(checkpoint)) if {"depth", "embed_dim"} & found.keys() else nullcontext():
+        model = build(name, {**found, **given}, **({"pretrained_cfg_overlay": overlay} if overlay else {}))
+    load_strictly(model, _converted(model, state), checkpoint, f"timm:{name}", _remedy(f"timm:{name}", model))
     return model
 
 
-def _remedy(spec: str, example: str) -> str:
+def _remedy(spec: str, model: nn.Module) -> str:
+    known = settings_of(model)
+    name, value, own = ("img_size", "[384,256]", (384, 256)) if "img_size" in known else ("NAME", "VALUE", "VALUE")
     return (
-        f'Give the settings that it was trained with, "{spec}?{example}=384@FILE" (in Python settings={{"{example}": '
-        "384}), or another architecture."
+        f'Give the settings that it was trained with, such as "{spec}?{name}={value}@FILE" (in Python '
+        f'settings={{"{name}": {own}}}), or another architecture. Among its settings are '
+        f"{', '.join(known[:_LISTED])}."
     )
 
 

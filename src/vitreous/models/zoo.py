@@ -50,8 +50,8 @@ def load(
     Args:
         spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a folder that
             `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the
-            weights from a file; the number of classes is that of its head, channels, patches and a square picture's
-            size are those of its tensors, and pictures are prepared as for the pretrained NAME. Likewise
+            weights from a file; what its tensors say of classes, channels, patches, a square picture's size,
+            widths and depth need not be said, and pictures are prepared as for the pretrained NAME. Likewise
             "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
         checkpoint: the same FILE, given apart.
         device: where to put the model; the CPU if None.
