@@ -94,5 +94,6 @@ def tell_failures(manifest: dict[str, Any], spec: str, run: ModelRun) -> dict[st
     about = manifest["models"][spec]
     drawn = {entry.id for entry in run.drawn}
     for name, tried, found in (("refused", run.methods, run.refused), ("unread", drawn, run.unread)):
-        about[name] = {each: reason for each, reason in about.get(name, {}).items() if each not in tried} | found
+        before = {each: reason for each, reason in about.get(name, {}).items() if each not in tried}
+        about[name] = {**before, **found}
     return manifest

@@ -105,7 +105,7 @@ def _ends(numbers: Array) -> list[int]:
 
 def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> Markup | None:
     """The picture and every quick method's map of it; nothing if it can no longer be read."""
-    batch = open_batch(plan, run, [entry])
+    batch, _ = open_batch(plan, run, [entry])
     if batch is None:
         return None
     picture = run.preprocess.view(entry.open().picture)

@@ -75,11 +75,12 @@ def benchmark(
         about = describe(plan, spec, run, device, dtype)
         change_manifest(output, partial(join, new=about, folder=output))
         try:
-            for step in run_model(plan, spec, run, store):
+            for step, run in run_model(plan, spec, run, store):
+                runs[spec] = run
                 if tell:
                     tell(step)
         finally:
-            change_manifest(output, partial(tell_failures, spec=spec, run=run))
+            change_manifest(output, partial(tell_failures, spec=spec, run=runs[spec]))
     with alone_at(output / "summary"):  # the files belong together
         records = store.read()
         table = tabulate(plan, runs, records)

@@ -38,7 +38,7 @@ class RowProgress:
     total: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelRun:
     """One model on its way through the plan.
 
@@ -63,8 +63,8 @@ class ModelRun:
     drawn: Sequence[Entry]
     labels: Mapping[int, int]
     matched: str
-    refused: dict[str, str] = field(default_factory=dict[str, str])
-    unread: dict[str, str] = field(default_factory=dict[str, str])
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    unread: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def start(cls, plan: Plan, spec: str, device: torch.device, dtype: torch.dtype) -> ModelRun:
@@ -100,15 +100,16 @@ class ModelRun:
         return TableRow(spec, name, self.subject, self.methods[name], self.measures)
 
 
-def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[RowProgress]:
-    """Measure every drawn picture that is not done yet, and yield how far it is."""
+def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[tuple[RowProgress, ModelRun]]:
+    """Measure every drawn picture that is not done yet; yield how far it is, and the run with what did not work."""
     finished = {key: done(records) for key, records in store.read().items()}
     total = len(run.drawn) * len(run.methods)
     for start in range(0, len(run.drawn), plan.batch_size):
         part = run.drawn[start : start + plan.batch_size]
         todo = {row: _todo(spec, row, part, run, finished) for row in run.methods}
         wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
-        batch = open_batch(plan, run, [entry for entry in part if entry.id in wanted])
+        batch, unread = open_batch(plan, run, [entry for entry in part if entry.id in wanted])
+        run = replace(run, unread={**run.unread, **unread})
         records: list[Record] = []
         if batch:
             known = finished.get(Key(spec, "", ""), set())
@@ -123,8 +124,8 @@ def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[Ro
                 try:
                     records += measure_batch(run.row(spec, row), batch, missing)
                 except (ObservationError, RuleError, UnknownName) as error:
-                    run.refused[row] = str(error)
-            yield RowProgress(spec, row, len(part), total)
+                    run = replace(run, refused={**run.refused, row: str(error)})
+            yield RowProgress(spec, row, len(part), total), run
         if records:
             store.add(records)
 
@@ -154,9 +155,9 @@ def _todo(
     }
 
 
-def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> MeasuredBatch | None:
-    """The pictures that can be read, and have the label that the plan needs; None if there is none."""
-    subject, fitted = run.subject, list[PreparedSample]()
+def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> tuple[MeasuredBatch | None, dict[str, str]]:
+    """The pictures that can be read and have the label that the plan needs, if any; and why others are left out."""
+    subject, fitted, unread = run.subject, list[PreparedSample](), dict[str, str]()
     for entry in entries:
         label = run.labels.get(entry.label) if entry.label is not None else None
         try:
@@ -164,9 +165,9 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> MeasuredB
                 raise DataError(f"`{entry.id}` has no label that the model knows. Explain the predicted class.")
             fitted.append(prepare_sample(entry.open(), run.preprocess, label))
         except DataError as error:
-            run.unread[entry.id] = str(error)
+            unread[entry.id] = str(error)
     if not fitted:
-        return None
+        return None, unread
     images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
     try:
         with reading(subject.reading):
@@ -177,19 +178,22 @@ def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> MeasuredB
     label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
-    return MeasuredBatch(fitted, images, target, follow, predicted == label)
+    return MeasuredBatch(fitted, images, target, follow, predicted == label), unread
 
 
-def _leave_out(plan: Plan, run: ModelRun, entries: Sequence[Entry], error: NotFinite) -> MeasuredBatch | None:
-    """The batch without the pictures that have no finite class scores.
+def _leave_out(
+    plan: Plan, run: ModelRun, entries: Sequence[Entry], error: NotFinite
+) -> tuple[MeasuredBatch | None, dict[str, str]]:
+    """The batch without the pictures that have no finite class scores; and why these are left out.
 
     Raises:
         NotFinite: each has some alone, and together they have not.
     """
     if len(entries) == 1:
-        run.unread[entries[0].id] = str(error)
-        return None
-    kept = [entry for entry in entries if open_batch(plan, run, [entry])]
+        return None, {entries[0].id: str(error)}
+    alone = {entry.id: open_batch(plan, run, [entry]) for entry in entries}
+    kept = [entry for entry in entries if alone[entry.id][0]]
     if len(kept) == len(entries):
         raise error
-    return open_batch(plan, run, kept) if kept else None
+    unread = {picture: why for _, reasons in alone.values() for picture, why in reasons.items()}
+    return (open_batch(plan, run, kept)[0] if kept else None), unread
