@@ -75,8 +75,8 @@ def benchmark(
         about = describe(plan, spec, run, device, dtype)
         change_manifest(output, partial(join, new=about, folder=output))
         try:
-            for step, run in run_model(plan, spec, run, store):
-                runs[spec] = run
+            for step, so_far in run_model(plan, spec, run, store):
+                runs[spec] = so_far
                 if tell:
                     tell(step)
         finally:
