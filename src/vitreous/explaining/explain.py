@@ -128,7 +128,8 @@ def explain(
             function of the embedding.
         link: what the scores stand for: "softmax", "sigmoid" (several labels may hold at once) or "identity" (values
             of a regression). By default as the configuration of a model of transformers says; else the softmax of
-            several, the sigmoid of one.
+            several, the sigmoid of one. The scores of a model that returns probabilities are what its last softmax or
+            sigmoid was given.
         part: dotted name of the module whose attention, blocks and layers are read, where a model has several encoders.
         call: which pass is read, from 0, where an encoder runs several times: on another picture, or a flipped one.
         grid: (height, width) of the patches, where it cannot be measured; one number is the method's own setting of

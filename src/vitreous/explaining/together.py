@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from vitreous.methods.shared import Failure, explain_each
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.output import everything
-from vitreous.trace.reading import current_reading, reading
+from vitreous.trace.reading import as_scores, reading
 from vitreous.trace.target import Classes, Predicted, Scalar, Target
 
 __all__ = ["explain_by_all"]
@@ -60,7 +61,7 @@ def explain_by_all(
         if isinstance(found[name], NoClassScores) and isinstance(method, ScorelessMethod)
     }
     if scoreless and isinstance(target, Predicted):
-        with reading(replace(subject.reading, output=everything)):
+        with reading(replace(subject.reading, output=everything, link="identity")):
             maps = run(scoreless, images=images, target=Classes((0,)))
         found |= {
             name: replace(each, logits=None, target=None, wanted=None) if isinstance(each, Explanation) else each
@@ -78,11 +79,10 @@ def _run(
     batch_size: int,
     progress: Progress | None,
 ) -> dict[str, Explanation | Failure]:
-    # a function of the scores is measured on them, not on what they stand for
-    how = replace(current_reading(), link="identity") if isinstance(target, Scalar) else current_reading()
     parts: dict[str, list[Explanation]] = {name: [] for name in methods}
     failed: dict[str, Explanation | Failure] = {}
-    with reading(how):
+    # a function of the scores is measured on them, not on what they stand for
+    with as_scores() if isinstance(target, Scalar) else nullcontext():
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             left = {name: method for name, method in methods.items() if name not in failed}

@@ -27,7 +27,7 @@ from vitreous.relevance.rules import (
     z_plus,
     z_signs,
 )
-from vitreous.relevance.slopes import frozen_layer_norm, frozen_rms_norm, gamma, numerator, ratio, unreached
+from vitreous.relevance.slopes import frozen_layer_norm, frozen_rms_norm, gamma, logarithm, numerator, ratio, unreached
 
 __all__ = ["ATTN_LRP", "CHEFER", "CP_LRP", "DECOMPX", "LIBRA_GRAD", "RELEVANCE_CAM", "RuleSet", "chefer", "with_gamma"]
 
@@ -43,6 +43,7 @@ _DIFFERENCE = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
 _PRODUCT = (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
 _QUOTIENT = (torch.div, Tensor.div, Tensor.__truediv__)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
+_LOGARITHM = (F.log_softmax, torch.log_softmax, Tensor.log_softmax, F.logsigmoid)
 _SIGMOID = (F.sigmoid, torch.sigmoid, Tensor.sigmoid, F.hardsigmoid)
 # f(0) = 0, so that f(x) / x is a factor
 _ACTIVATION = (
@@ -82,6 +83,7 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
         **dict.fromkeys((*_LAYER_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
         **dict.fromkeys(_MEAN, rule("input", mean_z)),
+        **dict.fromkeys(_LOGARITHM, Rule(("input",), logarithm)),
         Tensor.__getitem__: replace(rule("input index", chosen), applies=_takes_a_token),
     }
 
@@ -112,6 +114,7 @@ CP_LRP: Composite = {
     **_all(_QUOTIENT, _NUMERATOR),
     **_all(_ROOT, constant_rule),
     **_all(_SQUARE, Rule(("input",), unreached)),
+    **_all(_LOGARITHM, Rule(("input",), logarithm)),
 }
 """Ali et al., ICML 2022: attention weights and the variance of norms are constants; the rest is the gradient."""
 

@@ -12,7 +12,7 @@ from vitreous.errors import RuleError
 from vitreous.relevance.rule import Operation
 from vitreous.relevance.rules import linear_map
 
-__all__ = ["frozen_layer_norm", "frozen_rms_norm", "gamma", "numerator", "ratio", "unreached"]
+__all__ = ["frozen_layer_norm", "frozen_rms_norm", "gamma", "logarithm", "numerator", "ratio", "unreached"]
 
 
 def ratio(step: Operation, gradient: Tensor) -> tuple[Tensor]:
@@ -53,6 +53,18 @@ def unreached(_: Operation, gradient: Tensor) -> tuple[Tensor]:
     raise RuleError(
         f"relevance {tuple(gradient.shape)} reached a power or square outside of a normalization, which has no rule. "
         "Write the activation with a function of torch, such as `F.gelu`."
+    )
+
+
+def logarithm(_: Operation, gradient: Tensor) -> tuple[Tensor]:
+    """The logarithm of a softmax or sigmoid, where a model ends: its class scores are what goes in.
+
+    Raises:
+        RuleError: something comes back through it all the same.
+    """
+    raise RuleError(
+        f"relevance {tuple(gradient.shape)} reached the logarithm of a softmax or sigmoid that the model does not end "
+        "in, which has no rule. Let the model return what goes into it."
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError, UnknownName
 
-__all__ = ["LINKS", "Output", "Reading", "Said", "current_reading", "link_of", "reading"]
+__all__ = ["LINKS", "Output", "Reading", "Said", "as_scores", "current_reading", "link_of", "link_read", "reading"]
 
 LINKS = ("softmax", "sigmoid", "identity")
 """What class scores stand for: odds among classes, odds of each class alone, or values of a regression."""
@@ -132,6 +132,29 @@ def reading(how: Reading) -> Generator[None]:
         _CURRENT.reset(token)
 
 
+_AS_SCORES = ContextVar("as scores", default=False)
+
+
+@contextmanager
+def as_scores() -> Generator[None]:
+    """Until the block ends, take class scores for themselves, and not for what they stand for: a function is of them.
+
+    >>> with as_scores():
+    ...     link_of(10)
+    'identity'
+    """
+    token = _AS_SCORES.set(True)
+    try:
+        yield
+    finally:
+        _AS_SCORES.reset(token)
+
+
 def link_of(scores: int) -> str:
+    """What so many scores are measured as: themselves within `as_scores`, else as `link_read` says."""
+    return "identity" if _AS_SCORES.get() else link_read(scores)
+
+
+def link_read(scores: int) -> str:
     """What so many scores stand for: as the block says, or else the softmax of several, the sigmoid of one."""
     return current_reading().link or ("softmax" if scores > 1 else "sigmoid")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import ExplainError, ModelFailed, told
+from vitreous.trace.changes import changes
+from vitreous.trace.ending import Ending
 
 __all__ = ["run"]
 
@@ -26,7 +28,9 @@ def run(model: nn.Module, images: Tensor) -> Any:
         ExplainError: whoever watches the run refuses.
     """
     try:
-        return model(images)
+        with changes() as change:
+            change.enter(Ending())
+            return model(images)
     except (ExplainError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # models raise anything

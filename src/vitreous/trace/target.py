@@ -13,6 +13,8 @@ from torch import Tensor
 
 from vitreous.errors import NotFinite, ShapeError, UnknownName
 from vitreous.shapes import Logits
+from vitreous.trace.changes import changes
+from vitreous.trace.ending import Ending, scores_behind
 from vitreous.trace.output import class_scores
 from vitreous.trace.reading import current_reading, link_of
 
@@ -192,7 +194,10 @@ def logits_of(output: Any, model: str, images: int) -> Logits:
         NoClassScores, UnknownName, ModelError: likewise.
         NotFinite: some are NaN or infinite.
     """
-    return finite(class_scores(output, current_reading().output, model, images), model)
+    with changes() as change:
+        change.enter(Ending())  # a function of the output may move it
+        found = class_scores(output, current_reading().output, model, images)
+    return finite(scores_behind(found, model), model)
 
 
 def finite(logits: Logits, model: str) -> Logits:

@@ -1,0 +1,173 @@
+"""A model that ends in probabilities is explained as the one without its last step, or refused."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import vitreous
+from tests.contract.written import Wrapped, vit
+from vitreous.errors import ModelError, RuleError
+from vitreous.trace.ending import Ending, scores_behind
+from vitreous.trace.running import run
+from vitreous.trace.target import logits_of
+
+METHODS: tuple[str, ...] = (
+    "ag_cam",
+    "raw_attention",
+    "grad_cam",
+    "input_x_gradient",
+    "lrp",
+    "attn_lrp",
+    "libra_grad",
+    "legrad",
+)
+
+
+@functools.cache
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    made = vit(num_classes=3)
+    nn.init.normal_(made.get_parameter("head.weight"))
+    return made.eval()
+
+
+def ending(end: Callable[[Tensor], Any]) -> nn.Module:
+    return Wrapped(model(), end).eval()
+
+
+def images(batch: int = 2) -> Tensor:
+    return torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def single(scores: Tensor) -> Tensor:
+    return scores[:, :1]
+
+
+ENDS: dict[str, tuple[Callable[[Tensor], Any], Callable[[Tensor], Tensor], dict[str, Any]]] = {
+    "softmax": (lambda z: z.softmax(-1), lambda z: z, {}),
+    "softmax of a temperature": (lambda z: F.softmax(z / 0.3, dim=1), lambda z: z / 0.3, {}),
+    "saturated": (lambda z: (z * 300).softmax(1), lambda z: z * 300, {}),
+    "log_softmax": (lambda z: F.log_softmax(z, 1), lambda z: z, {}),
+    "a module": (nn.Softmax(dim=1), lambda z: z, {}),
+    "under a name": (lambda z: SimpleNamespace(probs=z.softmax(1)), lambda z: z, {}),
+    "beside others": (lambda z: (z, torch.softmax(z, 1)), lambda z: z, {"output": 1}),
+    "half precision": (lambda z: z.bfloat16().softmax(1).float(), lambda z: z.bfloat16().float(), {}),
+    "sigmoid": (lambda z: z[:, :1].sigmoid(), single, {}),
+    "squeezed": (lambda z: z[:, 0].sigmoid(), single, {}),
+    "squeezed afterwards": (lambda z: torch.sigmoid(z[:, :1]).squeeze(1), single, {}),
+    "logsigmoid": (lambda z: F.logsigmoid(z[:, :1]), single, {}),
+    "labels": (lambda z: z.sigmoid(), lambda z: z, {"link": "sigmoid"}),
+    "two heads": (lambda z: torch.cat([z[:, :1].sigmoid(), z[:, 1:].sigmoid()], 1), lambda z: z, {"link": "sigmoid"}),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_last_step_changes_no_map_and_no_probability(name: str) -> None:
+    end, scores, how = ENDS[name]
+    said = {"link": how["link"]} if "link" in how else {}
+    methods = list(METHODS if name in ("softmax", "log_softmax", "sigmoid", "logsigmoid") else METHODS[:1])
+    found = vitreous.explain(ending(end), images(), methods, **how)
+    expected = vitreous.explain(ending(scores), images(), methods, **said)
+    for method in methods:
+        torch.testing.assert_close(found[method].heatmap, expected[method].heatmap)
+        torch.testing.assert_close(found[method].probabilities, expected[method].probabilities)
+        assert found[method].opposed == expected[method].opposed
+
+
+def test_the_probability_shown_is_the_model_s_own() -> None:
+    sure = ending(lambda z: (3 * z).softmax(1))
+    torch.testing.assert_close(vitreous.explain(sure, images()).probabilities, sure(images()).detach())
+    unsure = ending(lambda z: (z[:, :1] - 10).sigmoid())
+    explained = vitreous.explain(unsure, images())
+    answer = explained.answer(0)
+    assert answer is not None
+    assert answer.name == "not class 0"
+    assert answer.probability == pytest.approx(1 - unsure(images())[0].item())
+
+
+def test_masked_passes_are_measured_on_what_the_model_says() -> None:
+    settings: dict[str, Any] = {"masks": 30, "fill": "mean", "score": "probability"}
+    found, expected = (
+        vitreous.explain(ending(end), images(1), "rise", **settings).heatmap
+        for end in (lambda z: z.softmax(1), lambda z: z)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_function_of_the_scores_is_one_of_those_behind() -> None:
+    found, expected = (
+        vitreous.explain(ending(end), images(), target=lambda logits: logits[:, 0] ** 2)
+        for end in (lambda z: z.softmax(1), lambda z: z)
+    )
+    torch.testing.assert_close(found.heatmap, expected.heatmap)
+    torch.testing.assert_close(found.probabilities, expected.probabilities)
+
+
+def test_values_are_explained_as_they_are_returned() -> None:
+    model = ending(lambda z: z[:, :1].sigmoid())
+    explained = vitreous.explain(model, images(), "raw_attention", link="identity")
+    torch.testing.assert_close(explained.logits, model(images()).detach())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda z: z.exp() / z.exp().sum(1, keepdim=True),
+        lambda z: (z.softmax(1) + (2 * z).softmax(1)) / 2,
+        lambda z: torch.cat([1 - z[:, :1].sigmoid(), z[:, :1].sigmoid()], 1),
+    ],
+)
+def test_rows_that_sum_to_one_are_probabilities_whoever_made_them(made: Callable[[Tensor], Tensor]) -> None:
+    model = ending(made)
+    shares = model(images())
+    torch.testing.assert_close(logits_of(run(model, images()), "Model", 2).softmax(1), shares)
+    many = torch.randn(4, 21843, generator=torch.Generator().manual_seed(0)).mul(4).softmax(1)
+    torch.testing.assert_close(scores_behind(many, "Model").softmax(1), many)
+
+
+def test_one_probability_of_several_is_read_by_its_odds() -> None:
+    model = ending(lambda z: z.softmax(1)[:, 1])
+    torch.testing.assert_close(logits_of(run(model, images()), "Model", 2).sigmoid()[:, 0], model(images()))
+
+
+REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, Any], str]] = {
+    "labels without a word": (torch.sigmoid, {}, r'ends in a sigmoid, and its 3 scores are.*Say link="sigmoid"'),
+    "a softmax read as labels": (lambda z: z.softmax(1), {"link": "sigmoid"}, r'ends in a softmax.*Say link="softmax"'),
+    "one score": (lambda z: z[:, :1].softmax(1), {}, r"the softmax of a single score, which is 1"),
+    "some of them": (lambda z: z.softmax(1)[:, :2], {}, r"returns 2 probabilities of a softmax over others"),
+    "saturated and made by hand": (
+        lambda z: torch.stack([1 - (300 * z[:, 0]).sigmoid(), (300 * z[:, 0]).sigmoid()], 1),
+        {},
+        r"so near 0 or 1 that no finite score stands behind them\. Let it return the scores",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_probabilities_that_cannot_be_read_are_refused(name: str) -> None:
+    end, how, said = REFUSED[name]
+    with pytest.raises(ModelError, match=said):
+        vitreous.explain(ending(end), images(), "raw_attention", **how)
+
+
+def test_what_only_looks_like_an_ending_is_none() -> None:
+    scores = torch.randn(2, 3)
+    with Ending():
+        gated, scaled, halves = scores * scores.sigmoid(), scores.sigmoid(), scores.softmax(1)
+        scaled *= 10
+        halves = halves * 2
+    for found in (gated, scaled, halves, scores):
+        assert scores_behind(found, "Model") is found
+
+
+def test_the_logarithm_within_a_model_has_no_rule() -> None:
+    with pytest.raises(RuleError, match=r"relevance \(2, 3\) reached the logarithm of a softmax"):
+        vitreous.explain(ending(lambda z: F.log_softmax(z, 1) * 2), images(), "attn_lrp")
