@@ -5,7 +5,8 @@ ExplainError                 every error of ours; the command line prints it wit
 │   ├── NothingObserved      no attention was seen at all
 │   ├── NoTokenGrid          the tokens could not be laid out on a patch grid
 │   ├── NoGlobalAttention    attention is windowed, pooled or over channels
-│   └── NoClassToken         the classifier does not read a class token
+│   ├── NoClassToken         the classifier does not read a class token
+│   └── TooFewDigits         half precision, of which a method would make another map
 ├── RuleError                an operation that carries relevance has no rule
 ├── DegenerateMap            a heat map is constant or not finite
 ├── ShapeError               a tensor or setting of the wrong shape, type or values
@@ -39,6 +40,7 @@ __all__ = [
     "ObservationError",
     "RuleError",
     "ShapeError",
+    "TooFewDigits",
     "UnknownName",
     "check_setting",
     "first_sentence",
@@ -68,6 +70,18 @@ class NoGlobalAttention(ObservationError):
 
 class NoClassToken(ObservationError):
     """The classifier does not read a class token."""
+
+
+class TooFewDigits(ObservationError):
+    """The model runs in half precision, of which the method would make another map."""
+
+    def __init__(self, what: str, dtype: object) -> None:
+        kind = str(dtype).removeprefix("torch.")
+        super().__init__(
+            f"{what}, and {kind} keeps too few digits of them: the map would be another than in float64. "
+            "Run model and images in float32 or float64: `dtype=` of `vitreous.load`, `--dtype` of "
+            "`vitreous benchmark`, without torch.autocast."
+        )
 
 
 class RuleError(ExplainError):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
-from vitreous.errors import RuleError, ShapeError, UnknownName
+from vitreous.errors import RuleError, ShapeError, TooFewDigits, UnknownName
 from vitreous.methods import make_method
 from vitreous.relevance.composites import ATTN_LRP, CHEFER, CP_LRP, DECOMPX, LIBRA_GRAD, chefer, with_gamma
 from vitreous.relevance.propagate import propagate
@@ -252,6 +252,12 @@ def test_integrated_gradients_add_up_to_the_difference() -> None:
         errors.append((total - difference).abs().max().item() / difference.abs().max().item())
     assert errors[0] < 0.1
     assert errors[1] < errors[0] / 10
+
+
+def test_autocast_to_half_precision_is_refused() -> None:
+    case = CASES["timm_vit"]
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(TooFewDigits, match="bfloat16 keeps too few"):
+        make_method("lrp")(case.model(), case.images())
 
 
 def test_settings_are_checked() -> None:

@@ -50,8 +50,8 @@ class LRP:
     Needs operations with rules: transformers of timm, torchvision, Hugging Face and others that call torch plainly. All
     readouts but "full" also need a class token that the classifier reads, and global attention. What is explained must
     not have both signs, as one class against another has, unless rules="orig": those of sums scale relevance by its
-    total, which would be 0 and rounding. Run it in float64 for
-    numbers to rely on: divisions by sums near zero make single precision differ by percents.
+    total, which would be 0 and rounding. Run it in float64 for numbers to rely on: divisions by sums near zero make
+    single precision differ by percents, and half precision is refused.
     Cost: one forward pass with attention written out, and a relevance pass of about three forward passes.
 
     >>> import torch, vitreous

@@ -23,7 +23,7 @@ from vitreous.methods.method import Family
 from vitreous.methods.raw_attention import raw_attention
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, survivors
-from vitreous.methods.requirements import check_at_least
+from vitreous.methods.requirements import check_at_least, check_digits
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
@@ -73,7 +73,7 @@ class MGRW:
         seed: of the walks; every picture has the same.
         batch_size: masked pictures per forward pass.
 
-    Needs global attention, and a class token that the classifier reads unless readout="mean".
+    Needs global attention, float16 or better, and a class token that the classifier reads unless readout="mean".
     Cost: per level one observed forward pass, and a forward pass for each distinct set of blocks that was walked (fewer
     than `walks`) and for each block of the best.
 
@@ -116,6 +116,7 @@ class MGRW:
         """Explain a batch of normalised images."""
         self._check()
         attention, logits = self._look(model, images)
+        check_digits("mgrw", images, logits)
         own = getattr(self.fine, "reading", None)
         # its classes are the first one's, and so is what their scores stand for
         how = replace(own, link=current_reading().link) if isinstance(own, Reading) else current_reading()

@@ -56,7 +56,7 @@ def noise(size: tuple[int, int], seed: int, picture: int) -> Tensor:
 
 
 def fingerprints(images: Images) -> Int[Tensor, " batch"]:
-    """An integer per picture, from its pixels in bfloat16, so that it is the same in every precision."""
+    """An integer per picture, from its pixels in bfloat16: the same in that, in float32 and in float64."""
     bits = images.detach().to(torch.bfloat16).flatten(1).contiguous().view(torch.int16).long()
     place = torch.arange(1, bits.shape[1] + 1, device=bits.device)
     return (bits * place * (place % 65521)).sum(1)

@@ -36,7 +36,7 @@ class RelevanceCAM:
         layer: dotted name of the layer; by default the last whose patches the class scores depend on.
 
     Needs a layer whose output lies on the picture: any CNN, Swin or ViT. In transformers run it in float64 for numbers
-    to rely on: divisions by sums near zero make single precision differ.
+    to rely on: divisions by sums near zero make single precision differ, and half precision is refused.
     Cost: two forward passes, one more of the first image to find the layer, and a relevance pass from scores to layer.
 
     >>> import torch, vitreous

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from vitreous.errors import NoClassToken, ShapeError
+import torch
+from torch import Tensor
+
+from vitreous.errors import NoClassToken, ShapeError, TooFewDigits
 from vitreous.shapes import Logits, TokenMask
 from vitreous.trace.observed import TokenGrid
 
-__all__ = ["check_at_least", "check_class_token", "check_one_sign"]
+__all__ = ["check_at_least", "check_class_token", "check_digits", "check_one_sign"]
 
 
 def check_class_token(tokens: TokenGrid, model: str, method: str, read: TokenMask | None = None) -> TokenGrid:
@@ -68,3 +71,13 @@ def check_one_sign(direction: Logits, method: str, remedy: str) -> Logits:
             f"as one class against another, whose total is no measure of it. {remedy}"
         )
     return direction
+
+
+def check_digits(method: str, *numbers: Tensor) -> None:
+    """Refuse bfloat16 where small differences of scores decide what is chosen.
+
+    Raises:
+        TooFewDigits: one of these, a model's input or its class scores, is in bfloat16.
+    """
+    if any(each.dtype == torch.bfloat16 for each in numbers):
+        raise TooFewDigits(f"`{method}` chooses by small differences of scores", torch.bfloat16)

@@ -44,7 +44,8 @@ class TransformerAttribution:
 
     Needs a class token that the classifier reads, and global attention. What is explained must not have both signs, as
     one class against another has: these rules scale relevance by its total, which would be 0 and rounding. Run it in
-    float64 for numbers to rely on: divisions by sums near zero make single precision differ by percents.
+    float64 for numbers to rely on: divisions by sums near zero make single precision differ by percents,
+    and half precision is refused.
     Cost: one forward pass with attention written out, a backward pass, and a relevance pass of about three forward
     passes.
 

@@ -15,7 +15,7 @@ from vitreous.masking.forward import Progress
 from vitreous.masking.moves import moving_values
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family
-from vitreous.methods.requirements import check_at_least
+from vitreous.methods.requirements import check_at_least, check_digits
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.layer import find_layer
@@ -46,7 +46,7 @@ class ViTCX:
         seed: of the noise; every picture has the same.
         batch_size: masked pictures per forward pass.
 
-    Needs a layer whose output lies on the picture.
+    Needs a layer whose output lies on the picture, and float16 or better.
     Cost: two forward passes for each mask, about 60 masks on a ViT-B/16, and two more.
 
     >>> import torch, vitreous
@@ -81,6 +81,7 @@ class ViTCX:
         check_at_least("batch_size", self.batch_size, 1)
         seen = read_layer(model, images, find_layer(model, images, self.layer))
         logits = seen.logits.detach()
+        check_digits("vit_cx", images, logits)
         direction = target(logits)
         size = (images.shape[-2], images.shape[-1])
         each = [cluster_masks(maps, size, self.distance) for maps in seen.maps]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitreous.errors import TooFewDigits
 from vitreous.relevance.rule import Operation
 
 __all__ = [
@@ -38,7 +39,13 @@ EPSILON = 1e-9
 
 
 def divide(a: Tensor, b: Tensor, epsilon: float = EPSILON) -> Tensor:
-    """A ⊘ b: the stabilizer has a sign of its own, as in the authors' code."""
+    """A ⊘ b: the stabilizer has a sign of its own, as in the authors' code.
+
+    Raises:
+        TooFewDigits: b is in half precision, where a sum that nearly cancels keeps no digit and often not its sign.
+    """
+    if b.dtype in (torch.bfloat16, torch.float16):
+        raise TooFewDigits("relevance is divided by sums that nearly cancel", b.dtype)
     shifted = b + epsilon
     if b.is_cpu and (b * shifted).all():  # nearly always; there, choosing costs many times what dividing does
         return a / shifted
