@@ -48,6 +48,8 @@ Classes in your own words: `vitreous explain cat.jpg --model hf:my/clip --prompt
 Coarse blocks by one model, fine ones by another: `vitreous explain cat.jpg --model torchvision:vit_l_32
 --method mgrw --set fine=torchvision:vit_b_16`
 
+How far each map can be trusted: `vitreous explain cat.jpg --trust`
+
 Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg --grid 14,14 --patches 1:`
 
 A model without a class token: `vitreous explain cat.jpg --method rollout,raw_attention --set readout=mean`
@@ -124,6 +126,23 @@ def explain(
     isolines: Annotated[
         bool, typer.Option("--isolines", help="Draw maps as lines of equal value, which hide little of the picture.")
     ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Measure what each map is worth on its picture: hide patches in its order and in random ones, and ask "
+            "the model again. Some 60 forward passes a picture and 10 a map.",
+        ),
+    ] = False,
+    trust_orders: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            min=2,
+            help="Random orders that maps are compared with, an even number, 12 without it; implies --trust.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Show what in a picture speaks for a class: one sheet per picture, methods side by side."""
     import torch
@@ -132,10 +151,12 @@ def explain(
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
     from vitreous.explaining.pictures import PictureJob, explain_pictures
+    from vitreous.explaining.trust.measure import TrustSettings
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
+    asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust else None
     files = without_outputs(find_files(pictures, sample), output, "explain")
     methods = _make_methods(method, setting or [])
     check_writable(output)
@@ -151,7 +172,17 @@ def explain(
             **how,
         )
     job = PictureJob(
-        loaded, methods, target, against, output, batch_size, alpha, common_scale, isolines, window=asked_window(window)
+        loaded,
+        methods,
+        target,
+        against,
+        output,
+        batch_size,
+        alpha,
+        common_scale,
+        isolines,
+        window=asked_window(window),
+        trust=asked,
     )
     results = report.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
     failed = report.finish(results, job, demanded=method not in ("all", _USUAL))

@@ -14,7 +14,9 @@ from rich.text import Text
 from vitreous.cli.console import Console
 from vitreous.cli.progress import bars, stoppable
 from vitreous.explaining.pictures import PictureJob, Result
+from vitreous.explaining.trust.records import Trust
 from vitreous.masking.forward import Progress as Tell
+from vitreous.methods import title_of
 from vitreous.methods.explanation import Detail
 
 __all__ = ["Report"]
@@ -93,6 +95,11 @@ class Report:
             for target, detail in zip(result.targets, found, strict=True):
                 if detail:
                     self.out.print(self._table(f"{method} of {target.name}", detail))
+        for target, trust in zip(result.targets, result.trust, strict=False):
+            if isinstance(trust, Trust):
+                self.out.print(self._trust(target.name, trust))
+            else:
+                self._line(self.out, f"Trust in the maps of {target.name}: {trust}")
         self._line(self.out, f"Sheet: {result.sheet}\n")
 
     @staticmethod
@@ -105,6 +112,27 @@ class Report:
             table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
         for row in rows:
             table.add_row(*(f"{row[name]:.4f}" if isinstance(row[name], float) else str(row[name]) for name in names))
+        return table
+
+    @staticmethod
+    def _trust(name: str, trust: Trust) -> Table:
+        """What the maps of one class are worth."""
+        title = f"Trust in the maps of {name}, against {len(trust.random)} random orders of its patches"
+        table = Table(title=Text(title), box=None, title_justify="left", padding=(0, 2, 0, 0))
+        for heading in ("", "ABPC", "above", "most like", f"for {trust.other}" if trust.other else ""):
+            table.add_column(Text(heading))
+        changes = {True: "another map", False: "the same map", None: ""}
+        for method, each in trust.maps.items():
+            like = max(((value, of) for of, value in each.agreement.items() if value is not None), default=None)
+            nearest = f"{title_of(like[1])} ({like[0]:.2f})" if like else ""
+            row = (
+                title_of(method),
+                f"{each.abpc:+.3f}",
+                f"{each.above} of {len(trust.random)}",
+                nearest,
+                changes[each.changes],
+            )
+            table.add_row(*map(Text, row))
         return table
 
     @staticmethod

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vitreous.explaining.trust.records import Trust
 from vitreous.files.writing import whole_file
 from vitreous.methods import title_of
 from vitreous.methods.explanation import Detail
@@ -35,6 +36,9 @@ SUFFIXES = (".png", ".npz")
 
 _MOST_BARS = 3
 """Classes in the head of a sheet."""
+
+
+_TRUST = "random orders: patches are hidden in the map's order and in random ones; which tells better what matters?"
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Explained:
         against: the class that these were held against; empty for none.
         regions: where the model segments the picture, its region maps, stage by stage.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
+        trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
     """
 
     file: Path
@@ -99,6 +104,7 @@ class Explained:
     against: str = ""
     regions: tuple[Tensor, ...] = ()
     window: tuple[float, float] | None = None
+    trust: tuple[Trust | str, ...] = ()
 
     @property
     def predicted(self) -> tuple[Answer, ...]:
@@ -184,7 +190,8 @@ def write_sheet(path: Path, explained: Explained, style: Style) -> None:
     if not others:
         drawn = [draw_regions(explained.view, regions) for regions in explained.regions]
         panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
-    page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained))
+    foot = _TRUST if any(isinstance(each, Trust) for each in explained.trust) else ""
+    page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained), foot=foot)
     with whole_file(path) as part:
         page.save(part)
 
@@ -217,11 +224,17 @@ def _overlays(explained: Explained, at: int, style: Style, common: Scale | None,
         found = explained.attempts[method][at]
         if isinstance(found, MethodResult):
             scale = common or Scale.of([found.heatmap], signed=found.signed)
-            yield Panel(title_of(method), style.draw(explained.view, found.heatmap, scale), "", scale)
+            shown = style.draw(explained.view, found.heatmap, scale)
+            yield Panel(title_of(method), shown, scale=scale, note=_verdict(explained, at, method))
             if details and found.detail:
                 yield from found.detail.panels(explained.view)
         else:
             yield Panel(title_of(method), None, "no map")
+
+
+def _verdict(explained: Explained, at: int, method: str) -> str:
+    trust = explained.trust[at] if explained.trust else ""
+    return trust.verdict(method) if isinstance(trust, Trust) else ""
 
 
 def _stack(attempts: Sequence[MethodResult | str]) -> np.ndarray[Any, np.dtype[Any]]:

@@ -10,6 +10,8 @@ from typing import Any
 from vitreous.data.depth import Window
 from vitreous.errors import DataError, ExplainError
 from vitreous.explaining.method_settings import settings_to_json
+from vitreous.explaining.trust.measure import TrustSettings
+from vitreous.explaining.trust.records import Trust
 from vitreous.files.manifest import versions
 from vitreous.masking.forward import Progress
 from vitreous.methods.explanation import Detail
@@ -40,6 +42,7 @@ class PictureJob:
         isolines: draw maps as lines of equal value.
         progress: told by slow methods how far they are with a batch.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
+        trust: how what the maps are worth is measured; None to leave it.
     """
 
     model: LoadedModel
@@ -53,6 +56,7 @@ class PictureJob:
     isolines: bool = False
     progress: Progress | None = None
     window: Window = None
+    trust: TrustSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Result:
         refused: by method that gave no map for a target, why.
         error: why there is no sheet.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
+        trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
     """
 
     file: Path
@@ -82,6 +87,7 @@ class Result:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     error: str = ""
     window: tuple[float, float] | None = None
+    trust: tuple[Trust | str, ...] = ()
 
 
 def describe_job(job: PictureJob) -> dict[str, Any]:
@@ -106,6 +112,7 @@ def describe_job(job: PictureJob) -> dict[str, Any]:
         "common_scale": job.common_scale,
         "isolines": job.isolines,
         "window": job.window,
+        "trust": job.trust and asdict(job.trust),
     }
 
 
@@ -122,6 +129,7 @@ def result_to_json(result: Result, folder: Path) -> dict[str, Any]:
         "refused": dict(result.refused),
         "error": result.error or None,
         "window": result.window,
+        "trust": [each if isinstance(each, str) else each.to_json() for each in result.trust],
     }
 
 
@@ -134,6 +142,7 @@ def result_from_json(values: Mapping[str, Any], file: Path, folder: Path) -> Res
         }
         page, maps = (folder / values[name] for name in ("sheet", "maps"))
         told = typed_fields(Result, {name: values[name] for name in ("layers", "refused", "window")}, "it", DataError)
+        trust = tuple(each if isinstance(each, str) else Trust.from_json(each) for each in values["trust"])
     except (ExplainError, TypeError, KeyError, AttributeError):
         return None
-    return Result(file, **answers, sheet=page, maps=maps, **told)
+    return Result(file, **answers, sheet=page, maps=maps, trust=trust, **told)

@@ -11,15 +11,14 @@ import torch
 
 from vitreous.errors import (
     DataError,
-    DegenerateMap,
     NoClassScores,
     NotFinite,
     ObservationError,
-    UnknownName,
 )
+from vitreous.explaining.attempts import try_methods, try_trust
 from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.opening import Opened, open_for
-from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, MethodResult, Style, write_maps, write_sheet
+from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, Style, write_maps, write_sheet
 from vitreous.explaining.picture_job import (
     NO_MEMORY,
     PictureJob,
@@ -28,13 +27,9 @@ from vitreous.explaining.picture_job import (
     result_from_json,
     result_to_json,
 )
-from vitreous.explaining.targets import as_target, choose_classes, part_of
-from vitreous.explaining.together import explain_by_all
+from vitreous.explaining.targets import choose_classes
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
-from vitreous.methods.explanation import Explanation
-from vitreous.methods.method import Method
-from vitreous.methods.shared import Failure
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
@@ -80,7 +75,7 @@ def _kept(ledger: Ledger, file: Path) -> tuple[Result, Mapping[str, Any]] | None
     """What an earlier run found, if it need not be found again."""
     told = ledger.whole(file)
     result = result_from_json(told, file, ledger.folder) if told else None
-    if told is None or result is None or NO_MEMORY in result.refused.values():
+    if told is None or result is None or NO_MEMORY in (*result.refused.values(), *result.trust):
         return None
     return result, told
 
@@ -128,9 +123,10 @@ def _explain_opened(
         said = [_answers(model, logits, target) for target in targets] if logits is not None else []
         segment: Any = getattr(model.model, "regions", None)
         regions: Any = segment(images) if callable(segment) else []
-    attempts, refused = _try_methods(job, images, targets, refused)
+    attempts, refused = try_methods(job, images, targets, refused)
     if len(refused) == len(job.methods):
         raise _none_applies(model.name, refused)
+    trust = try_trust(job, images, targets if logits is not None else [], attempts)
     explained = [
         Explained(
             picture.file,
@@ -143,6 +139,7 @@ def _explain_opened(
             job.against,
             tuple(stage[at] for stage in regions),
             picture.window,
+            trust[at],
         )
         for at, picture in enumerate(pictures)
     ]
@@ -181,75 +178,6 @@ def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]
     ]
 
 
-def _try_methods(
-    job: PictureJob, images: Images, targets: Sequence[Target], refused: Mapping[str, str]
-) -> tuple[dict[str, list[tuple[MethodResult | str, ...]]], Mapping[str, str]]:
-    """By method, per picture and target, the map, or why there is none; and why methods do not apply to the model."""
-    columns: dict[str, list[list[MethodResult | str]]] = {name: [] for name in job.methods}
-    for target in targets:
-        methods = {name: method for name, method in job.methods.items() if name not in refused}
-        found = _attempt(job, methods, images, target)
-        whole = {name: str(each) for name, each in found.items() if isinstance(each, NoClassScores | ObservationError)}
-        refused = {**refused, **whole}
-        for name, each in found.items():
-            if not isinstance(each, NoClassScores | ObservationError):
-                columns[name].append(each)
-    maps = {name: list(zip(*each, strict=True)) for name, each in columns.items() if name not in refused}
-    why: dict[str, list[tuple[MethodResult | str, ...]]] = {
-        name: [(reason,) * len(targets)] * len(images) for name, reason in refused.items()
-    }
-    return maps | why, refused
-
-
-def _attempt(
-    job: PictureJob, methods: Mapping[str, Method], images: Images, target: Target
-) -> dict[str, list[MethodResult | str] | NoClassScores | ObservationError]:
-    """By method, per picture the map or why there is none; or why it does not apply to the model.
-
-    A method that fails on a batch tries its pictures one by one.
-
-    Raises:
-        UnknownName: the model does not allow a setting.
-    """
-    found: dict[str, list[MethodResult | str] | NoClassScores | ObservationError] = {}
-    opposed = as_target(None if isinstance(target, Predicted) else target, job.model.class_names, job.against or None)
-    explained = explain_by_all(methods, job.model, images, opposed, batch_size=len(images), progress=job.progress)
-    for name, each in explained.items():
-        if isinstance(each, UnknownName):
-            raise each
-        if isinstance(each, Explanation):
-            details = each.details or [None] * len(images)
-            found[name] = [
-                MethodResult(*pair, each.layer, each.signed) for pair in zip(each.heatmap, details, strict=True)
-            ]
-        elif isinstance(each, NoClassScores | ObservationError):
-            found[name] = each
-        elif len(images) == 1:
-            found[name] = [_reason(each)]
-        else:
-            found[name] = _one_by_one(job, name, images, target)
-    return found
-
-
-def _one_by_one(
-    job: PictureJob, name: str, images: Images, target: Target
-) -> list[MethodResult | str] | NoClassScores | ObservationError:
-    rows: list[MethodResult | str] = []
-    for at, image in enumerate(images.split(1)):
-        wanted = part_of(target, len(images), slice(at, at + 1))
-        found = _attempt(job, {name: job.methods[name]}, image, wanted)[name]
-        if isinstance(found, NoClassScores | ObservationError):
-            return found
-        rows += found
-    return rows
-
-
-def _reason(error: Failure) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
-        return NO_MEMORY
-    return error.alone if isinstance(error, DegenerateMap) else str(error)
-
-
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
     if len(refused) == 1:
         return ObservationError(*refused.values())
@@ -267,6 +195,7 @@ def _write(job: PictureJob, ledger: Ledger, explained: Explained) -> Result:
         layers=explained.layers,
         refused=explained.refused,
         window=explained.window,
+        trust=explained.trust,
     )
     if not explained.methods:
         return replace(result, error=f"no method gave a map of `{explained.file}`. Try another target or method.")

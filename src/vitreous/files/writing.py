@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from vitreous.errors import DataError
 __all__ = ["alone_at", "alone_in", "check_writable", "sweep", "to_json", "whole_file", "write_json"]
 
 _PART, _HELD = ".part-", ".held"
+_NUMBERS = re.compile(r"\[\n([-+.,eE\d\s]*)\]")  # no text of JSON holds a line break
 
 
 @contextmanager
@@ -54,8 +56,9 @@ def write_json(path: Path, values: object) -> None:
 
 
 def to_json(values: object, *, indent: int | None = None) -> str:
-    """Values as JSON; NaN and infinity become null."""
-    return json.dumps(_finite(values), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Values as JSON; NaN and infinity become null. Numbers of a list stand on one line."""
+    text = json.dumps(_finite(values), indent=indent, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda row: f"[{' '.join(row[1].split())}]", text)
 
 
 def sweep(folder: Path) -> None:

@@ -25,6 +25,8 @@ _COLUMNS, _MARGIN, _GAP = 5, 40, 24
 _LABEL, _LABEL_AND_CAPTION, _FOOT, _BAR = 34, 58, 44, 10
 _UNDER = 40
 """Room under a picture for its colors."""
+_NOTE = 20
+"""Height of a line under that."""
 _LINE, _SHARE = 26, 200
 """Of the bars in the head: height of a line, length of all."""
 _PAPER, _INK, _GREY, _EMPTY, _FILLED = "#ffffff", "#16181d", "#6b7280", "#f1f2f4", "#6d5bd0"
@@ -43,12 +45,14 @@ class Panel:
         picture: RGB; None leaves an empty tile, for a map that could not be made.
         caption: under the title, smaller.
         scale: of its colors, drawn under the picture; None where it has none.
+        note: under these, small.
     """
 
     title: str
     picture: Image.Image | None
     caption: str = ""
     scale: Scale | None = None
+    note: str = ""
 
 
 def blank() -> Image.Image:
@@ -70,6 +74,7 @@ def sheet(
     subtitle: str = "",
     columns: int | None = None,
     shares: Sequence[tuple[str, float]] = (),
+    foot: str = "",
 ) -> Image.Image:
     """Panels side by side under a title, each above its colors.
 
@@ -79,6 +84,7 @@ def sheet(
         subtitle: under it, in grey.
         columns: how many panels make a row; by default up to 5, in rows of equal length.
         shares: what is drawn as bars under the subtitle: words, and how much of a whole bar each fills, from 0 to 1.
+        foot: at the end, under what is said of the colors.
 
     Raises:
         ShapeError: no panels.
@@ -92,12 +98,19 @@ def sheet(
     label = _LABEL_AND_CAPTION if any(panel.caption for panel in panels) else _LABEL
 
     scales = [panel.scale for panel in panels if panel.scale]
-    under = _UNDER if scales else 0
+    noted = any(panel.note for panel in panels)
+    under = (_UNDER if scales else 0) + (_NOTE if noted else 0)
 
     width = 2 * _MARGIN + max(2, columns) * (PANEL + _GAP) - _GAP  # at least two panels: the foot needs the room
     head = _MARGIN + (88 if subtitle else 56)
     top = head + len(shares) * _LINE + (_GAP if shares else 0)
-    size = (width, top + sum(label + height + under + _GAP for height in heights) + (_FOOT if scales else 0))
+    size = (
+        width,
+        top
+        + sum(label + height + under + _GAP for height in heights)
+        + (_FOOT if scales else 0)
+        + (_NOTE if foot else 0),
+    )
     page = Image.new("RGB", size, _PAPER)
     _write(page, (_MARGIN, _MARGIN - 8), title, _TITLE, width - 2 * _MARGIN)
     _write(page, (_MARGIN, _MARGIN + 34), subtitle, _SUBTITLE, width - 2 * _MARGIN)
@@ -111,11 +124,14 @@ def sheet(
             _place(page, (left, top + label), picture, height)
             if panel.scale:
                 _colors_of(page, (left, top + label + height + 8), panel.scale)
+            _write(page, (left, top + label + height + under - _NOTE), panel.note, _CAPTION, PANEL)
         top += label + height + under + _GAP
     if scales:
         notes = [_SHARED if len({*scales}) == 1 and len(scales) > 1 else _OWN if len(scales) > 1 else ""]
         notes += [_SIDES] if any(scale.signed for scale in scales) else []
         _write(page, (_MARGIN, top), " · ".join(filter(None, notes)), _CAPTION, width - 2 * _MARGIN)
+        top += _NOTE
+    _write(page, (_MARGIN, top), foot, _CAPTION, width - 2 * _MARGIN)
     return page
 
 

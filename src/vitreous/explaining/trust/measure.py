@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -15,7 +16,6 @@ from vitreous.explaining.targets import part_of
 from vitreous.explaining.together import explain_by_all
 from vitreous.explaining.trust.followed import follow, other_classes, read_for, said_of
 from vitreous.explaining.trust.orders import (
-    Grid,
     hidden_counts,
     hidden_patches,
     order_of,
@@ -34,12 +34,13 @@ from vitreous.metrics.fills import metric_fill
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe
 from vitreous.settings.typed import Count, Seed, Within, check_settings
-from vitreous.shapes import Heatmap, Images, Logits
+from vitreous.shapes import Images, Logits
+from vitreous.trace.answer import score_name
 from vitreous.trace.reading import reading
 from vitreous.trace.recorder import record
-from vitreous.trace.target import Classes, Target
+from vitreous.trace.target import Target
 
-__all__ = ["PatchMap", "TrustSettings", "is_of_blocks", "measure_trust", "other_maps", "trust"]
+__all__ = ["TrustSettings", "measure_trust", "trust"]
 
 _CELLS = (14, 14)
 """Where a model has no patches."""
@@ -77,21 +78,6 @@ class TrustSettings:
             raise ShapeError(
                 f"{self.orders} random orders are no pairs of an order and its reverse. Give an even number."
             )
-
-
-@dataclass(frozen=True)
-class PatchMap:
-    """A map that is measured: the map itself, and the same method's map of another class, if there is one.
-
-    Attributes:
-        heatmap: (h, w), raw.
-        other: likewise.
-        blocks: its numbers are of whole blocks.
-    """
-
-    heatmap: Float[Tensor, "h w"]
-    other: Float[Tensor, "h w"] | None = None
-    blocks: bool = False
 
 
 def trust(
@@ -134,46 +120,31 @@ def trust(
     (12, ['AG-CAM'])
     """
     named = _named(explanation)
-    first = next(iter(named.values()))
-    images, logits, target = _checked(named)
-    subject = replace(describe(model), reading=first.how)
+    images, target = _checked(named)
+    subject = replace(describe(model), reading=next(iter(named.values())).how)
     methods = {name: each.method for name, each in named.items()}
-    others, theirs = other_maps(subject, methods, images, target, logits)
-    found: list[Trust] = []
-    for at, image in enumerate(images.split(1)):
-        maps = {
-            name: PatchMap(each.heatmap[at], theirs[name][at] if name in theirs else None, is_of_blocks(each.method))
-            for name, each in named.items()
-        }
-        wanted = part_of(target, len(images), slice(at, at + 1))
-        other = first.class_name(others.index[at]) if others else ""
-        found.append(measure_trust(subject, image, maps, wanted, settings, other=other, progress=progress))
-    return tuple(found)
-
-
-def other_maps(
-    subject: LoadedModel, methods: Mapping[str, Method], images: Images, target: Target, logits: Logits
-) -> tuple[Classes | None, dict[str, Heatmap]]:
-    """Of each picture, the most probable class but for the one explained, and its maps by all methods that give one.
-
-    Slow methods, and those that were read from a file, are not asked.
-    """
-    others = other_classes(target, logits)
-    asked = {name: each for name, each in methods.items() if not isinstance(each, SlowMethod | Saved)}
-    if others is None or not asked:
-        return others, {}
-    made = explain_by_all(asked, subject, images, others, batch_size=len(images))
-    return others, {name: each.heatmap for name, each in made.items() if isinstance(each, Explanation)}
+    return tuple(
+        measure_trust(
+            subject,
+            image,
+            {name: each.heatmap[at] for name, each in named.items()},
+            methods,
+            part_of(target, len(images), slice(at, at + 1)),
+            settings=settings,
+            progress=progress,
+        )
+        for at, image in enumerate(images.split(1))
+    )
 
 
 def measure_trust(
     subject: LoadedModel,
     image: Float[Tensor, "1 channels height width"],
-    maps: Mapping[str, PatchMap],
+    heatmaps: Mapping[str, Float[Tensor, "_ _"]],
+    methods: Mapping[str, Method],
     target: Target,
-    settings: TrustSettings,
     *,
-    other: str = "",
+    settings: TrustSettings,
     progress: Progress | None = None,
 ) -> Trust:
     """What the maps of one picture are worth.
@@ -181,10 +152,10 @@ def measure_trust(
     Args:
         subject: the model, and how it is read.
         image: its input.
-        maps: by name.
+        heatmaps: by name, raw.
+        methods: that made them, by the same names.
         target: what they explain.
         settings: of the measurement.
-        other: the class of the maps that are held against these.
         progress: told how far it is.
 
     Raises:
@@ -193,9 +164,11 @@ def measure_trust(
     size, steps = (image.shape[2], image.shape[3]), settings.steps
     mean, std = (subject.preprocess.mean, subject.preprocess.std) if subject.preprocess else ((), ())
     with reading(read_for(subject.reading, target)):
-        grid = record(subject.model, image).grid or _CELLS
+        seen = record(subject.model, image)
+        grid = seen.grid or _CELLS
         patches = grid[0] * grid[1]
-        values = {name: patch_values(each.heatmap, grid, size, blocks=each.blocks) for name, each in maps.items()}
+        laid = {name: partial(patch_values, grid=grid, size=size, blocks=_blocks(methods[name])) for name in heatmaps}
+        values = {name: laid[name](each) for name, each in heatmaps.items()}
         ranked = [order_of(each) for each in values.values()]
         drawn = random_orders(settings.orders // 2, patches, settings.seed)
         masks = torch.cat([hidden_patches(each, steps, grid, size) for each in (*drawn, *ranked)])
@@ -210,6 +183,7 @@ def measure_trust(
         )[0]
         followed, of = follow(logits, target, subject)
         said = said_of(logits, subject)
+    others, theirs = _other_maps(subject, {name: methods[name] for name in heatmaps}, image, target, seen.logits)
     curves = [_curves(at, steps, followed.tolist(), said) for at in range(len(drawn) + len(ranked))]
     areas = [least.area - most.area for most, least in curves]
     random = tuple(
@@ -221,24 +195,37 @@ def measure_trust(
             *pair,
             abpc=area,
             above=sum(area > each for each in random),
-            agreement={them: spearman(values[name], values[them]) for them in maps if them != name},
-            **_with_other(maps[name], values[name], grid, size),
+            agreement={them: spearman(values[name], values[them]) for them in values if them != name},
+            **(_compared(values[name], laid[name](theirs[name])) if name in theirs else {}),
         )
-        for name, order, pair, area in zip(maps, ranked, curves[len(drawn) :], areas[len(drawn) :], strict=True)
+        for name, order, pair, area in zip(values, ranked, curves[len(drawn) :], areas[len(drawn) :], strict=True)
     }
-    return Trust(grid, tuple(hidden_counts(patches, steps)), of, settings.fill, settings.seed, random, found, other)
+    return Trust(grid, tuple(hidden_counts(patches, steps)), of, settings.fill, settings.seed, random, found, others)
 
 
-def _with_other(mapped: PatchMap, values: Tensor, grid: Grid, size: tuple[int, int]) -> dict[str, Any]:
-    """How the map compares with that of another class."""
-    if mapped.other is None:
-        return {}
-    theirs = patch_values(mapped.other, grid, size, blocks=mapped.blocks)
+def _other_maps(
+    subject: LoadedModel, methods: Mapping[str, Method], image: Images, target: Target, logits: Logits
+) -> tuple[str, dict[str, Float[Tensor, "_ _"]]]:
+    """The most probable class but for the one explained, and its maps by all methods that give one.
+
+    Slow methods, and those that were read from a file, are not asked.
+    """
+    others = other_classes(target, logits)
+    asked = {name: each for name, each in methods.items() if not isinstance(each, SlowMethod | Saved)}
+    if others is None or not asked:
+        return "", {}
+    made = explain_by_all(asked, subject, image, others, batch_size=1)
+    name = score_name(others.index[0], subject.class_names, logits.shape[1], subject.reading.link)
+    return name, {name: each.heatmap[0] for name, each in made.items() if isinstance(each, Explanation)}
+
+
+def _compared(values: Float[Tensor, " patches"], theirs: Float[Tensor, " patches"]) -> dict[str, Any]:
+    """How a map compares with that of another class."""
     likeness = pearson(values, theirs)
     return {"with_other": spearman(values, theirs), "changes": None if likeness is None else likeness < _SAME}
 
 
-def is_of_blocks(method: Method) -> bool:
+def _blocks(method: Method) -> bool:
     """Whether a method's maps are of whole blocks, which keep their edges."""
     return bool(getattr(method, "blocks", False))
 
@@ -259,7 +246,7 @@ def _named(explanation: Explanation | Mapping[str, Explanation]) -> dict[str, Ex
     return dict(explanation)
 
 
-def _checked(named: Mapping[str, Explanation]) -> tuple[Images, Logits, Target]:
+def _checked(named: Mapping[str, Explanation]) -> tuple[Images, Target]:
     """What all of them explain."""
     first, *rest = named.values()
     if first.inputs is None:
@@ -274,7 +261,7 @@ def _checked(named: Mapping[str, Explanation]) -> tuple[Images, Logits, Target]:
             raise ShapeError(
                 "the explanations are not of the same inputs and classes. Make them together: explain(method=[…])."
             )
-    return first.inputs, first.logits, first.wanted
+    return first.inputs, first.wanted
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:
