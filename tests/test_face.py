@@ -56,7 +56,7 @@ def test_import_loads_torch_and_nothing_heavier() -> None:
 
 def test_version_is_said_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["version"] == vitreous.__version__
+    assert project["dynamic"] == ["version"]
     assert f"[{vitreous.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"version: {vitreous.__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 

@@ -45,8 +45,8 @@ class ModelRun:
     Attributes:
         subject: the model.
         preprocess: what it does to pictures, or the plan's own way.
-        methods: by row, fitted to it.
-        measures: by row, fitted to it.
+        methods: by row, with what it has to know of the model.
+        measures: by row, with what it has to know of the model.
         samples: the data set.
         drawn: those of its pictures that the plan draws, in the order in which they run.
         labels: the model's index of each of its labels.
@@ -113,7 +113,7 @@ def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[tu
         records: list[Record] = []
         if batch:
             known = finished.get(Key(spec, "", ""), set())
-            hits = zip(batch.fitted, batch.correct.tolist(), strict=True)
+            hits = zip(batch.samples, batch.correct.tolist(), strict=True)
             records += [
                 Record(spec, "", "", each.id, "correct", [float(hit)], each.label is not None)
                 for each, hit in hits
@@ -157,28 +157,28 @@ def _todo(
 
 def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> tuple[MeasuredBatch | None, dict[str, str]]:
     """The pictures that can be read and have the label that the plan needs, if any; and why others are left out."""
-    subject, fitted, unread = run.subject, list[PreparedSample](), dict[str, str]()
+    subject, samples, unread = run.subject, list[PreparedSample](), dict[str, str]()
     for entry in entries:
         label = run.labels.get(entry.label) if entry.label is not None else None
         try:
             if label is None and plan.target == "label":
                 raise DataError(f"`{entry.id}` has no label that the model knows. Explain the predicted class.")
-            fitted.append(prepare_sample(entry.open(), run.preprocess, label))
+            samples.append(prepare_sample(entry.open(), run.preprocess, label))
         except DataError as error:
             unread[entry.id] = str(error)
-    if not fitted:
+    if not samples:
         return None, unread
-    images = torch.stack([each.image for each in fitted]).to(next(subject.model.parameters()))
+    images = torch.stack([each.image for each in samples]).to(next(subject.model.parameters()))
     try:
         with reading(subject.reading):
             check_classifier(subject.model, images)
             predicted = Predicted()(record(subject.model, images).logits).argmax(1)
     except NotFinite as error:
         return _leave_out(plan, run, entries, error)
-    label = torch.tensor([-1 if each.label is None else each.label for each in fitted]).to(predicted)
+    label = torch.tensor([-1 if each.label is None else each.label for each in samples]).to(predicted)
     target = label if plan.target == "label" else predicted
     follow = {"": target, "label": label, "predicted": predicted}[plan.follow]
-    return MeasuredBatch(fitted, images, target, follow, predicted == label), unread
+    return MeasuredBatch(samples, images, target, follow, predicted == label), unread
 
 
 def _leave_out(

@@ -35,14 +35,14 @@ class MeasuredBatch:
     """Pictures that run at once.
 
     Attributes:
-        fitted: the pictures.
+        samples: the pictures.
         images: the model's input.
         target: the classes explained.
         follow: the classes whose score a metric follows; −1 where that is an unknown label.
         correct: whether the label is the predicted class.
     """
 
-    fitted: list[PreparedSample]
+    samples: list[PreparedSample]
     images: Images
     target: TargetClass
     follow: TargetClass
@@ -52,7 +52,7 @@ class MeasuredBatch:
         """Some of them."""
         at = torch.tensor(rows, device=self.images.device)
         return MeasuredBatch(
-            [self.fitted[row] for row in rows], self.images[at], self.target[at], self.follow[at], self.correct[at]
+            [self.samples[row] for row in rows], self.images[at], self.target[at], self.follow[at], self.correct[at]
         )
 
 
@@ -72,8 +72,8 @@ class TableRow:
         model: spec.
         name: of the row.
         subject: the model itself.
-        method: fitted to it.
-        measures: by name, fitted to it.
+        method: with what it has to know of the model.
+        measures: by name, likewise.
     """
 
     model: str
@@ -90,7 +90,7 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
         ObservationError, RuleError, UnknownName: the method does not apply to the model.
     """
     anywhere = set[str]().union(*missing.values())
-    rows = [at for at, each in enumerate(batch.fitted) if each.id in anywhere]
+    rows = [at for at, each in enumerate(batch.samples) if each.id in anywhere]
     if not rows:  # those that it lacks cannot be read
         return []
     batch = batch.part(rows)
@@ -108,24 +108,26 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
     maps = _attempt(heat, batch)
     records: list[Record] = []
     good = [at for at, each in enumerate(maps) if not isinstance(each, _Failure)]
-    for fitted, found in zip(batch.fitted, maps, strict=True):
+    for sample, found in zip(batch.samples, maps, strict=True):
         if isinstance(found, _Failure):
             records += [
-                Record(row.model, row.name, metric, fitted.id, error=found.reason, passing=found.passing)
+                Record(row.model, row.name, metric, sample.id, error=found.reason, passing=found.passing)
                 for metric, pictures in missing.items()
-                if fitted.id in pictures
+                if sample.id in pictures
             ]
         else:
-            records += [Record(row.model, row.name, "", fitted.id, name, [cost]) for name, cost in found[1].items()]
+            records += [Record(row.model, row.name, "", sample.id, name, [cost]) for name, cost in found[1].items()]
     if not good:
         return records
     heatmap = torch.stack([each[0] for each in maps if not isinstance(each, _Failure)])
     seen = batch.part(good)
     for metric, pictures in missing.items():
-        rows = [at for at, each in enumerate(seen.fitted) if each.id in pictures]
+        rows = [at for at, each in enumerate(seen.samples) if each.id in pictures]
         inputs = _inputs(row, seen, heatmap)
         lacking = {at: lack for at in rows if (lack := row.measures[metric].lack(inputs, at))}
-        records += [Record(row.model, row.name, metric, seen.fitted[at].id, error=lack) for at, lack in lacking.items()]
+        records += [
+            Record(row.model, row.name, metric, seen.samples[at].id, error=lack) for at, lack in lacking.items()
+        ]
         if rows := [at for at in rows if at not in lacking]:
             records += _judge(row, metric, seen.part(rows), heatmap[rows])
     return records
@@ -134,13 +136,13 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
 def _judge(row: TableRow, metric: str, batch: MeasuredBatch, heatmap: Heatmap) -> list[Record]:
     """What a metric says of each picture, or why it says nothing."""
     key = Key(row.model, row.name, metric)
-    place = {each.id: at for at, each in enumerate(batch.fitted)}
+    place = {each.id: at for at, each in enumerate(batch.samples)}
 
     def say(some: MeasuredBatch) -> list[list[Record]]:
-        maps = heatmap[[place[each.id] for each in some.fitted]]
+        maps = heatmap[[place[each.id] for each in some.samples]]
         with reading(row.subject.reading):
             values = row.measures[metric].of(_inputs(row, some, maps))
-        counted = values.pop("counted", torch.ones(len(some.fitted), dtype=torch.bool)).tolist()
+        counted = values.pop("counted", torch.ones(len(some.samples), dtype=torch.bool)).tolist()
         numbers = {
             name: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]
             for name, value in values.items()
@@ -151,12 +153,12 @@ def _judge(row: TableRow, metric: str, batch: MeasuredBatch, heatmap: Heatmap) -
                 raise DegenerateMap(f"`{key.metric}` gave a `{name}` of NaN or infinity", bad, "Look at the map.")
         return [
             [Record(*key, each.id, name, value[at].tolist(), counted[at]) for name, value in numbers.items()]
-            for at, each in enumerate(some.fitted)
+            for at, each in enumerate(some.samples)
         ]
 
     said = _attempt(say, batch)
     records: list[Record] = []
-    for each, found in zip(batch.fitted, said, strict=True):
+    for each, found in zip(batch.samples, said, strict=True):
         failed = isinstance(found, _Failure)
         records += [Record(*key, each.id, error=found.reason, passing=found.passing)] if failed else found
     return records
@@ -170,9 +172,9 @@ def _inputs(row: TableRow, batch: MeasuredBatch, heatmap: Heatmap) -> Inputs:
         row.subject.model,
         lambda model, images: row.method(model, images, target).heatmap,
         batch.follow,
-        [None if each.label is None else hit for each, hit in zip(batch.fitted, batch.correct.tolist(), strict=True)],
-        [each.boxes for each in batch.fitted],
-        [each.mask for each in batch.fitted],
+        [None if each.label is None else hit for each, hit in zip(batch.samples, batch.correct.tolist(), strict=True)],
+        [each.boxes for each in batch.samples],
+        [each.mask for each in batch.samples],
         isinstance(row.method, BlockMethod),
     )
 
@@ -188,14 +190,14 @@ def _attempt(ask: Callable[[MeasuredBatch], list[Any]], batch: MeasuredBatch) ->
     except (ObservationError, RuleError, UnknownName):
         raise
     except ExplainError as error:
-        if len(batch.fitted) == 1:
+        if len(batch.samples) == 1:
             return [_Failure(error.alone if isinstance(error, DegenerateMap) else str(error))]
     except torch.OutOfMemoryError:
-        if len(batch.fitted) == 1:
+        if len(batch.samples) == 1:
             return [
                 _Failure("there is not enough memory. Run again where more is free: it is tried again", passing=True)
             ]
-    return [answer for at in range(len(batch.fitted)) for answer in _attempt(ask, batch.part([at]))]
+    return [answer for at in range(len(batch.samples)) for answer in _attempt(ask, batch.part([at]))]
 
 
 @contextmanager

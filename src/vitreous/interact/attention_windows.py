@@ -1,4 +1,7 @@
-"""Attention windows: fixed, and adapted to the indicator ([A] that the indicator is verified on them, [O] how)."""
+"""Attention windows, fixed and adapted to the indicator.
+
+The abstract verifies the indicator on them; how is our own.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +108,7 @@ def _grown(indicator: Pairs, tokens: TokenGrid, mass: Tensor) -> Extents:
 
 
 def bounding_windows(indicator: Pairs, tokens: TokenGrid, threshold: float = 2.0) -> Extents:
-    """The bounding box of the keys whose indicator reaches the threshold, and of the query itself [O]."""
+    """The bounding box of the keys whose indicator reaches the threshold, and of the query itself (our own)."""
     places = positions(tokens).long().to(indicator.device)
     inside = (indicator >= threshold) | torch.eye(len(places), dtype=torch.bool, device=indicator.device)
     found = [

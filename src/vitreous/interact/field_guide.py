@@ -1,4 +1,7 @@
-"""Fields that guide a window-free transformer, image by image ([A] that fields devise one, [O] how)."""
+"""Fields that guide a window-free transformer, image by image.
+
+The abstract has fields devise one; how is our own.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def image_fields(
 def guiding_fields(
     seen: Interactions | Averages, density: float, indicator: Indicator = "strength", form: Form = "set"
 ) -> Fields:
-    """Each patch itself, and those that it takes most from: together this share of all, rounded [O].
+    """Each patch itself, and those that it takes most from: together this share of all, rounded (our own).
 
     Boxes are adaptive windows, of one mass in a block, that come to this share on average.
     """

@@ -1,4 +1,7 @@
-"""The quantification indicator: how much each patch takes from each other one ([A] that there is one, [O] its form)."""
+"""The quantification indicator: how much each patch takes from each other one.
+
+The abstract has one; its form is our own.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class Interactions:
 
     @property
     def certainty(self) -> Pairs:
-        """Strength over uncertainty: strong, and the heads agree [O]."""
+        """Strength over uncertainty: strong, and the heads agree (our own)."""
         return certainty(self.strength, self.uncertainty)
 
 
@@ -87,17 +90,17 @@ class Averages:
 
     @property
     def certainty(self) -> Pairs:
-        """Strength over uncertainty, both averaged first [O]."""
+        """Strength over uncertainty, both averaged first (our own)."""
         return certainty(self.strength, self.uncertainty)
 
 
 def certainty(strength: Pairs, uncertainty: Pairs) -> Pairs:
-    """Strength over uncertainty: strong, and the heads agree [O]."""
+    """Strength over uncertainty: strong, and the heads agree (our own)."""
     return strength / (uncertainty + 1e-6)
 
 
 def interactions(model: nn.Module, images: Images) -> Interactions:
-    """Strength and uncertainty of every interaction between patches, per block [O].
+    """Strength and uncertainty of every interaction between patches, per block (our own).
 
     Attention is taken between patches alone: extra tokens are left out and the rows made to sum to 1 again.
 
@@ -130,7 +133,7 @@ def interactions(model: nn.Module, images: Images) -> Interactions:
 
 
 def average(model: nn.Module, batches: Iterable[Tensor]) -> Averages:
-    """The interactions of a calibration set, averaged as its batches come [O].
+    """The interactions of a calibration set, averaged as its batches come (our own).
 
     Args:
         model: with attention between all patches; comes back as it was.
@@ -160,7 +163,7 @@ def average(model: nn.Module, batches: Iterable[Tensor]) -> Averages:
 
 
 def impact(model: nn.Module, images: Images, target: Target = Predicted()) -> Pairs:  # noqa: B008
-    """How much the class score would change, to first order, if an interaction were cut: |Σ_heads A · ∂y/∂A| [O].
+    """How much the class score would change, to first order, if an interaction were cut: |Σ_heads A · ∂y/∂A| (our own).
 
     As `effect`, without the sign. Over several blocks, sum their effects first.
     """
@@ -168,7 +171,7 @@ def impact(model: nn.Module, images: Images, target: Target = Predicted()) -> Pa
 
 
 def effect(model: nn.Module, images: Images, target: Target = Predicted()) -> Pairs:  # noqa: B008
-    """What an interaction adds to the class score, to first order: Σ_heads A · ∂y/∂A [O].
+    """What an interaction adds to the class score, to first order: Σ_heads A · ∂y/∂A (our own).
 
     Returns:
         (batch, blocks, patches, patches), per block.
@@ -203,20 +206,20 @@ def _pairs(weights: Tensor, tokens: TokenGrid) -> Tensor:
 
 
 def received(strength: Pairs) -> PatchScore:
-    """How much others take from each patch: the mean over queries; 1 on average [O]."""
+    """How much others take from each patch: the mean over queries; 1 on average (our own)."""
     return strength.mean(-2)
 
 
 def discriminativeness(strength: Pairs) -> PatchScore:
-    """Whether a patch matters differently to different queries: the standard deviation over queries [O].
+    """Whether a patch matters differently to different queries: the standard deviation over queries (our own).
 
-    A patch is indiscriminative ([A]) where this is small: all others use it alike.
+    A patch is indiscriminative, in the abstract's word, where this is small: all others use it alike.
     """
     return _deviation(strength, -2)
 
 
 def entropy(strength: Pairs) -> PatchScore:
-    """How evenly each query looks, from 0 (at one patch) to 1 (at all alike) [O]."""
+    """How evenly each query looks, from 0 (at one patch) to 1 (at all alike) (our own)."""
     share = strength / strength.sum(-1, keepdim=True)
     return torch.special.entr(share).sum(-1) / math.log(strength.shape[-1])
 

@@ -1,4 +1,4 @@
-"""Exact interventions: cut one interaction and run again. What an indicator should foretell [O]."""
+"""Exact interventions: cut one interaction and run again. What an indicator should foretell (our own)."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def quality(
     seed: int = 0,
     batch_size: int = 64,
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """Spearman's correlation of each indicator with what cutting does, over random pairs of a block [O].
+    """Spearman's correlation of each indicator with what cutting does, over random pairs of a block (our own).
 
     Returns:
         by indicator ("strength", "certainty", "uncertainty", "impact"), per image.

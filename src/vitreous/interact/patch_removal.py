@@ -1,4 +1,7 @@
-"""Removal of indiscriminative patches ([A] that the indicator is verified on it, [O] where they are removed)."""
+"""Removal of indiscriminative patches.
+
+The abstract verifies the indicator on it; where they are removed is our own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def prune(model: nn.Module, share: float, by: str = "lowest", *, after: int | No
 
     A reconstruction after the abstract of arXiv 2203.05922. The first blocks see the whole image and score every patch
     by how differently others use it: D_j = std over queries i of the strength μ_ij, averaged over heads and over these
-    blocks [O]. The other blocks run without the patches of lowest score.
+    blocks (our own). The other blocks run without the patches of lowest score.
 
     Args:
         model: with attention between all patches; is used, not copied, and stays as it is.

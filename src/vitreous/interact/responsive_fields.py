@@ -1,4 +1,7 @@
-"""Effective responsive fields: the patches that each one looks at ([A] that they are used, [O] how they are found)."""
+"""Effective responsive fields: the patches that each one looks at.
+
+The abstract uses them; how they are found is our own.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def positions(tokens: TokenGrid) -> Float[Tensor, "patches 2"]:
 
 
 def responsive_fields(indicator: Pairs, tokens: TokenGrid, mass: float = 0.5) -> Fields:
-    """The smallest set of keys that holds this share of each query's indicator, and the query itself [O].
+    """The smallest set of keys that holds this share of each query's indicator, and the query itself (our own).
 
     Among equals the closer key comes first, then the one of lower index, so that a uniform row gives a round field.
 
@@ -49,7 +52,7 @@ def responsive_fields(indicator: Pairs, tokens: TokenGrid, mass: float = 0.5) ->
 
 @dataclass(frozen=True)
 class FieldShape:
-    """The shape of each query's field, keys weighted by the indicator [O].
+    """The shape of each query's field, keys weighted by the indicator (our own).
 
     Attributes:
         size: share of all patches.

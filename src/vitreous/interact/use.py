@@ -1,4 +1,7 @@
-"""What the tokens of a model make of each patch, and which patches go first ([A] that some may, [O] which)."""
+"""What the tokens of a model make of each patch, and which patches go first.
+
+The abstract has some go; which is our own.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ __all__ = ["Indicator", "InteractionsJob", "PictureInteractions", "check_place",
 Indicator = Literal["strength", "certainty", "uncertainty", "impact"]
 """What is shown of an interaction; see `Interactions` and `impact`."""
 _WINDOW = 0.6
-"""Share of a query's indicator that its adaptive window holds [O]."""
+"""Share of a query's indicator that its adaptive window holds (our own)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which indicator foretells what cutting an interaction does [O]: rank correlations with exact interventions."""
+"""Which indicator foretells what cutting an interaction does (our own): rank correlations with exact interventions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Verification 2: a model without its indiscriminative patches ([A] that it verifies the indicator, [O] how)."""
+"""Verification 2: a model without its indiscriminative patches.
+
+The abstract verifies the indicator so; how is our own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Verification 1: attention inside windows ([A] that it verifies the indicator, [O] how)."""
+"""Verification 1: attention inside windows.
+
+The abstract verifies the indicator so; how is our own.
+"""
 
 from __future__ import annotations
 

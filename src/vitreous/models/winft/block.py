@@ -120,7 +120,7 @@ def top_fields(
 def resize_fields(
     fields: Bool[Tensor, "*blocks old old"], before: Grid, after: Grid
 ) -> Bool[Tensor, "*blocks new new"]:
-    """Fields on another grid: the nearest query of the old grid, and its key at the nearest offset [O].
+    """Fields on another grid: the nearest query of the old grid, and its key at the nearest offset (our own).
 
     Offsets that lead off the old grid stop at its border. Every patch stays in its own field.
 
