@@ -255,3 +255,34 @@ def test_what_cannot_be_measured_is_said_by_flags(run: Run, folder: Path) -> Non
         done = run("explain", "--model", folder, "--method", "raw_attention", *words)
         assert done.exit_code == code, done.output
         assert fact in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_the_best_method_is_measured_and_what_it_is_worth_is_said(run: Run, folder: Path) -> None:
+    Path("few").mkdir()
+    for at in range(2):
+        noise(at).save(f"few/{at}.png")
+    noise(5).save("mine.png")
+    done = run("explain", "mine.png", "--model", folder, "--method", "best", "--choose-on", "few", "--trust-orders", 2)
+    assert done.exit_code == 0, done.output
+    assert "methods on 2 pictures" in done.stdout
+    assert "no more than noise may be" in done.stdout
+    assert "against 2 random orders of its patches" in done.stdout
+    written = json.loads(Path("explained/manifest.json").read_text())
+    (method,) = written["methods"]
+    assert written["choice"]["method"] == method
+    assert list(written["pictures"][0]["trust"][0]["maps"]) == [method]
+
+
+def test_what_trust_and_choice_cannot_be_asked(run: Run, folder: Path) -> None:
+    odd = run("explain", "--model", folder, *FAST, "--trust-orders", 3)
+    assert odd.exit_code == 1
+    assert "3 random orders are no pairs" in odd.stderr
+    idle = run("explain", "--model", folder, *FAST, "--choose-on", ".")
+    assert idle.exit_code == 2
+    assert "--choose-on" in idle.stderr
+
+
+def test_isolines_are_another_sheet(run: Run, folder: Path) -> None:
+    for output, more in (("a", ()), ("b", ("--isolines",))):
+        assert run("explain", "--model", folder, *FAST, "--output", output, *more).exit_code == 0
+    assert Path("a/chelsea.png").read_bytes() != Path("b/chelsea.png").read_bytes()

@@ -48,6 +48,8 @@ Classes in your own words: `vitreous explain cat.jpg --model hf:my/clip --prompt
 Coarse blocks by one model, fine ones by another: `vitreous explain cat.jpg --model torchvision:vit_l_32
 --method mgrw --set fine=torchvision:vit_b_16`
 
+The method that is most faithful to the model on your pictures: `vitreous explain holiday/ --method best`
+
 How far each map can be trusted: `vitreous explain cat.jpg --trust`
 
 Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg --grid 14,14 --patches 1:`
@@ -55,6 +57,7 @@ Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg 
 A model without a class token: `vitreous explain cat.jpg --method rollout,raw_attention --set readout=mean`
 """
 
+_BEST = "best"
 _USUAL = "ag_cam,transformer_attribution,attn_lrp,grad_cam,rollout"
 """One method of each kind: a sheet that says something about any model, in seconds."""
 
@@ -81,9 +84,16 @@ def explain(
         typer.Option(
             metavar="NAME,…",
             help="Methods by name, with commas between; 'all' takes every method that needs a few passes at most and "
-            "applies to the model. See 'vitreous methods'.",
+            "applies to the model, and 'best' the one of them that has the best ABPC on the pictures, which takes 10 "
+            "forward passes for each. See 'vitreous methods'.",
         ),
     ] = _USUAL,
+    choose_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Of '--method best': choose on these pictures instead.", show_default=False
+        ),
+    ] = None,
     setting: Settings = None,
     target: Annotated[
         str,
@@ -150,12 +160,16 @@ def explain(
     from vitreous.cli.console import Console
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
+    from vitreous.data.pictures import find_pictures
+    from vitreous.explaining.choosing import choose_method
     from vitreous.explaining.pictures import PictureJob, explain_pictures
     from vitreous.explaining.trust.measure import TrustSettings
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
+    if choose_on and method != _BEST:
+        raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
     asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust else None
     files = without_outputs(find_files(pictures, sample), output, "explain")
     methods = _make_methods(method, setting or [])
@@ -184,8 +198,16 @@ def explain(
         window=asked_window(window),
         trust=asked,
     )
+    if method == _BEST:
+        measured, rather = find_pictures([choose_on]) if choose_on else files, against or None
+        chosen = report.choose(
+            lambda tell: choose_method(
+                loaded, methods, measured, target, against=rather, window=job.window, progress=tell
+            )
+        )
+        job = replace(job, methods={chosen.method: methods[chosen.method]}, choice=chosen)
     results = report.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
-    failed = report.finish(results, job, demanded=method not in ("all", _USUAL))
+    failed = report.finish(results, job, demanded=method not in ("all", _BEST, _USUAL))
     raise typer.Exit(int(failed))
 
 
@@ -194,7 +216,7 @@ def _make_methods(names: str, settings: Sequence[str]) -> dict[str, Method]:
     from vitreous.methods import METHODS, make_method
 
     quick = [name for name, maker in METHODS.items() if not getattr(maker, "slow", False)]
-    chosen = quick if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    chosen = quick if names in ("all", _BEST) else [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise typer.BadParameter("names no method. See 'vitreous methods'.", param_hint="--method")
     return {name: make_method(name, **values) for name, values in read_settings(settings, chosen).items()}

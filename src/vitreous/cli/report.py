@@ -13,6 +13,7 @@ from rich.text import Text
 
 from vitreous.cli.console import Console
 from vitreous.cli.progress import bars, stoppable
+from vitreous.explaining.choosing import Choice
 from vitreous.explaining.pictures import PictureJob, Result
 from vitreous.explaining.trust.records import Trust
 from vitreous.masking.forward import Progress as Tell
@@ -32,6 +33,16 @@ class Report:
     def status(self, text: str) -> AbstractContextManager[object]:
         """A spinner while a block runs; nothing where the output is not a terminal."""
         return self.out.status(text)
+
+    def choose(self, job: Callable[[Tell], Choice]) -> Choice:
+        """Show how many pictures are measured; then what was chosen, by how much, and what could not be measured."""
+        with bars(self.out) as progress:
+            task = progress.add_task("choosing a method: pictures", total=None)
+            choice = job(lambda done, of: progress.update(task, completed=done, total=of))
+        for name, reason in choice.unread.items():
+            self._line(self.err, f"`{name}` was left out of the choice: {reason}")
+        self._line(self.out, f"{choice}\n")
+        return choice
 
     def follow(self, job: Callable[[Tell], Iterable[Result]], total: int) -> list[Result]:
         """Show every result as it comes, above a progress bar if there are several, and one for a slow method.

@@ -92,6 +92,7 @@ class Explained:
         regions: where the model segments the picture, its region maps, stage by stage.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
+        choice: how its method was chosen, if it was.
     """
 
     file: Path
@@ -105,6 +106,7 @@ class Explained:
     regions: tuple[Tensor, ...] = ()
     window: tuple[float, float] | None = None
     trust: tuple[Trust | str, ...] = ()
+    choice: str = ""
 
     @property
     def predicted(self) -> tuple[Answer, ...]:
@@ -208,6 +210,7 @@ def _common_scale(explained: Explained) -> Scale:
 
 def _notes(explained: Explained) -> Iterator[str]:
     """What else there is to know of the decision."""
+    yield explained.choice
     if explained.logits is None:
         yield "no classifier, so no decision"
         return

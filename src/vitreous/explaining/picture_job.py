@@ -9,6 +9,7 @@ from typing import Any
 
 from vitreous.data.depth import Window
 from vitreous.errors import DataError, ExplainError
+from vitreous.explaining.choosing import Choice
 from vitreous.explaining.method_settings import settings_to_json
 from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.explaining.trust.records import Trust
@@ -43,6 +44,7 @@ class PictureJob:
         progress: told by slow methods how far they are with a batch.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
         trust: how what the maps are worth is measured; None to leave it.
+        choice: that the method comes from, if it was chosen by measuring.
     """
 
     model: LoadedModel
@@ -57,6 +59,7 @@ class PictureJob:
     progress: Progress | None = None
     window: Window = None
     trust: TrustSettings | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def describe_job(job: PictureJob) -> dict[str, Any]:
         "isolines": job.isolines,
         "window": job.window,
         "trust": job.trust and asdict(job.trust),
+        "choice": job.choice and job.choice.to_json(),
     }
 
 

@@ -140,6 +140,7 @@ def _explain_opened(
             tuple(stage[at] for stage in regions),
             picture.window,
             trust[at],
+            job.choice.short if job.choice else "",
         )
         for at, picture in enumerate(pictures)
     ]

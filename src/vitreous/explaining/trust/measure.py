@@ -58,6 +58,7 @@ class TrustSettings:
         steps: in which all patches are hidden.
         fill: what is put in their place, one of `METRIC_FILLS`.
         seed: of the random orders.
+        classes: whether maps of another class are made, too.
         batch_size: masked pictures at once; bounds memory.
     """
 
@@ -65,6 +66,7 @@ class TrustSettings:
     steps: Annotated[int, Within(2)] = 6
     fill: str = "mean"
     seed: Seed = 0
+    classes: bool = True
     batch_size: Count = 64
 
     def __post_init__(self) -> None:
@@ -183,7 +185,8 @@ def measure_trust(
         )[0]
         followed, of = follow(logits, target, subject)
         said = said_of(logits, subject)
-    others, theirs = _other_maps(subject, {name: methods[name] for name in heatmaps}, image, target, seen.logits)
+    asked = {name: methods[name] for name in heatmaps} if settings.classes else {}
+    others, theirs = _other_maps(subject, asked, image, target, seen.logits)
     curves = [_curves(at, steps, followed.tolist(), said) for at in range(len(drawn) + len(ranked))]
     areas = [least.area - most.area for most, least in curves]
     random = tuple(
