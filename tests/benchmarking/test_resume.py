@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from tests.benchmarking.benchmarks import CPU, assert_same, plan
 from tests.cli.conftest import Refusal
-from tests.tiny import PICTURES
+from tests.tiny import PICTURES, save_pictures
 from vitreous.benchmarking.job import benchmark
 from vitreous.benchmarking.plan import BASELINES
 from vitreous.errors import DataError, DegenerateMap
@@ -51,6 +52,16 @@ def test_what_is_done_is_not_done_again(
     key = Key(spec, "ag_cam", "box_overlap")
     assert len(after[key]) == 2 * len(first[key])
     assert {"ag_cam", "legrad", "rollout_1"} < json.loads((tmp_path / "manifest.json").read_text())["methods"].keys()
+
+
+def test_other_pictures_under_the_same_names_are_refused(tmp_path: Path, spec: str) -> None:
+    (tmp_path / "data").mkdir()
+    few = plan(save_pictures(tmp_path / "data"), spec, limit=1, methods={"rollout": {}})
+    benchmark(few, tmp_path / "out", device=CPU, check=True)
+    os.utime(tmp_path / "data" / "dog" / "0.png", (1e9, 1e9))
+    with pytest.raises(DataError, match="give --check, which compares contents"):
+        benchmark(few, tmp_path / "out", device=CPU)
+    benchmark(few, tmp_path / "out", device=CPU, check=True)
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, dataset: str, spec: str) -> None:

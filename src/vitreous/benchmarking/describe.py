@@ -14,6 +14,7 @@ import torch
 
 from vitreous.benchmarking.loop import ModelRun
 from vitreous.benchmarking.plan import Plan
+from vitreous.data.samples import join_identity
 from vitreous.errors import DataError
 from vitreous.explaining.method_settings import settings_to_json
 from vitreous.files.manifest import now, versions
@@ -22,7 +23,9 @@ from vitreous.metrics.metric import Metric
 __all__ = ["describe", "join", "plain_settings", "tell_failures"]
 
 
-def describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def describe(
+    plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: torch.dtype, *, check: bool
+) -> dict[str, Any]:
     """What the numbers depend on, in plain values."""
     cuda = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
@@ -38,7 +41,7 @@ def describe(plan: Plan, spec: str, run: ModelRun, device: torch.device, dtype: 
         },
         "plan": {**asdict(plan), "reading": plan.reading.to_json()},
         "dtype": str(dtype).removeprefix("torch."),
-        "dataset": {"fingerprint": run.samples.fingerprint, "pictures": len(run.samples)},
+        "dataset": run.samples.identity(check=check),
         "models": {
             spec: {
                 "weights_sha256": run.subject.weights_sha256,
@@ -75,7 +78,7 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
     same = {
         name: (old["plan"].get(name), new["plan"][name]) for name in ("target", "follow", "labels", "whole", "window")
     }
-    same |= {name: (old[name], new[name]) for name in ("dtype", "dataset")}
+    same["dtype"] = (old["dtype"], new["dtype"])
     for kind in ("models", "methods", "metrics"):
         for row in old[kind].keys() & new[kind].keys():
             before = {name: value for name, value in old[kind][row].items() if name not in ("refused", "unread")}
@@ -86,7 +89,13 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
                 f"`{folder}` holds results of another plan: `{name}` was {before}, and is {after}. Choose another "
                 "output folder."
             )
-    return {**old, **new, **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")}}
+    dataset = join_identity(old["dataset"], new["dataset"], new["plan"]["dataset"], folder)
+    return {
+        **old,
+        **new,
+        "dataset": dataset,
+        **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")},
+    }
 
 
 def tell_failures(manifest: dict[str, Any], spec: str, run: ModelRun) -> dict[str, Any]:

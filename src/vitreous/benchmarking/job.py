@@ -48,6 +48,7 @@ def benchmark(
     *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    check: bool = False,
     tell: Callable[[RowProgress], None] | None = None,
 ) -> Outcome:
     """Measure the methods of a plan; write results, manifest and tables. What is done already is not done again.
@@ -57,6 +58,7 @@ def benchmark(
         output: folder for results/*.parquet, manifest.json and summary.md, .csv, .tex and .html.
         device: where to compute.
         dtype: of the weights.
+        check: hash the contents of all pictures: they are kept, and compared when a run goes on.
         tell: told how far each model is.
 
     Raises:
@@ -72,7 +74,7 @@ def benchmark(
     runs: dict[str, ModelRun] = {}
     for spec in plan.models:
         run = runs[spec] = ModelRun.start(plan, spec, device, dtype)
-        about = describe(plan, spec, run, device, dtype)
+        about = describe(plan, spec, run, device, dtype, check=check)
         change_manifest(output, partial(join, new=about, folder=output))
         try:
             for step, so_far in run_model(plan, spec, run, store):

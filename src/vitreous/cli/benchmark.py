@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitreous.cli.options import Precision, Window
+from vitreous.cli.options import CheckContents, Precision, Window
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
@@ -163,6 +163,7 @@ def benchmark(
         str, typer.Option(metavar="DEVICE", help="'cpu', 'cuda', 'cuda:1' …; 'auto' takes a GPU where there is one.")
     ] = "auto",
     dtype: Annotated[Precision, typer.Option(help="Precision that the model runs in.")] = Precision.float32,
+    check: CheckContents = False,
 ) -> None:
     """Measure how good explanations are: every method on every picture of a data set, side by side with baselines.
 
@@ -210,7 +211,8 @@ def benchmark(
                 tasks[step.model], advance=step.pictures, total=step.total, description=f"{step.model} · {step.method}"
             )
 
-        outcome = run(order, output, device=find_device(device), dtype=getattr(torch, dtype.value), tell=tell)
+        where, precision = find_device(device), getattr(torch, dtype.value)
+        outcome = run(order, output, device=where, dtype=precision, check=check, tell=tell)
     show_table(console, outcome.table, outcome.files)
     raise typer.Exit(int(not outcome.table.cells))
 

@@ -12,6 +12,7 @@ import typer
 from vitreous.errors import DataError
 
 __all__ = [
+    "CheckContents",
     "Checkpoint",
     "Device",
     "InPrecision",
@@ -37,6 +38,13 @@ class Precision(StrEnum):
     float64 = "float64"
 
 
+CheckContents = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="Hash what is in the pictures' files, and compare it when the run goes on; else sizes and times are.",
+    ),
+]
 Pictures = Annotated[
     list[str] | None,
     typer.Argument(

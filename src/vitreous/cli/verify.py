@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.options import Device, InPrecision, Model, Precision, Window
+from vitreous.cli.options import CheckContents, Device, InPrecision, Model, Precision, Window
 from vitreous.cli.reads import Said, reads
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def windows(
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
     window: Window = None,
+    contents: CheckContents = False,
 ) -> None:
     """Accuracy when attention is limited to windows: fixed, adaptive, bounding boxes, responsive fields, random.
 
@@ -86,7 +87,7 @@ def windows(
     from vitreous.interacting.verification.windowed import Windows
 
     trial = Trial(dataset, model, labels, calibration, calibrated, limit, seed, batch_size)
-    _run(Windows(indicator), _read(trial, how, window), output, device, dtype)
+    _run(Windows(indicator), _read(trial, how, window), output, device, dtype, contents=contents)
 
 
 @app.command()
@@ -115,6 +116,7 @@ def removal(
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
     window: Window = None,
+    contents: CheckContents = False,
 ) -> None:
     """Accuracy and speed when patches are removed: the least discriminative, the most, and by four more scores.
 
@@ -126,7 +128,7 @@ def removal(
 
     check = Removal(_numbers(shares, "--shares"), tuple(part.strip() for part in place.split(",")))
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=batch_size)
-    _run(check, _read(trial, how, window), output, device, dtype)
+    _run(check, _read(trial, how, window), output, device, dtype, contents=contents)
 
 
 @app.command()
@@ -148,6 +150,7 @@ def indicators(
     device: Device = "auto",
     dtype: InPrecision = Precision.float64,
     window: Window = None,
+    contents: CheckContents = False,
 ) -> None:
     """Which indicator to trust: the rank correlation of each with what cutting single interactions does.
 
@@ -158,7 +161,7 @@ def indicators(
     from vitreous.interacting.verification.job import Trial
 
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=1)
-    _run(Indicators(tuple(block or ()), pairs), _read(trial, how, window), output, device, dtype)
+    _run(Indicators(tuple(block or ()), pairs), _read(trial, how, window), output, device, dtype, contents=contents)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -176,7 +179,7 @@ def _read(trial: Trial, how: Said, window: str | None) -> Trial:
     return replace(trial, reading=trial.reading.but(**how), window=asked_window(window))
 
 
-def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision) -> None:
+def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision, *, contents: bool) -> None:
     import torch
 
     from vitreous.cli.benchmark import show_table
@@ -188,5 +191,5 @@ def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision
     console = Console(highlight=False)
     with counting(console, "pictures") as tell:
         where, precision = find_device(device), getattr(torch, dtype.value)
-        done = verify(check, trial, output, device=where, dtype=precision, tell=tell)
+        done = verify(check, trial, output, device=where, dtype=precision, check_contents=contents, tell=tell)
     show_table(console, done.table, done.files)

@@ -84,7 +84,8 @@ def load_labelled(place: Path | str) -> tuple[LabelledPictures, LabelledPictures
             with one folder per class, or "torchvision:NAME:FOLDER" for a set of torchvision's.
 
     Returns:
-        training pictures, validation pictures, SHA-256 of the archive or of the folder's file names and sizes.
+        training pictures, validation pictures, SHA-256 of the archive, or of the names, sizes and times of the folder's
+        files.
 
     Raises:
         DataError: there is nothing there, or its layout is another.
@@ -143,7 +144,9 @@ def _folder(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
             raise DataError(f"{folder} has no class folders. Lay it out as {folder.name}/CLASS/*.jpg.")
         if split != "test":  # a run may be resumed after the test pictures came
             for file, _ in files:
-                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode(errors="surrogateescape"))
+                about = file.stat()
+                told = f"{file.relative_to(path)} {about.st_size} {about.st_mtime_ns}\n"
+                digest.update(told.encode(errors="surrogateescape"))
         splits[split] = FolderSplit(files, tuple(map(printable, names)))
     return splits, digest.hexdigest()
 

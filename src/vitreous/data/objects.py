@@ -86,7 +86,7 @@ class Scenes:
         folder: of the pictures, in it.
         class_names: of the objects, in the order of COCO's category numbers.
         scenes: one per picture.
-        fingerprint: SHA-256 of the annotations.
+        fingerprint: SHA-256 of the annotations, and of the pictures' sizes and times.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
     """
 
@@ -174,7 +174,10 @@ def read_scenes(path: Path, split: str) -> Scenes:
         fact = f"objects of a picture that it does not list ({next(iter(found))})" if found else "no pictures"
         raise DataError(f"`{name}` in `{path}` has {fact}. Export it again.")
     classes = tuple(str(category["name"]) for category in categories)
-    return Scenes(root, split, classes, scenes, hashlib.sha256(text).hexdigest())
+    digest = hashlib.sha256(text)
+    for scene in scenes:
+        digest.update(root.stamp(f"{split}/{scene.file}").encode())
+    return Scenes(root, split, classes, scenes, digest.hexdigest())
 
 
 def _checked(annotation: Mapping[str, Any], label: Mapping[int, int]) -> Mapping[str, Any]:

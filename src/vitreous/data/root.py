@@ -1,19 +1,23 @@
-"""A folder, or a zip archive that is read in place: where the files of a data set lie."""
+"""A folder, or a zip archive that is read in place: where the files of a data set lie; and what is in one of them."""
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from vitreous.data.pictures import SUFFIXES
 from vitreous.errors import DataError
 from vitreous.files.names import printable
 from vitreous.files.reading import open_zip, parse_json, read_bytes, read_member, walk
 
-__all__ = ["Root"]
+__all__ = ["Root", "Stored"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,37 @@ class Root:
         except KeyError:
             raise DataError(f"`{self.path}` has no file `{name}`. {remedy}") from None
 
+    def stamp(self, name: str) -> str:
+        """What tells a file from one that was there before: its size, and when it was written or its checksum.
+
+        Raises:
+            DataError: its archive cannot be read.
+        """
+        archive, inner = self._archive
+        name = self._stored.get(name, name)
+        try:
+            if archive is not None:
+                stored = self._zip.getinfo(inner + name)
+                return f"{stored.file_size} {stored.CRC}"
+            about = (self.path / name).stat()
+        except (KeyError, OSError, ValueError):  # reading it will say more
+            return "missing"
+        return f"{about.st_size} {about.st_mtime_ns}"
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a file's contents.
+
+        Raises:
+            DataError: likewise.
+        """
+        archive, _ = self._archive
+        if self.stamp(name) == "missing":
+            return "missing"
+        if archive is not None:
+            return hashlib.sha256(self.read(name)).hexdigest()
+        with (self.path / self._stored.get(name, name)).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
     def json(self, name: str, remedy: str) -> Any:
         """The values in a JSON file.
 
@@ -102,3 +137,26 @@ class Root:
     def _zip(self) -> zipfile.ZipFile:
         archive: Any = self._archive[0]
         return open_zip(archive, "Copy or download it again.")
+
+
+@dataclass(frozen=True)
+class Stored(Generic[T]):
+    """What a file of a data set holds, read when it is asked for.
+
+    Attributes:
+        decode: what reads it.
+        root: where the file lies.
+        name: of the file, in it.
+    """
+
+    decode: Callable[[Root, str], T]
+    root: Root
+    name: str
+
+    def __call__(self) -> T:
+        """Read it.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return self.decode(self.root, self.name)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vitreous.data.depth import Window, through
+from vitreous.data.root import Root, Stored
 from vitreous.errors import DataError
 
-__all__ = ["Entry", "Sample", "Samples", "as_boxes", "draw"]
+__all__ = ["Entry", "Sample", "Samples", "as_boxes", "draw", "join_identity"]
 
 Boxes = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -72,11 +75,13 @@ class Samples:
         name: how it is called on the command line.
         class_names: one per class, in the order of the labels; empty where there are no labels.
         entries: what it holds.
+        sources: files that hold more than a picture each, such as an archive of arrays, and where they lie.
     """
 
     name: str
     class_names: tuple[str, ...]
     entries: Sequence[Entry]
+    sources: Sequence[tuple[Root, str]] = ()
 
     def __post_init__(self) -> None:
         if not self.entries:
@@ -103,20 +108,76 @@ class Samples:
     def through(self, window: Window) -> Samples:
         """The same, its gray pictures of more than 8 bits read by this window."""
 
-        def opened(entry: Entry) -> Image.Image:
-            with through(window):
-                return entry.picture()
+        def windowed(load: Callable[[], Image.Image]) -> Callable[[], Image.Image]:
+            if isinstance(load, Stored):
+                return replace(load, decode=partial(_seen_through, window, load.decode))
+            return partial(_seen_through, window, load)
 
-        return replace(self, entries=[replace(entry, picture=partial(opened, entry)) for entry in self.entries])
+        return replace(self, entries=[replace(entry, picture=windowed(entry.picture)) for entry in self.entries])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, labels and boxes, not over pixels."""
+        """SHA-256 over names, labels and boxes: the same of an archive and of its files; not over pixels."""
         digest = hashlib.sha256()
         for entry in self.entries:
             boxes = None if entry.boxes is None else entry.boxes.tolist()
             digest.update(f"{entry.id} {entry.label} {boxes} {entry.mask is not None}\n".encode())
         return digest.hexdigest()
+
+    def identity(self, *, check: bool = False) -> dict[str, Any]:
+        """What tells this data set from another, and from itself with other files under the same names.
+
+        Args:
+            check: read all files, for a SHA-256 of their contents.
+        """
+        about = {"fingerprint": self.fingerprint, "pictures": len(self), "files": self._over(Root.stamp)}
+        return about | ({"contents": self._over(Root.digest)} if check else {})
+
+    def _over(self, tell: Callable[[Root, str], str]) -> str:
+        digest = hashlib.sha256()
+        for root, name in self._files():
+            digest.update(f"{name} {tell(root, name)}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def _files(self) -> Iterator[tuple[Root, str]]:
+        yield from self.sources
+        for entry in self.entries:
+            for load in (entry.picture, entry.mask):
+                if isinstance(load, Stored):
+                    yield load.root, load.name
+
+
+def _seen_through(window: Window, load: Callable[..., Image.Image], *where: Any) -> Image.Image:
+    with through(window):
+        return load(*where)
+
+
+def join_identity(old: Mapping[str, Any], new: Mapping[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    """What a folder of results says of its data set, after a run that goes on.
+
+    Args:
+        old: what it says.
+        new: what the run's data set says.
+        name: of the data set, for messages.
+        folder: likewise.
+
+    Raises:
+        DataError: these are not the same pictures.
+    """
+    other = f"`{folder}` holds results of other pictures than `{name}`"
+    if any(old.get(key) != new[key] for key in ("fingerprint", "pictures")):
+        raise DataError(f"{other}: names, labels or boxes differ. Choose another output folder.")
+    known = old.get("contents")
+    if known and "contents" in new:
+        if known != new["contents"]:
+            raise DataError(f"{other}: the contents of files differ. Choose another output folder.")
+    elif "files" in old and old["files"] != new["files"]:
+        told = "give --check, which compares contents" if known else "give --check next time, which keeps contents"
+        raise DataError(
+            f"{other}: files of the same names have other sizes or were written at another time. Choose another output "
+            f"folder; where they were only copied, {told}."
+        )
+    return {**old, **new}
 
 
 def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vitreous.data.pictures import MAX_PIXELS
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.samples import Entry, Mask, Samples, as_boxes
 from vitreous.errors import DataError
 from vitreous.settings.typed import Count, Within, shown, typed
@@ -47,7 +47,7 @@ def read_coco(path: Path, split: str) -> Samples:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise DataError(f"`{name}` in `{path}` is no file of instances: {said}. Download it again.") from None
-    return Samples(f"coco:{path}:{split}", classes, [entry for entry in entries if entry])
+    return Samples(f"coco:{path}:{split}", classes, [entry for entry in entries if entry], ((root, name),))
 
 
 def _entry(root: Root, split: str, image: Any, found: list[Any], number: dict[int, int]) -> Entry | None:
@@ -62,7 +62,7 @@ def _entry(root: Root, split: str, image: Any, found: list[Any], number: dict[in
     outlines = [annotation["segmentation"] for annotation in found]
     return Entry(
         typed(str, image["file_name"]),
-        partial(load_picture, root, f"{split}/{image['file_name']}"),
+        Stored(load_picture, root, f"{split}/{image['file_name']}"),
         number[kinds.pop()],
         as_boxes(corners, image["file_name"]) if corners else None,
         partial(_union, outlines, size),

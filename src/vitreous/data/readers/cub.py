@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from vitreous.data.readers.folder import load_mask, load_picture
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.samples import Entry, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
@@ -57,10 +56,10 @@ def read_cub(path: Path, split: str) -> Samples:
         entries.append(
             Entry(
                 file,
-                partial(load_picture, root, f"images/{file}"),
+                Stored(load_picture, root, f"images/{file}"),
                 label,
                 as_boxes([[x, y, x + width, y + height]], file),
-                partial(load_mask, root, mask) if mask in root.files else None,
+                Stored(load_mask, root, mask) if mask in root.files else None,
             )
         )
     return Samples(f"cub:{path}:{split}", tuple(classes), entries)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from PIL.Image import Image
 
 from vitreous.data import labelled
 from vitreous.data.pictures import decode_mask, decode_picture
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.rows import read_rows
 from vitreous.data.samples import Boxes, Entry, Mask, Samples, as_boxes
 from vitreous.errors import DataError
@@ -56,10 +55,10 @@ def read_folder(path: Path, split: str) -> Samples:
         entries.append(
             Entry(
                 name,
-                partial(load_picture, root, name),
+                Stored(load_picture, root, name),
                 classes.index(name.partition("/")[0]),
                 boxes.get(name),
-                partial(load_mask, root, mask) if mask else None,
+                Stored(load_mask, root, mask) if mask else None,
             )
         )
     return Samples(f"folder:{root.path}", classes, entries)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from vitreous.data.readers.folder import load_picture
 from vitreous.data.readers.voc import boxes_of, read_objects
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.samples import Boxes, Entry, Samples
 from vitreous.errors import DataError
 
@@ -44,7 +43,7 @@ def read_ilsvrc(path: Path, split: str) -> Samples:
     entries = [
         Entry(
             PurePosixPath(name).stem,
-            partial(load_picture, root, name),
+            Stored(load_picture, root, name),
             number[kind],
             _boxes(root, annotations.get(PurePosixPath(name).stem)),
         )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitreous.data.root import Root
 from vitreous.data.samples import Entry, Mask, Samples
 from vitreous.errors import DataError, ExplainError, MissingExtra, UnknownName
 from vitreous.files.reading import check_file, check_growth
@@ -34,7 +35,7 @@ def read_imagenet_seg(path: Path, split: str) -> Samples:
         if len(file["value/gt"]) != count:
             raise DataError(f"`{path}` has {count} pictures and {len(file['value/gt'])} masks. Download it again.")
     entries = [Entry(f"{at:04}", partial(_picture, path, at), mask=partial(_mask, path, at)) for at in range(count)]
-    return Samples(f"imagenet_seg:{path}", (), entries)
+    return Samples(f"imagenet_seg:{path}", (), entries, ((Root(path.parent), path.name),))
 
 
 def _picture(path: Path, at: int) -> Image.Image:

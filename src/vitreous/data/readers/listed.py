@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from vitreous.data.readers.folder import load_mask, load_picture
 from vitreous.data.readers.table import beside
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.samples import Entry, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 from vitreous.settings.typed import Within, typed
@@ -50,8 +49,8 @@ def _entry(image: Any, pictures: Root, masks: Root) -> Entry:
     corners = [[float(side) for side in box["xyxy"]] for box in image["boxes"]]
     return Entry(
         typed(str, image["file"]),
-        partial(load_picture, pictures, image["file"]),
+        Stored(load_picture, pictures, image["file"]),
         kinds.pop() if len(kinds) == 1 else None,
         as_boxes(corners, image["file"]) if corners else None,
-        partial(load_mask, masks, image["mask"]) if image.get("mask") else None,
+        Stored(load_mask, masks, image["mask"]) if image.get("mask") else None,
     )

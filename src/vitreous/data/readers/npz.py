@@ -11,6 +11,7 @@ from PIL.Image import Image
 
 from vitreous.data.archives import ArchiveSplit
 from vitreous.data.labelled import LabelledPictures, load_split
+from vitreous.data.root import Root
 from vitreous.data.samples import Boxes, Entry, Samples, as_boxes
 from vitreous.errors import DataError
 from vitreous.files.arrays import Arrays, open_arrays
@@ -41,7 +42,7 @@ def read_npz(path: Path, split: str) -> Samples:
         Entry(f"{split}/{row}", partial(_picture, pictures, at), label, boxes.get(row))
         for at, (row, label) in enumerate(zip(rows, pictures.labels, strict=True))
     ]
-    return Samples(f"npz:{path}:{split}", pictures.class_names, entries)
+    return Samples(f"npz:{path}:{split}", pictures.class_names, entries, ((Root(path.parent), path.name),))
 
 
 def _boxes(path: Path, file: Arrays, count: int) -> dict[int, Boxes]:

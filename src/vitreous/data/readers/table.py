@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 
 from vitreous.data.readers.folder import load_mask, load_picture
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.rows import Row, read_rows
 from vitreous.data.samples import Entry, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
@@ -52,10 +51,10 @@ def read_table(path: Path, split: str) -> Samples:
         entries.append(
             Entry(
                 file,
-                partial(load_picture, pictures, file),
+                Stored(load_picture, pictures, file),
                 _label(its[0]),
                 as_boxes(boxes, file) if boxes else None,
-                partial(load_mask, masks, mask) if mask else None,
+                Stored(load_mask, masks, mask) if mask else None,
             )
         )
     return Samples(f"table:{path}" + (f":{split}" if split else ""), names, entries)

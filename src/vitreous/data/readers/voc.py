@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from vitreous.data.pictures import decode_mask
 from vitreous.data.readers.folder import load_picture
-from vitreous.data.root import Root
+from vitreous.data.root import Root, Stored
 from vitreous.data.samples import Boxes, Entry, Mask, Samples, as_boxes
 from vitreous.errors import DataError, UnknownName
 
@@ -56,10 +56,10 @@ def read_voc(path: Path, split: str) -> Samples:
         entries.append(
             Entry(
                 name,
-                partial(load_picture, root, f"JPEGImages/{name}.jpg"),
+                Stored(load_picture, root, f"JPEGImages/{name}.jpg"),
                 label,
                 boxes_of(objects, name),
-                partial(_class_mask, root, mask, label + 1) if mask in root.files else None,
+                Stored(partial(_class_mask, number=label + 1), root, mask) if mask in root.files else None,
             )
         )
     return Samples(f"voc:{path}:{split}", CLASSES, entries)

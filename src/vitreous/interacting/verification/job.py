@@ -16,7 +16,7 @@ import torch
 from vitreous.benchmarking.truth import match_labels
 from vitreous.data.depth import Window, asked_window
 from vitreous.data.readers import open_samples
-from vitreous.data.samples import Entry, Samples, draw
+from vitreous.data.samples import Entry, Samples, draw, join_identity
 from vitreous.errors import DataError, check_setting
 from vitreous.files.manifest import change_manifest, claim, now, read_own, versions
 from vitreous.files.writing import alone_in, sweep, whole_file
@@ -94,6 +94,7 @@ def verify(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    check_contents: bool = False,
     tell: Callable[[int, int], None] | None = None,
 ) -> Verified:
     """Run a check on every picture that is not done yet, and write what it found. One batch is in memory at a time.
@@ -104,6 +105,7 @@ def verify(
         output: folder for results/*.parquet, manifest.json, summary.md, .csv, .tex, .html and plot.svg.
         device: where to compute.
         dtype: of the weights.
+        check_contents: hash the contents of all pictures: they are kept, and compared when a run goes on.
         tell: told how many pictures are done, of how many.
 
     Raises:
@@ -117,7 +119,7 @@ def verify(
     with alone_in(output):
         claim(output, f"verify {check.name}", [RESULTS, *tables, "plot.svg"])
         sweep(output / RESULTS)
-        return _verify(check, trial, output, device=device, dtype=dtype, tell=tell)
+        return _verify(check, trial, output, device=device, dtype=dtype, check_contents=check_contents, tell=tell)
 
 
 def _verify(
@@ -127,6 +129,7 @@ def _verify(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    check_contents: bool,
     tell: Callable[[int, int], None] | None,
 ) -> Verified:
     store, samples = Store(output), open_samples(trial.dataset, trial.window)
@@ -137,11 +140,11 @@ def _verify(
         "source": SOURCE,
         "check": asdict(check),
         "trial": {**asdict(trial), "reading": trial.reading.to_json()},
-        "dataset": {"fingerprint": samples.fingerprint, "pictures": len(samples)},
+        "dataset": samples.identity(check=check_contents),
         "weights_sha256": subject.weights_sha256,
         "dtype": str(dtype).removeprefix("torch."),
     }
-    _check_same(manifest, output)
+    manifest["dataset"] = _check_same(manifest, output)
     about = {
         "started": now(),
         "versions": {**versions(), **{name: version(name) for name in ("pyarrow", "matplotlib")}},
@@ -187,20 +190,21 @@ def _labels(trial: Trial, samples: Samples, subject: LoadedModel) -> dict[int, i
     return labels
 
 
-def _check_same(manifest: dict[str, Any], output: Path) -> None:
-    """Refuse to add to the results of something else; more pictures in other batches are welcome."""
+def _check_same(manifest: dict[str, Any], output: Path) -> dict[str, Any]:
+    """What is known of the data set; results of something else are refused, more pictures in other batches welcome."""
     old = read_own(output, manifest["job"])
     if "trial" not in old:  # nothing, or a claim
-        return
+        return manifest["dataset"]
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
         said = {"reading": Reading().to_json(), "window": None} | values["trial"]
         trial = {name: value for name, value in said.items() if name not in _MAY_CHANGE}
-        return {name: values.get(name) for name in ("job", "check", "dataset", "weights_sha256", "dtype")} | trial
+        return {name: values.get(name) for name in ("job", "check", "weights_sha256", "dtype")} | trial
 
     new = json.loads(json.dumps(manifest))
     if fixed(old) != fixed(new):
         raise DataError(f"`{output}` holds results of other settings. Choose another output folder.")
+    return join_identity(old["dataset"], manifest["dataset"], manifest["trial"]["dataset"], output)
 
 
 _MAY_CHANGE = ("limit", "batch_size", "resamples")
