@@ -17,6 +17,8 @@ ExplainError                 every error of ours; the command line prints it wit
 │   └── ModelFailed          a model raised an error of its own, which is the cause
 ├── DataError                a picture, folder or data set that cannot be read or written
 └── MissingExtra             an optional dependency is not installed
+
+ExplainWarning               what is done all the same, and may not be what was meant; one line on the command line
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ __all__ = [
     "DataError",
     "DegenerateMap",
     "ExplainError",
+    "ExplainWarning",
     "MissingExtra",
     "ModelError",
     "ModelFailed",
@@ -50,6 +53,10 @@ __all__ = [
 
 class ExplainError(Exception):
     """Every error that vitreous raises on purpose."""
+
+
+class ExplainWarning(UserWarning):
+    """What vitreous does all the same, and what may not have been meant."""
 
 
 class ObservationError(ExplainError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.tiny import BAD, noise
@@ -286,3 +287,49 @@ def test_isolines_are_another_sheet(run: Run, folder: Path) -> None:
     for output, more in (("a", ()), ("b", ("--isolines",))):
         assert run("explain", "--model", folder, *FAST, "--output", output, *more).exit_code == 0
     assert Path("a/chelsea.png").read_bytes() != Path("b/chelsea.png").read_bytes()
+
+
+def test_names_of_the_classes(run: Run, folder: Path) -> None:
+    Path("names.txt").write_text("a\nb\nc\nd\n")
+    done = run("explain", "--model", folder, *FAST, "--class-names", "names.txt", "--target", "c")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(Path("explained/manifest.json").read_text())
+    assert told["class_names"] == ["a", "b", "c", "d"]
+    assert [each["name"] for each in told["pictures"][0]["targets"]] == ["c"]
+    Path("names.txt").write_text("a\nb\n")
+    done = run("explain", "--model", folder, *FAST, "--class-names", "names.txt")
+    assert (done.exit_code, done.stderr) == (1, "Error: there are 2 `class_names` for 4 classes. Give one for each.\n")
+
+
+def test_a_bad_grid_is_said_once_and_fails(run: Run, folder: Path) -> None:
+    said = "a 5×5 grid has 25 cells, but 16 of 17 tokens are patches."
+    done = run("explain", "--model", folder, "--grid", "5,5")
+    assert done.exit_code == 1
+    assert done.stderr.count(said) == 1
+    assert "No map by ag_cam, transformer_attribution, rollout: " + said in done.stderr
+    done = run("explain", "--model", folder, "--grid", "5,5", "--method", "ag_cam,rollout", "--output", "none")
+    assert (done.exit_code, done.stderr.count(said)) == (1, 1)
+    assert run("explain", "--model", folder, "--grid", "4,4", "--output", "right").exit_code == 0
+
+
+def test_warnings_are_a_line_and_in_the_manifest(run: Run, folder: Path) -> None:
+    Image.fromarray(np.arange(0, 4096, 4, dtype=np.uint16).reshape(32, 32)).save("deep.png")
+    noise(1).save("plain.png")
+    for again in range(2):  # the second time, the first one's sheet is kept
+        done = run("explain", "deep.png", "--model", folder, *FAST)
+        assert done.exit_code == 0, again
+        assert done.stderr.startswith("Warning: `deep.png` has 16-bit gray values of at most 4092")
+        assert len(done.stderr.splitlines()) == 1
+    (entry,) = json.loads(Path("explained/manifest.json").read_text())["pictures"]
+    assert entry["warning"] == done.stderr.removeprefix("Warning: ").strip()
+    assert entry["window"] == [0, 65535]
+    done = run("explain", "plain.png", "deep.png", "--window", "0,4095", "--model", folder, *FAST)
+    assert done.exit_code == 0
+    unused = (
+        "`plain.png` has no gray values of more than 8 bits, so the window 0,4095 does not apply: it is read as it is."
+    )
+    assert done.stderr.startswith(f"Warning: {unused}")
+    assert len(done.stderr.splitlines()) == 1
+    plain, deep = json.loads(Path("explained/manifest.json").read_text())["pictures"]
+    assert plain["warning"].startswith(unused)
+    assert (deep["warning"], deep["window"]) == ("", [0, 4095])

@@ -15,7 +15,7 @@ from PIL import Image
 
 from vitreous.data.depth import asked_window
 from vitreous.data.pictures import as_picture, decode_picture, open_picture
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainWarning
 
 TWELVE = np.linspace(0, 4095, 64).round().astype(np.uint16).reshape(8, 8)
 LIGHT = np.rint(TWELVE / 4095 * 255).astype(np.uint8)
@@ -114,8 +114,14 @@ def test_eight_bits_and_full_sixteen_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(values))
     assert np.array_equal(gray(open_picture(tmp_path / "a.png")), (values.astype(int) + 128) // 257)
     Image.fromarray(LIGHT).save(tmp_path / "b.png")
-    assert np.array_equal(gray(open_picture(tmp_path / "b.png", (0.0, 10.0))), LIGHT)
-    assert "window" not in open_picture(tmp_path / "b.png", "auto").info
+    assert np.array_equal(gray(open_picture(tmp_path / "b.png")), LIGHT)
+    for read in (lambda window: open_picture(tmp_path / "b.png", window), lambda window: as_picture(LIGHT, window)):
+        for window, shown in (((0.0, 10.0), "0,10"), ("auto", "auto")):
+            with pytest.warns(ExplainWarning, match=f"the window {shown} does not apply: it is read as it is"):
+                found = read(window)
+            assert np.array_equal(gray(found), LIGHT)
+            assert f"the window {shown} does not apply" in found.info["warning"]
+            assert "window" not in found.info
 
 
 def test_dark_colors_of_sixteen_bits_are_said(tmp_path: Path) -> None:

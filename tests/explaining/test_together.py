@@ -104,8 +104,6 @@ def test_one_that_refuses_stops_the_call_but_not_the_others() -> None:
     found = explain_each(mean, model, images, Classes((3,)))
     assert isinstance(found["class"], NoClassToken)
     assert torch.equal(found["mean"].heatmap, Rollout(readout="mean")(model, images).heatmap)
-    with pytest.raises(ShapeError, match=r"`layer` is the setting of one of 2 methods\. Give methods that have"):
-        vitreous.explain(model, images, ["grad_cam", "layer_cam"], layer="norm")
     with pytest.raises(ShapeError, match="`method` is empty"):
         vitreous.explain(model, images, [])
     with pytest.raises(UnknownName, match='no method named "grad_can"'):

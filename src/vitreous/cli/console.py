@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from vitreous.errors import ExplainWarning
 from vitreous.files.names import printable
 
-__all__ = ["Console", "complain"]
+__all__ = ["Console", "complain", "plain_warnings"]
 
 
 class Console(RichConsole):
@@ -26,3 +30,20 @@ class Console(RichConsole):
 def complain(text: str) -> None:
     """An error in one line."""
     typer.echo(printable(f"Error: {text}"), err=True)
+
+
+@contextmanager
+def plain_warnings() -> Generator[None]:
+    """Within the block, a warning of ours is one line; those of others stay as they are."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ExplainWarning):
+                typer.echo(printable(f"Warning: {message}"), err=True)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        warnings.simplefilter("default", ExplainWarning)  # each once
+        yield

@@ -41,7 +41,8 @@ What speaks for each of the three most probable classes: `vitreous explain cat.j
 
 Why a cat and not a dog: `vitreous explain cat.jpg --target tabby --against "golden retriever"`
 
-Your own weights: `vitreous explain cat.jpg --model timm:vit_base_patch16_224 --checkpoint mine.pth`
+Your own weights and classes: `vitreous explain cat.jpg --model timm:vit_base_patch16_224 --checkpoint mine.pth
+--class-names classes.txt`
 
 Classes in your own words: `vitreous explain cat.jpg --model hf:my/clip --prompt "a cat" --prompt "a dog"`
 
@@ -75,6 +76,14 @@ def explain(
             metavar="TEXT",
             help="For CLIP, SigLIP and their like (hf:ID, open_clip:NAME/TAG): a text that is a class. Repeat it for "
             "several classes.",
+            show_default=False,
+        ),
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names of the classes, one a line in the order of the model's scores, where the model has none.",
             show_default=False,
         ),
     ] = None,
@@ -154,25 +163,31 @@ def explain(
         ),
     ] = None,
 ) -> None:
-    """Show what in a picture speaks for a class: one sheet per picture, methods side by side."""
+    """Show what in a picture speaks for a class: one sheet per picture, methods side by side.
+
+    The exit status is 1 where a picture could not be explained, and where a method gave no map that was named, or that
+    `--grid` or `--patches` were given for.
+    """
     import torch
 
     from vitreous.cli.console import Console
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
     from vitreous.data.pictures import find_pictures
+    from vitreous.explaining.asked import read_class_names
     from vitreous.explaining.choosing import choose_method
     from vitreous.explaining.pictures import PictureJob, explain_pictures
     from vitreous.explaining.trust.measure import TrustSettings
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
-    from vitreous.models.zoo import load
+    from vitreous.models.zoo import describe, load
 
     if choose_on and method != _BEST:
         raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
     asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust else None
     files = without_outputs(find_files(pictures, sample), output, "explain")
     methods = _make_methods(method, setting or [])
+    names = read_class_names(class_names or ())
     check_writable(output)
     report = Report(Console(highlight=False), Console(stderr=True, highlight=False))
     with report.status("Loading the model …"):
@@ -197,17 +212,20 @@ def explain(
         isolines,
         window=asked_window(window),
         trust=asked,
+        class_names=names,
     )
     if method == _BEST:
         measured, rather = find_pictures([choose_on]) if choose_on else files, against or None
+        named = describe(loaded, class_names=names)
         chosen = report.choose(
             lambda tell: choose_method(
-                loaded, methods, measured, target, against=rather, window=job.window, progress=tell
+                named, methods, measured, target, against=rather, window=job.window, progress=tell
             )
         )
         job = replace(job, methods={chosen.method: methods[chosen.method]}, choice=chosen)
     results = report.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
-    failed = report.finish(results, job, demanded=method not in ("all", _BEST, _USUAL))
+    demanded = method not in ("all", _BEST, _USUAL) or bool(how.get("grid") or how.get("patches"))
+    failed = report.finish(results, job, demanded=demanded)
     raise typer.Exit(int(failed))
 
 

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from vitreous import __version__
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
 from vitreous.cli.benchmark import benchmark
-from vitreous.cli.console import complain
+from vitreous.cli.console import complain, plain_warnings
 from vitreous.cli.detect import detect
 from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
@@ -33,7 +33,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with plain_warnings():
+                return super().invoke(ctx)
         except ExplainError as error:
             if ctx.params["debug"]:
                 raise

@@ -80,7 +80,7 @@ ModelOutput = Annotated[
     str,
     typer.Option(
         metavar="NAME|INDEX",
-        help="Which of the model's outputs are the class scores, where it returns several.",
+        help="Which of the model's outputs are the class scores, where it returns several; -1 is the last.",
         show_default=False,
     ),
 ]
@@ -102,7 +102,7 @@ Window = Annotated[
     typer.Option(
         metavar="LOW,HIGH",
         help="Of gray pictures of more than 8 bits: the values that become black and white, or 'auto' for each one's "
-        "lowest and highest. By default what the file says of its depth.",
+        "lowest and highest. By default what the file says of its depth. Other pictures stay as they are.",
         show_default=False,
     ),
 ]
@@ -137,12 +137,12 @@ def without_outputs(files: Sequence[Path], output: Path, job: str) -> list[Path]
 
 
 def output_of(name: str) -> str | int | None:
-    """A name, or a place among several; nothing of an empty text.
+    """A name, or a place among several, from their end where it is negative; nothing of an empty text.
 
-    >>> output_of("logits"), output_of("1"), output_of("")
-    ('logits', 1, None)
+    >>> output_of("logits"), output_of("1"), output_of("-1"), output_of("")
+    ('logits', 1, -1, None)
     """
-    return int(name) if name.isdecimal() else name or None
+    return int(name) if name.removeprefix("-").isdecimal() else name or None
 
 
 def pair_of(text: str, option: str) -> tuple[int, int] | None:

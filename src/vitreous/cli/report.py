@@ -78,9 +78,12 @@ class Report:
             whether anything failed.
         """
         reasons = Counter((method, reason) for result in results for method, reason in result.refused.items())
+        alike: dict[tuple[str, int], list[str]] = {}
         for (method, reason), count in reasons.items():
+            alike.setdefault((reason, count), []).append(method)
+        for (reason, count), methods in alike.items():
             of = f" ({count} of {len(results)} pictures)" if len(results) > 1 else ""
-            self._line(self.err, f"No map by {method}{of}: {reason}")
+            self._line(self.err, f"No map by {', '.join(methods)}{of}: {reason}")
         bad = [result for result in results if result.error]
         for result in bad:
             self._line(self.err, f"Error: {result.error}")

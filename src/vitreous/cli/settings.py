@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vitreous.errors import UnknownName
+from vitreous.settings.rows import by_row
 
 __all__ = ["Settings", "read_settings"]
 
@@ -40,19 +40,15 @@ def read_settings(
     >>> read_settings(["layer=norm", "rise.masks=99"], ["grad_cam", "rise"])
     {'grad_cam': {'layer': 'norm'}, 'rise': {'layer': 'norm', 'masks': 99}}
     """
-    shared, general = [*all_of], dict[str, Any]()
-    own: dict[str, dict[str, Any]] = {row: {} for row in (*shared, *others)}
+    pairs: list[tuple[str, Any]] = []
     for setting in given:
         name, equals, value = (part.strip() for part in setting.partition("="))
         if not equals:
             raise typer.BadParameter(
                 f"'{setting}' has no '='. Write NAME=VALUE, or ROW.NAME=VALUE for one of several.", param_hint="--set"
             )
-        row, _, last = name.rpartition(".")
-        if row and row not in own:
-            raise UnknownName("row of --set", row, own)
-        (own[row] if row else general)[last] = _parsed(value)
-    return {row: {**(general if row in shared else {}), **values} for row, values in own.items()}
+        pairs.append((name, _parsed(value)))
+    return by_row(pairs, all_of, others, "--set")
 
 
 def _parsed(value: str) -> Any:

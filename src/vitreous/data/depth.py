@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitreous.errors import DataError
 
-__all__ = ["Window", "asked_window", "deep", "stated_white", "through", "to_eight_bits"]
+__all__ = ["Window", "asked_window", "deep", "stated_white", "through", "to_eight_bits", "unused"]
 
 Window = tuple[float, float] | Literal["auto"] | None
 """The values that become black and white; "auto" for a picture's lowest and highest; None for what its file says."""
@@ -40,6 +40,18 @@ def through(window: Window) -> Generator[None]:
 def deep(picture: Image.Image) -> bool:
     """Whether its values are gray and need more than 8 bits."""
     return picture.mode.startswith("I") or picture.mode == "F"
+
+
+def unused(window: Window, name: str) -> str:
+    """What to say of a picture that no window applies to, where one was asked for."""
+    asked = _CURRENT.get() if window is None else window
+    if asked is None:
+        return ""
+    shown = asked if isinstance(asked, str) else f"{asked[0]:g},{asked[1]:g}"
+    return (
+        f"{name} has no gray values of more than 8 bits, so the window {shown} does not apply: it is read as it is. "
+        "Scale its values yourself where others were meant."
+    )
 
 
 def asked_window(window: Any) -> Window:

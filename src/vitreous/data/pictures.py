@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vitreous.data.depth import Window, asked_window, deep, stated_white, to_eight_bits
-from vitreous.errors import DataError
+from vitreous.data.depth import Window, asked_window, deep, stated_white, to_eight_bits, unused
+from vitreous.errors import DataError, ExplainWarning
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "as_picture", "decode_mask", "decode_picture", "find_pictures", "open_picture"]
 
@@ -35,7 +35,7 @@ def open_picture(path: str | Path, window: Window = None) -> Image.Image:
     The orientation in its EXIF data is applied, transparency becomes white, and of an animation the first frame is
     taken. Gray values of more than 8 bits are scaled to 8 by the window, or else by the depth that the file says;
     `.info["window"]` of the result says by which values. Where a file says nothing and uses less than half of 16 bits,
-    a warning does.
+    or a window is given for a picture that has no such values, a warning says so, and `.info["warning"]` too.
 
     Args:
         path: of the file.
@@ -127,7 +127,7 @@ def as_picture(picture: object, window: Window = None) -> Image.Image:
             f"a picture must be uint8 (H, W), (H, W, 3) or (H, W, 4); got {picture.dtype} {picture.shape}. "
             "Scale it to 0 … 255, put the channels last and convert it with .astype(np.uint8)."
         )
-    return _upright_rgb(Image.fromarray(picture), "the picture")[0]
+    return _told(*_upright_rgb(Image.fromarray(picture), "the picture", asked_window(window)))
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -217,7 +217,8 @@ def _tag(picture: Any, number: int, usual: int = 0) -> int:
 
 def _told(picture: Image.Image, warning: str) -> Image.Image:
     if warning:
-        warnings.warn(warning, stacklevel=4)
+        picture.info["warning"] = warning
+        warnings.warn(warning, ExplainWarning, stacklevel=4)
     return picture
 
 
@@ -253,4 +254,4 @@ def _upright_rgb(
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB"), ""
+    return picture.convert("RGB"), unused(window, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 from vitreous.data.depth import Window
 from vitreous.data.pictures import as_picture
 from vitreous.errors import ModelError, ShapeError, told
+from vitreous.explaining.asked import Several, asked_methods, check_class_names, read_class_names
 from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.targets import UserTarget, as_target, choose_classes, is_top
 from vitreous.explaining.together import explain_by_all
 from vitreous.masking.forward import Progress
-from vitreous.methods import make_method
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method
 from vitreous.models.preprocess import Preprocess
@@ -27,8 +28,6 @@ from vitreous.trace.reading import Output, reading
 from vitreous.trace.recorder import record
 from vitreous.trace.settled import check_input
 
-Several = list[str] | tuple[str, ...] | Mapping[str, str | Method]
-"""Methods by name, or by names of yours."""
 Preparation = Preprocess | Callable[[Any], Any]
 
 if TYPE_CHECKING:
@@ -59,9 +58,10 @@ def explain(
     batch_size: int = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | str | Path = (),
     pixel_window: Window = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Explanation: ...
 
 
@@ -82,9 +82,10 @@ def explain(
     batch_size: int = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | str | Path = (),
     pixel_window: Window = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> dict[str, Explanation]: ...
 
 
@@ -104,9 +105,10 @@ def explain(
     batch_size: int = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | str | Path = (),
     pixel_window: Window = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Explanation | dict[str, Explanation]:
     """Explain why a model decided as it did about some images.
 
@@ -121,11 +123,11 @@ def explain(
             None for each image's predicted class. A single score is a binary one, and what speaks against its class is
             explained where it is negative.
         against: why `target` rather than this: the difference of the two logits is explained.
-        output: which of a model's outputs are the class scores, where it returns several: a name, an index, or a
-            function from what the model returns to (batch, classes). A segmentation's class at one place is
-            output=lambda out: out.logits[:, :, 8, 12], one query of a detector output=lambda out: out.logits[:, 5]. The
-            likeness to another picture's embedding is output="image_embeds" with target=lambda own: own @ other, a
-            function of the embedding.
+        output: which of a model's outputs are the class scores, where it returns several: a name, an index (from the
+            end where it is negative), or a function from what the model returns to (batch, classes). A segmentation's
+            class at one place is output=lambda out: out.logits[:, :, 8, 12], one query of a detector
+            output=lambda out: out.logits[:, 5]. The likeness to another picture's embedding is output="image_embeds"
+            with target=lambda own: own @ other, a function of the embedding.
         link: what the scores stand for: "softmax", "sigmoid" (several labels may hold at once) or "identity" (values
             of a regression). By default as the configuration of a model of transformers says; else the softmax of
             several, the sigmoid of one. The scores of a model that returns probabilities are what its last softmax or
@@ -142,10 +144,12 @@ def explain(
             function from an RGB PIL image to a tensor (channels, height, width), torchvision's transforms included.
             Maps lie on the part of a picture that a `Preprocess` keeps; what a function keeps is unknown, so its maps
             are stretched over the whole picture.
-        class_names: one per logit, where the model has none.
+        class_names: one per logit, where the model has none; or a text file with one a line.
         pixel_window: of gray pictures of more than 8 bits: (what becomes black, what becomes white), or "auto" for each
             picture's lowest and highest; by default what the file says.
-        settings: the method's own, when it is given by name, and alone.
+        settings: of methods that are given by name, as `--set` has them: {"masks": 500} of all of them, {"rise.masks":
+            500} of one.
+        more: the same as arguments, masks=500; but for those, such as `batch_size`, that `explain` itself has.
 
     Returns:
         the explanation, or one by each method's name; `heatmap` is (batch, h, w) on the patch grid, raw, on the
@@ -157,11 +161,13 @@ def explain(
             of its outputs are the class scores.
         ExplainError: an input, a name or a model that cannot be explained; the message says what to do.
     """
-    subject = describe(model, preprocess if isinstance(preprocess, Preprocess) else None, class_names)
+    names = read_class_names(class_names)
+    subject = describe(model, preprocess if isinstance(preprocess, Preprocess) else None, names)
     if isinstance(grid, int):
-        settings["grid"], grid = grid, None
+        more["grid"], grid = grid, None
     subject = subject.read_as(output=output, link=link, part=part or None, call=call, grid=grid, patches=patches)
-    methods = {name: complete_method(each, subject) for name, each in _methods(method, settings).items()}
+    asked = asked_methods(method, settings or {}, more, [*signature(explain).parameters][:-1])
+    methods = {name: complete_method(each, subject) for name, each in asked.items()}
     inputs, views = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
@@ -180,29 +186,9 @@ def explain(
     ).items():
         if not isinstance(found, Explanation):
             raise found
-        if class_names and found.logits is not None and len(class_names) != (scores := found.logits.shape[1]):
-            raise ShapeError(f"there are {len(class_names)} `class_names` for {scores} classes. Give one for each.")
+        check_class_names(names, found.logits)
         explained[name] = replace(found, views=views, inputs=inputs, how=subject.reading)
     return explained if isinstance(method, list | tuple | Mapping) else explained[""]
-
-
-def _methods(method: str | Method | Several, settings: Mapping[str, Any]) -> dict[str, Method]:
-    """The methods by name; one that is alone has none.
-
-    Raises:
-        ShapeError: there are none, or settings that could be any one's.
-    """
-    if not isinstance(method, list | tuple | Mapping):
-        return {"": make_method(method, **settings) if isinstance(method, str) else method}
-    if settings:
-        raise ShapeError(
-            f"`{next(iter(settings))}` is the setting of one of {len(method)} methods. Give methods that have their "
-            'settings: method={"early": make_method("grad_cam", layer="blocks.5")}.'
-        )
-    if not method:
-        raise ShapeError("`method` is empty. Name at least one of vitreous.METHODS.")
-    named = method if isinstance(method, Mapping) else dict(zip(method, method, strict=True))
-    return {name: make_method(each) if isinstance(each, str) else each for name, each in named.items()}
 
 
 def inputs_of(

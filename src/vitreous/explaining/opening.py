@@ -32,6 +32,7 @@ class Opened:
         view: the part that the model sees.
         marked: the whole picture, with that part marked in it.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
+        warning: what was said of how it was read; empty for nothing.
     """
 
     file: Path
@@ -39,6 +40,7 @@ class Opened:
     view: Image
     marked: Image
     window: tuple[float, float] | None = None
+    warning: str = ""
 
 
 def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | DataError:
@@ -52,7 +54,7 @@ def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | 
         picture = open_picture(file, window)
         image, view = preprocess(picture), View(picture, preprocess.box(picture))
         shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
-        return Opened(file, image, *shown, picture.info.get("window"))
+        return Opened(file, image, *shown, picture.info.get("window"), picture.info.get("warning", ""))
     except DataError as error:
         return error
     except ShapeError as error:

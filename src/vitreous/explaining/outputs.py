@@ -93,6 +93,7 @@ class Explained:
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
         choice: how its method was chosen, if it was.
+        warning: what was said of how the picture was read; empty for nothing.
     """
 
     file: Path
@@ -107,6 +108,7 @@ class Explained:
     window: tuple[float, float] | None = None
     trust: tuple[Trust | str, ...] = ()
     choice: str = ""
+    warning: str = ""
 
     @property
     def predicted(self) -> tuple[Answer, ...]:
@@ -178,6 +180,7 @@ def write_sheet(path: Path, explained: Explained, style: Style) -> None:
     """
     file, model, others = explained.file.name, explained.model.short_name, explained.targets[1:]
     about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
+    about += _depth(explained)
     title, columns, pictures = file, None, [Panel("what the model saw", explained.marked)]
     if others:
         columns = 1 + len(explained.methods)
@@ -219,6 +222,15 @@ def _notes(explained: Explained) -> Iterator[str]:
     best = explained.predicted[0]
     if explained.targets[0].index != best.index and link != "identity":
         yield f"predicted: {best}"
+
+
+def _depth(explained: Explained) -> Iterator[str]:
+    """How gray values of more than 8 bits were read, and whether there was a warning."""
+    if explained.window:
+        black, white = explained.window
+        yield f"{black:g} is black, {white:g} white"
+    if explained.warning:
+        yield "with a warning, see manifest.json"
 
 
 def _overlays(explained: Explained, at: int, style: Style, common: Scale | None, *, details: bool) -> Iterator[Panel]:

@@ -21,7 +21,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.settings.typed import typed_fields
 from vitreous.trace.answer import Answer
 
-__all__ = ["NO_MEMORY", "PictureJob", "Result", "describe_job", "result_from_json", "result_to_json"]
+__all__ = ["NO_MEMORY", "PictureJob", "Result", "by_reason", "describe_job", "result_from_json", "result_to_json"]
 
 NO_MEMORY = "there is not enough memory. Run again with more of it, or with smaller batches."
 """Why a method gave no map that it may give another time."""
@@ -45,6 +45,7 @@ class PictureJob:
         window: of gray pictures of more than 8 bits, as in `open_picture`.
         trust: how what the maps are worth is measured; None to leave it.
         choice: that the method comes from, if it was chosen by measuring.
+        class_names: one per class score, before what the model says; empty for what it says.
     """
 
     model: LoadedModel
@@ -60,6 +61,7 @@ class PictureJob:
     window: Window = None
     trust: TrustSettings | None = None
     choice: Choice | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Result:
         error: why there is no sheet.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
+        warning: what was said of how the picture was read; empty for nothing.
     """
 
     file: Path
@@ -91,6 +94,19 @@ class Result:
     error: str = ""
     window: tuple[float, float] | None = None
     trust: tuple[Trust | str, ...] = ()
+    warning: str = ""
+
+
+def by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
+    """The methods that refuse, by what they say.
+
+    >>> by_reason({"lrp": "no rule.", "rollout": "no class token.", "ag_cam": "no class token."})
+    {'no rule.': ['lrp'], 'no class token.': ['rollout', 'ag_cam']}
+    """
+    found: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def describe_job(job: PictureJob) -> dict[str, Any]:
@@ -117,6 +133,7 @@ def describe_job(job: PictureJob) -> dict[str, Any]:
         "window": job.window,
         "trust": job.trust and asdict(job.trust),
         "choice": job.choice and job.choice.to_json(),
+        "class_names": list(job.class_names) or None,
     }
 
 
@@ -134,6 +151,7 @@ def result_to_json(result: Result, folder: Path) -> dict[str, Any]:
         "error": result.error or None,
         "window": result.window,
         "trust": [each if isinstance(each, str) else each.to_json() for each in result.trust],
+        "warning": result.warning,
     }
 
 
@@ -145,7 +163,9 @@ def result_from_json(values: Mapping[str, Any], file: Path, folder: Path) -> Res
             for name in ("predicted", "targets")
         }
         page, maps = (folder / values[name] for name in ("sheet", "maps"))
-        told = typed_fields(Result, {name: values[name] for name in ("layers", "refused", "window")}, "it", DataError)
+        told = typed_fields(
+            Result, {name: values[name] for name in ("layers", "refused", "window", "warning")}, "it", DataError
+        )
         trust = tuple(each if isinstance(each, str) else Trust.from_json(each) for each in values["trust"])
     except (ExplainError, TypeError, KeyError, AttributeError):
         return None

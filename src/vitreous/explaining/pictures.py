@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import torch
 
 from vitreous.errors import (
     DataError,
+    ExplainWarning,
     NoClassScores,
     NotFinite,
     ObservationError,
 )
+from vitreous.explaining.asked import check_class_names
 from vitreous.explaining.attempts import try_methods, try_trust
 from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.opening import Opened, open_for
@@ -23,6 +26,7 @@ from vitreous.explaining.picture_job import (
     NO_MEMORY,
     PictureJob,
     Result,
+    by_reason,
     describe_job,
     result_from_json,
     result_to_json,
@@ -31,6 +35,7 @@ from vitreous.explaining.targets import choose_classes
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
 from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import describe
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
 from vitreous.trace.classifier import check_classifier
@@ -52,11 +57,12 @@ def explain_pictures(job: PictureJob, files: Sequence[Path]) -> Iterator[Result]
     Raises:
         DataError: the output folder cannot be written, another run is writing there, or it is another command's.
         UnknownName: the model has no such target, or does not allow a method's setting.
+        ShapeError: class names are given, and not one for each score.
         ObservationError: no method applies to the model.
     """
     check_writable(job.output)
     methods = {name: complete_method(method, job.model) for name, method in job.methods.items()}
-    job = replace(job, methods=methods)
+    job = replace(job, methods=methods, model=describe(job.model, class_names=job.class_names))
     with open_ledger(job.output, JOB, describe_job(job), files, SUFFIXES) as ledger:
         kept = {file: whole for file in files if (whole := _kept(ledger, file))}
         todo = [file for file in files if file not in kept]
@@ -64,6 +70,8 @@ def explain_pictures(job: PictureJob, files: Sequence[Path]) -> Iterator[Result]
         for file in files:
             if file in kept:
                 result, told = kept[file]
+                if result.warning:
+                    warnings.warn(result.warning, ExplainWarning, stacklevel=2)
             else:
                 result = next(fresh)
                 told = result_to_json(result, job.output)
@@ -119,6 +127,7 @@ def _explain_opened(
     images = torch.stack([picture.image for picture in pictures]).to(next(model.model.parameters()))
     with reading(model.reading), evaluating(model.model), torch.no_grad():
         logits = _scores(job, images)
+        check_class_names(job.class_names, logits)
         targets = _targets(job, logits)
         said = [_answers(model, logits, target) for target in targets] if logits is not None else []
         segment: Any = getattr(model.model, "regions", None)
@@ -141,6 +150,7 @@ def _explain_opened(
             picture.window,
             trust[at],
             job.choice.short if job.choice else "",
+            picture.warning,
         )
         for at, picture in enumerate(pictures)
     ]
@@ -180,9 +190,9 @@ def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]
 
 
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
-    if len(refused) == 1:
-        return ObservationError(*refused.values())
-    reasons = "\n".join(f"{name}: {reason}" for name, reason in refused.items())
+    if len(set(refused.values())) == 1:
+        return ObservationError(next(iter(refused.values())))
+    reasons = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason(refused).items())
     return ObservationError(f"no method applies to `{model}`.\n{reasons}")
 
 
@@ -197,6 +207,7 @@ def _write(job: PictureJob, ledger: Ledger, explained: Explained) -> Result:
         refused=explained.refused,
         window=explained.window,
         trust=explained.trust,
+        warning=explained.warning,
     )
     if not explained.methods:
         return replace(result, error=f"no method gave a map of `{explained.file}`. Try another target or method.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from vitreous.methods.ablation_cam import AblationCAM
@@ -43,7 +44,7 @@ from vitreous.methods.transformer_attribution import TransformerAttribution
 from vitreous.methods.vit_cx import ViTCX
 from vitreous.settings.named import find, make
 
-__all__ = ["METHODS", "is_method", "make_method", "title_of"]
+__all__ = ["METHODS", "is_method", "make_method", "setting_names", "title_of"]
 
 METHODS: dict[str, type[ListedMethod]] = {
     "ablation_cam": AblationCAM,
@@ -100,6 +101,18 @@ def make_method(name: str, /, **settings: Any) -> Method:
     Rollout(start_layer=1, readout='class')
     """
     return make(find("method", name, METHODS, is_method), name, settings)
+
+
+def setting_names(name: str) -> list[str]:
+    """The settings of a method by name, as `make_method` takes them.
+
+    Raises:
+        UnknownName: there is no such method.
+
+    >>> setting_names("rollout")
+    ['start_layer', 'readout']
+    """
+    return [*signature(find("method", name, METHODS, is_method)).parameters]
 
 
 def is_method(made: Any) -> bool:

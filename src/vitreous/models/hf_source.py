@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import MissingExtra, ModelError, ModelFailed, first_sentence
+from vitreous.errors import ExplainWarning, MissingExtra, ModelError, ModelFailed, first_sentence
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import hub_is_reachable, not_downloaded
 from vitreous.models.preprocess import Preprocess
@@ -151,6 +151,7 @@ def _fitting(preprocess: Preprocess | None, model: nn.Module, config: Any, sourc
     warnings.warn(
         f"`{source}` prepares pictures of {height}×{width}, which its model does not take: they are prepared as "
         f"{own[0]}×{own[1]}, its own size. Correct its preprocessor_config.json.",
+        ExplainWarning,
         stacklevel=2,
     )
     resize = (round(preprocess.resize[0] * own[0] / height), round(preprocess.resize[1] * own[1] / width))

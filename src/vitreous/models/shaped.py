@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vitreous.errors import ModelError
+from vitreous.errors import ExplainWarning, ModelError
 from vitreous.models.checkpoint import count_classes
 
 __all__ = ["settings_of", "square_side", "timm_settings", "within"]
@@ -38,7 +38,9 @@ def within(state: Mapping[str, Tensor], names: Collection[str], path: Path) -> d
     own = {key.removeprefix(best): value for key, value in state.items() if key.startswith(best)}
     if left := [key for key in state if not key.startswith(best)]:
         listed = ", ".join(left[:5]) + (f", … ({len(left)} in all)" if len(left) > 5 else "")
-        warnings.warn(f"`{path}` holds tensors beside the model's, which were left: {listed}.", stacklevel=2)
+        warnings.warn(
+            f"`{path}` holds tensors beside the model's, which were left: {listed}.", ExplainWarning, stacklevel=2
+        )
     return own
 
 

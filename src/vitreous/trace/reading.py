@@ -37,7 +37,8 @@ class Reading:
     """How a model is to be read.
 
     Attributes:
-        output: which of a model's outputs the class scores are; None where there is only one that they could be.
+        output: which of a model's outputs the class scores are, a negative index counting from the end; None where
+            there is only one that they could be.
         link: one of `LINKS`; None for what their number says, as in `link_of`.
         part: dotted name of the module whose attention, blocks and layers are read; "" for the whole model.
         call: which pass through it, from 0; None where there is only one.
@@ -75,6 +76,9 @@ class Reading:
         >>> Reading(link="sigmoid").but(patches="1:", link=None)
         Reading(output=None, link='sigmoid', part='', call=None, grid=None, patches=slice(1, None, None))
         """
+        known = [item.name for item in fields(self)]
+        if unknown := [name for name in said if name not in known]:
+            raise UnknownName("argument", unknown[0], known)
         new: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         if "patches" in new:
             new["patches"] = _places(new["patches"])
