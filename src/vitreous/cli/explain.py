@@ -39,7 +39,7 @@ Files, folders and patterns: `vitreous explain cat.jpg holiday/ "scans/*.png"`
 
 What speaks for each of the three most probable classes: `vitreous explain cat.jpg --target top-3`
 
-Why a cat and not a dog: `vitreous explain cat.jpg --target tabby --against "golden retriever"`
+Why a cat and not a dog: `vitreous explain cat.jpg --target cat --against dog`
 
 Your own weights and classes: `vitreous explain cat.jpg --model timm:vit_base_patch16_224 --checkpoint mine.pth
 --class-names classes.txt`

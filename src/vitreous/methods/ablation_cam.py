@@ -40,7 +40,7 @@ class AblationCAM:
     Cost: as many forward passes as the layer has channels, and two more.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "ablation_cam").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "ablation_cam").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -38,7 +38,7 @@ class AGCAM:
     other, two forward passes and a backward pass. The numbers are the same.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "ag_cam").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "ag_cam").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

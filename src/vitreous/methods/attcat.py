@@ -41,7 +41,7 @@ class AttCAT:
     Cost: one forward pass, one of the first image, and one backward pass.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "attcat").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "attcat").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -31,7 +31,7 @@ class AttentionGradCAM(FromObservation[Trace]):
     Cost: one forward pass and the backward pass of the last block.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "attention_grad_cam").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "attention_grad_cam").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -44,7 +44,7 @@ class AttnLRP:
         ShapeError: a γ is negative.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "attn_lrp").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "attn_lrp").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

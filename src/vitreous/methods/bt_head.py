@@ -39,7 +39,7 @@ class BTHead:
     Cost: a forward and a backward pass, then `steps` forward passes, each with the backward pass of the last block.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "bt_head", steps=3).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "bt_head", steps=3).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -42,7 +42,7 @@ class BTToken:
     block.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "bt_token", steps=3).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "bt_token", steps=3).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -31,7 +31,7 @@ class CPLRP:
     Cost: one forward pass with attention written out, and one backward pass.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "cp_lrp").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "cp_lrp").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

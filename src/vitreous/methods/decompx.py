@@ -34,7 +34,7 @@ class DecompX:
     Cost: one forward pass with attention written out, and one backward pass.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "decompx").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "decompx").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -29,7 +29,7 @@ class Edges(Baseline):
     Cost: one forward pass (for the class scores).
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "edges").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "edges").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -32,7 +32,7 @@ class EigenCAM(FromLayer):
     Cost: one forward pass, and one more of the first image to find the layer.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "eigen_cam").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "eigen_cam").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

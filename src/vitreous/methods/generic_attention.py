@@ -38,7 +38,7 @@ class GenericAttention(FromObservation[Trace]):
     Cost: one forward pass and one backward pass.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "generic_attention").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "generic_attention").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

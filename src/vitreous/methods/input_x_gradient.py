@@ -29,7 +29,7 @@ class InputXGradient:
     Cost: one forward and one backward pass, attention fused.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "input_x_gradient").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "input_x_gradient").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -48,7 +48,7 @@ class IntegratedGradients:
         ShapeError: there are no steps, or the baseline is a pixel value and `mean` and `std` are unknown.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "integrated_gradients", steps=8).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "integrated_gradients", steps=8).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -25,7 +25,7 @@ class LayerCAM(FromMapsAndGradients):
     Cost: one forward pass, one more of the first image to find the layer, and the backward pass from scores to layer.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "layer_cam").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "layer_cam").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -39,7 +39,7 @@ class LeGrad:
     Cost: one forward pass, one of the first image, and one backward pass.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "legrad").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "legrad").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

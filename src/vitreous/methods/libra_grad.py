@@ -36,7 +36,7 @@ class LibraGrad:
     Cost: one forward pass with attention written out, and one backward pass.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "libra_grad").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "libra_grad").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

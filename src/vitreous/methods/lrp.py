@@ -55,7 +55,7 @@ class LRP:
     Cost: one forward pass with attention written out, and a relevance pass of about three forward passes.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "lrp").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "lrp").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

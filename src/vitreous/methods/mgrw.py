@@ -78,7 +78,7 @@ class MGRW:
     than `walks`) and for each block of the best.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "mgrw", walks=50, length=8).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "mgrw", walks=50, length=8).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

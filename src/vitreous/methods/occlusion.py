@@ -44,8 +44,8 @@ class Occlusion:
     Cost: a forward pass for each place, 196 at 224 × 224 pixels, and one more.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "occlusion", window=16).heatmap.shape
-    torch.Size([1, 4, 4])
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "occlusion", window=16).heatmap.shape
+    torch.Size([1, 8, 8])
     """
 
     title: ClassVar[str] = "Occlusion"

@@ -61,7 +61,7 @@ class PatchPosterior:
     Cost: masks + 2 forward passes, a backward pass for the prior, and an eigendecomposition of masks × masks.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "patch_posterior", masks=32).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "patch_posterior", masks=32).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -31,7 +31,7 @@ class Random(Baseline):
     Cost: one forward pass (for the class scores).
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "random").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "random").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -33,7 +33,7 @@ class RawAttention(FromObservation[Trace]):
     Cost: one forward pass and the backward pass of the last block (to see which tokens the classifier reads).
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "raw_attention").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "raw_attention").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -40,7 +40,7 @@ class RelevanceCAM:
     Cost: two forward passes, one more of the first image to find the layer, and a relevance pass from scores to layer.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "relevance_cam").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "relevance_cam").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

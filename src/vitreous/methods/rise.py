@@ -58,8 +58,8 @@ class RISE:
     Cost: N + 1 forward passes.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "rise", masks=64).heatmap.shape
-    torch.Size([1, 64, 64])
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "rise", masks=64).heatmap.shape
+    torch.Size([1, 128, 128])
     """
 
     title: ClassVar[str] = "RISE"

@@ -39,7 +39,7 @@ class Rollout(FromObservation[Trace]):
     Cost: one forward pass and the backward pass of the last block (to see which tokens the classifier reads).
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "rollout", start_layer=1).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "rollout", start_layer=1).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -36,7 +36,7 @@ class TAM:
     Cost: steps + 1 forward passes, each with the backward pass of the last block.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "tam", steps=3).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "tam", steps=3).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

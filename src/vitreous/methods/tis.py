@@ -54,7 +54,7 @@ class TIS:
     Cost: N forward passes of half the tokens, two of all, and k-means over the channels.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "tis", masks=32).heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "tis", masks=32).heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -50,7 +50,7 @@ class TransformerAttribution:
     passes.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "transformer_attribution").heatmap.shape
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "transformer_attribution").heatmap.shape
     torch.Size([1, 8, 8])
     """
 

@@ -50,8 +50,8 @@ class ViTCX:
     Cost: two forward passes for each mask, about 60 masks on a ViT-B/16, and two more.
 
     >>> import torch, vitreous
-    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 64, 64), "vit_cx").heatmap.shape
-    torch.Size([1, 64, 64])
+    >>> vitreous.explain(vitreous.load(), torch.randn(1, 3, 128, 128), "vit_cx").heatmap.shape
+    torch.Size([1, 128, 128])
     """
 
     title: ClassVar[str] = "ViT-CX"

@@ -27,8 +27,8 @@ from vitreous.trace.reading import Said
 
 __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 
-PACKAGED = {name: Path(__file__).parent / name for name in ("default", "pneumonia")}
-"""The classifiers that come with the package: everyday things, and chest X-rays."""
+PACKAGED = {name: Path(__file__).parent / name for name in ("default", "tiny20", "pneumonia")}
+"""The classifiers that come with the package: everyday things, fewer and smaller ones, and chest X-rays."""
 
 _SOURCES = ("timm", "torchvision", "hf", "open_clip")
 _HF_CONFIG = "config.json"
@@ -48,9 +48,9 @@ def load(
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
     Args:
-        spec: "default", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a folder that
-            `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take the
-            weights from a file; what its tensors say of classes, channels, patches, a square picture's size,
+        spec: "default", "tiny20", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a
+            folder that `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take
+            the weights from a file; what its tensors say of classes, channels, patches, a square picture's size,
             widths and depth need not be said, and pictures are prepared as for the pretrained NAME. Likewise
             "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
         checkpoint: the same FILE, given apart.
@@ -71,7 +71,7 @@ def load(
         MissingExtra: transformers or open_clip is needed and not installed.
 
     >>> load().class_names[:3]
-    ('goldfish', 'bullfrog', 'American alligator')
+    ('cat', 'dog', 'bird')
     """
     with torch.inference_mode(False):  # what is made there can never be differentiated
         file = None if checkpoint is None else Path(checkpoint)

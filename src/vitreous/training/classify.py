@@ -86,7 +86,7 @@ def train(
 
     def begin(processes: Processes) -> _State:
         begun = ModelCard.read(output).notes.get("start") if resume else start
-        given = {name: str(path) for name, path in (("teacher", teacher), ("start", begun)) if path}
+        given = {name: _without_folders(path) for name, path in (("teacher", teacher), ("start", begun)) if path}
         notes = {"data_sha256": fingerprint, "recipe": recipe.to_json(), **given, **versions()}
         card = ModelCard(recipe.architecture, recipe.model_arguments, classes, preprocess_of(recipe), notes)
         state = _State(recipe, card, (pictures, held_out), teacher, processes, workers=workers)
@@ -97,6 +97,16 @@ def train(
         return state
 
     return run(recipe, fingerprint, output, begin, device=device, resume=resume)
+
+
+def _without_folders(place: str | Path) -> str:
+    """What weights are called, where a card that is handed on may say it: no folder of somebody's own.
+
+    >>> _without_folders("/home/me/vit.pth"), _without_folders("timm:vit@/home/me/vit.pth")
+    ('vit.pth', 'timm:vit@vit.pth')
+    """
+    source, at, file = str(place).rpartition("@") if str(place).startswith("timm:") else ("", "", str(place))
+    return source + at + Path(file).name
 
 
 def _build(card: ModelCard, recipe: Recipe) -> Any:
