@@ -85,7 +85,12 @@ class Reduct:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a manifest."""
         return {
-            name: {"importance": level.importance, "walks": level.walks, "blocks": level.table()}
+            name: {
+                "grid": list(level.losses.shape),
+                "importance": level.importance,
+                "walks": level.walks,
+                "blocks": level.table(),
+            }
             for name, level in self.levels.items()
         }
 

@@ -9,11 +9,11 @@ from jaxtyping import Float, UInt8
 
 from vitreous.errors import ShapeError
 
-__all__ = ["Palette", "colorize"]
+__all__ = ["PALETTES", "Palette", "colorize"]
 
 Palette = Literal["sequential", "diverging"]
 
-_ANCHORS: dict[Palette, tuple[str, ...]] = {
+PALETTES: dict[Palette, tuple[str, ...]] = {
     # lightness rises throughout, so the order survives printing in grey
     "sequential": ("#130f2e", "#45167a", "#8f1c8a", "#d6336c", "#f76c3c", "#fdb53a", "#fdf6b2"),
     # blue against orange, which no kind of color blindness confuses; both darken away from the middle
@@ -52,4 +52,4 @@ def _table(colors: tuple[str, ...]) -> UInt8[np.ndarray, "steps 3"]:
     return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
 
 
-_TABLES = {palette: _table(colors) for palette, colors in _ANCHORS.items()}
+_TABLES = {palette: _table(colors) for palette, colors in PALETTES.items()}

@@ -1,0 +1,185 @@
+"""Explanations as pages show them: by picture, methods beside each other, the classes explained one after another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vitreous.errors import ShapeError
+from vitreous.files.manifest import versions
+from vitreous.methods.shows import shows
+from vitreous.render.case import Attempt, Case, MethodCase, Said, stretched
+from vitreous.trace.answer import answer, assumed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from vitreous.methods.explanation import Explanation
+    from vitreous.trace.answer import Answer
+
+__all__ = ["cases_of", "method_case", "said"]
+
+_MOST = 3
+"""Classes in the head of a page."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One map of an explanation."""
+
+    name: str
+    explanation: Explanation
+    at: int
+
+    @property
+    def answer(self) -> Answer | None:
+        return self.explanation.answer(self.at)
+
+    @property
+    def wanted(self) -> str:
+        """What is explained: alike for all methods, whatever the rounding of their scores."""
+        given = self.answer
+        return f"{given.index} {given.name}" if given else ""
+
+    @property
+    def attempt(self) -> Attempt:
+        given = self.explanation
+        found = given.details[self.at].to_json() if given.details else None
+        return Attempt(given.heatmap[self.at].detach().float().cpu().numpy(), found=found)
+
+
+def cases_of(
+    explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
+    trust: Sequence[Any] = (),
+) -> list[Case]:
+    """A case for each picture that they explain; one of the same picture, or input, is one.
+
+    Args:
+        explanations: one, several, or by names of yours.
+        trust: per image of a single explanation, or of several of the same images, what `vitreous.trust` gave.
+
+    Raises:
+        ShapeError: there are none.
+    """
+    named = _named(explanations)
+    if not named:
+        raise ShapeError("there is no explanation to show. Give at least one.")
+    found: dict[str, list[_Row]] = {}
+    for name, each in named.items():
+        for at in range(len(each.heatmap)):
+            found.setdefault(_picture_key(each, at), []).append(_Row(name, each, at))
+    number = len(found)
+    return [
+        _case(rows, f"picture {place}" if number > 1 else "the picture", trust)
+        for place, rows in enumerate(found.values(), 1)
+    ]
+
+
+def said(given: Answer) -> Said:
+    """What the model says of a class, for a page."""
+    return Said(given.name, given.shown, given.probability)
+
+
+def method_case(name: str, title: str, method: Any, attempts: Sequence[Attempt], layer: str = "") -> MethodCase:
+    """A method's maps of one picture, for a page."""
+    about = {"published": str(getattr(method, "published", method.source)), "settings": repr(method)}
+    return MethodCase(
+        name,
+        title,
+        attempts,
+        bool(getattr(method, "signed", False)),
+        bool(getattr(method, "blocks", False)),
+        tuple(shows(method)),
+        about | ({"layer": layer} if layer else {}),
+    )
+
+
+def _named(
+    explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
+) -> dict[str, Explanation]:
+    """By the names given, or by those of their methods."""
+    if isinstance(explanations, Mapping):
+        return dict(explanations)
+    named: dict[str, Explanation] = {}
+    for each in explanations if isinstance(explanations, Sequence) else [explanations]:
+        wanted = str(getattr(each.method, "title", type(each.method).__name__))
+        name, number = wanted, 1
+        while name in named:
+            number += 1
+            name = f"{wanted} {number}"
+        named[name] = each
+    return named
+
+
+def _picture_key(explanation: Explanation, at: int) -> str:
+    """Alike for the same picture, or the same input; else of this image of this explanation alone."""
+    if explanation.views:
+        part = explanation.views[at].part
+        return hashlib.sha256(f"{part.size}".encode() + part.tobytes()).hexdigest()
+    if explanation.inputs is not None:
+        image = explanation.inputs[at].detach().float().cpu().contiguous().numpy()
+        return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
+    return f"{id(explanation)} {at}"
+
+
+def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any]) -> Case:
+    """One picture: columns are methods, and the answers that they explain the classes."""
+    first, place = rows[0].explanation, rows[0].at
+    classes = {row.wanted: row.answer for row in reversed(rows)}  # the first method's words, as rounding varies
+    classes = {wanted: classes[wanted] for wanted in dict.fromkeys(row.wanted for row in rows)}
+    methods: dict[str, dict[str, _Row]] = {}
+    for row in rows:
+        methods.setdefault(row.name, {})[row.wanted] = row
+    measured = {row.wanted: trust[row.at] for row in rows if trust}
+    return Case(
+        name,
+        _picture(first, place),
+        [_method(each, its, list(classes)) for each, its in methods.items()],
+        [given and said(given) for given in classes.values()],
+        _predicted(first, place),
+        _notes(first),
+        [measured[each].to_json() if each in measured else None for each in classes],
+        facts={"versions": ", ".join(f"{package} {number}" for package, number in versions().items())},
+        whole=first.views[place].marked() if first.views and not first.views[place].is_whole else None,
+    )
+
+
+def _method(name: str, its: Mapping[str, _Row], wanted: Sequence[str]) -> MethodCase:
+    first = next(iter(its.values())).explanation
+    missing = Attempt(None, "this class was not asked for.")
+    attempts = [its[each].attempt if each in its else missing for each in wanted]
+    return method_case(name, _title(name, first), first.method, attempts, first.layer)
+
+
+def _title(name: str, explanation: Explanation) -> str:
+    """As people call the method, where the name is not one of the user's own."""
+    from vitreous.methods import title_of
+
+    return title_of(name) if title_of(name) == getattr(explanation.method, "title", "") else name
+
+
+def _predicted(explanation: Explanation, at: int) -> list[Said]:
+    """The most probable classes; nothing of several values, which have no order."""
+    if explanation.logits is None or (explanation.link == "identity" and explanation.logits.shape[1] > 1):
+        return []
+    scores, names, link = explanation.logits[at], explanation.class_names, explanation.link
+    opposed = len(scores) == 1 and link != "identity" and scores[0].item() < 0
+    best = scores.topk(min(_MOST, len(scores))).indices.tolist()
+    return [said(answer(index, scores, names, link, opposed=opposed)) for index in best]
+
+
+def _notes(explanation: Explanation) -> list[str]:
+    if explanation.logits is None:
+        return ["The model has no classifier, so there is no decision."]
+    note = assumed(explanation.logits.shape[1], explanation.link)
+    return [f"{note[0].upper()}{note[1:]}."] if note else []
+
+
+def _picture(explanation: Explanation, at: int) -> Image | None:
+    """The part of the picture that the model saw; else its input, from the lowest value black to the highest white."""
+    if explanation.views:
+        return explanation.views[at].part
+    image = None if explanation.inputs is None else explanation.inputs[at]
+    return None if image is None else stretched(image.detach().float().cpu().numpy())

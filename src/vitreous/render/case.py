@@ -1,0 +1,114 @@
+"""What a page shows of one picture: maps by several methods, the decision that they explain, what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+__all__ = ["Attempt", "Case", "MethodCase", "Said", "stretched"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model says of one class, or one of its values.
+
+    Attributes:
+        name: of the class.
+        shown: its probability or value, in words.
+        share: its probability, from 0 to 1; None of a value.
+    """
+
+    name: str
+    shown: str
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a method gave for one class.
+
+    Attributes:
+        heatmap: (h, w), raw; None where it gave no map.
+        reason: why it gave none.
+        found: what it found beside the map, in plain values, as `Detail.to_json` gives it; None of most methods.
+    """
+
+    heatmap: Float[np.ndarray, "h w"] | None
+    reason: str = ""
+    found: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class MethodCase:
+    """A method's maps of one picture.
+
+    Attributes:
+        name: by which `Case.trust` knows it.
+        title: as people call it.
+        attempts: for each class explained.
+        signed: its maps have two sides.
+        blocks: its maps are of whole blocks, which keep their edges.
+        shows: what its maps show, and what they do not, a sentence each.
+        about: what else there is to know of it, by name: its source, settings, the layer that was read.
+    """
+
+    name: str
+    title: str
+    attempts: Sequence[Attempt]
+    signed: bool = False
+    blocks: bool = False
+    shows: Sequence[str] = ()
+    about: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture on one page.
+
+    Attributes:
+        name: of the picture.
+        picture: RGB, exactly the part that the model saw; None where there is no picture to show.
+        methods: that explain it.
+        classes: that are explained, one for each attempt of a method; a model without a classifier has one, `None`.
+        predicted: what the model finds most probable, best first.
+        notes: sentences on the decision.
+        trust: for each class, what the maps are worth, as `Trust.to_json` gives it; None where it was not measured.
+        command: that makes the same maps again; empty where there is none.
+        facts: what the numbers depend on, by name.
+        whole: the whole picture, with what the model saw marked in it; None where it saw all of it.
+    """
+
+    name: str
+    picture: Image.Image | None
+    methods: Sequence[MethodCase]
+    classes: Sequence[Said | None]
+    predicted: Sequence[Said] = ()
+    notes: Sequence[str] = ()
+    trust: Sequence[Mapping[str, Any] | None] = ()
+    command: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])
+    whole: Image.Image | None = None
+
+    @property
+    def title(self) -> str:
+        """The decision, or the picture's name where there is none."""
+        first = self.classes[0] if self.classes else None
+        return f"{first.name} · {first.shown}" if first else self.name
+
+    def trust_of(self, at: int) -> Mapping[str, Any] | None:
+        """What the maps of one class are worth."""
+        return self.trust[at] if at < len(self.trust) else None
+
+
+def stretched(values: Float[np.ndarray, "channels h w"]) -> Image.Image | None:
+    """A model's input as a picture, its lowest value black and its highest white; None where it has no such channels."""
+    if values.shape[0] not in (1, 3):
+        return None
+    low, high = values.min(), values.max()
+    pixels = np.rint(255 * (values - low) / ((high - low) or 1)).astype(np.uint8).transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(pixels.repeat(3 // len(values), 2)))

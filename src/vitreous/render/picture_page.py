@@ -1,0 +1,176 @@
+"""The page of one picture: still readable where nothing runs, and brought to life by the viewer where scripts may."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vitreous.render.blocks import draw_blocks, draw_walks
+from vitreous.render.case import Attempt, Case, MethodCase
+from vitreous.render.colormap import PALETTES, colorize
+from vitreous.render.html import render
+from vitreous.render.overlay import Scale, draw, overlay
+from vitreous.render.page import data_uri
+from vitreous.render.script import viewer
+
+__all__ = ["picture_page", "thumbnail"]
+
+_STILL, _SHOWN = 320, 512
+"""Longest sides in pixels: of maps drawn for where nothing runs, and of the picture that the viewer draws on."""
+_BAR = 8
+_THUMBNAIL = 112
+
+
+@dataclass(frozen=True)
+class _Still:
+    """A map as a picture, and its scale in words."""
+
+    source: str
+    low: str
+    high: str
+    signed: bool
+
+
+def picture_page(case: Case, *, back: str = "") -> str:
+    """One HTML file.
+
+    Args:
+        case: the picture.
+        back: address of the page that lists all pictures; empty for none.
+    """
+    picture = case.picture and _fitted(case.picture, _SHOWN)
+    still = case.picture and _fitted(case.picture, _STILL)
+    several = len(case.classes) > 1
+    panels = [
+        {
+            "method": method,
+            "at": place,
+            "said": case.classes[at] if several else None,
+            "which": at,
+            "reason": attempt.reason,
+            "still": _still(method, attempt, still),
+            "trust": _map_trust(case, method, at),
+            "beside": list(_beside(attempt, still)),
+        }
+        for at in range(len(case.classes))
+        for place, method in enumerate(case.methods)
+        for attempt in [method.attempts[at]]
+    ]
+    return render(
+        "picture.html",
+        title=case.title,
+        case=case,
+        back=back,
+        picture=picture and {"source": data_uri(picture), "width": picture.width, "height": picture.height},
+        whole=case.whole and data_uri(_fitted(case.whole, _STILL)),
+        panels=panels,
+        several=several,
+        bars={name: data_uri(_bar(name), "PNG") for name in PALETTES},
+        data=_data(case),
+        script=viewer("start"),
+    )
+
+
+def thumbnail(case: Case) -> str:
+    """The first map on its picture, small, as an address that holds it; empty where there is nothing to show."""
+    small = case.picture and _fitted(case.picture, _THUMBNAIL)
+    for method in case.methods:
+        if drawn := _still(method, method.attempts[0], small):
+            return drawn.source
+    return data_uri(small) if small else ""
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """At most so long; small pictures as large as that."""
+    scale = side / max(picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _still(method: MethodCase, attempt: Attempt, picture: Image.Image | None) -> _Still | None:
+    if attempt.heatmap is None:
+        return None
+    heatmap = torch.from_numpy(np.ascontiguousarray(attempt.heatmap))
+    scale = Scale.of([heatmap], signed=method.signed)
+    drawn = overlay(picture, heatmap, scale=scale) if picture else _fitted(draw(heatmap, scale), _STILL)
+    return _Still(data_uri(drawn), f"{scale.low:.3g}", f"{scale.high:.3g}", method.signed)
+
+
+def _beside(attempt: Attempt, picture: Image.Image | None) -> Iterator[tuple[str, str]]:
+    """What a method found beside its map, as titles and pictures: walks over blocks, and the blocks that stay."""
+    if attempt.heatmap is None or picture is None:
+        return
+    for name, level in (attempt.found or {}).items():
+        if not (isinstance(level, Mapping) and {"walks", "blocks", "grid"} <= level.keys()):
+            continue
+        grid = (level["grid"][0], level["grid"][1])
+        kept = torch.zeros(grid)
+        for block in level["blocks"]:
+            if block["kept"]:
+                kept[block["row"], block["column"]] = block["importance"]
+        yield f"{name} walk", data_uri(draw_walks(picture, grid, level["walks"]))
+        yield f"{name} blocks that stay", data_uri(draw_blocks(picture, kept / (kept.max() or 1)))
+
+
+def _map_trust(case: Case, method: MethodCase, at: int) -> dict[str, Any] | None:
+    """What one map is worth, in words."""
+    trust = case.trust_of(at)
+    if not trust or method.name not in trust["maps"]:
+        return None
+    found = trust["maps"][method.name]
+    orders = len(trust["random"])
+    return {
+        "verdict": f"above {found['above']} of {orders} random orders" if orders else "",
+        "abpc": f"{found['abpc']:+.3f}",
+        "changes": {None: "not measured", True: "yes", False: "no, it is the same"}[found["changes"]],
+        "other": trust["other"],
+        "agreement": {name: None if each is None else f"{each:+.2f}" for name, each in found["agreement"].items()},
+    }
+
+
+def _data(case: Case) -> dict[str, Any]:
+    """What the viewer is given."""
+    return {
+        "palettes": PALETTES,
+        "grid": _grid(case),
+        "classes": [each and {"name": each.name, "shown": each.shown} for each in case.classes],
+        "methods": [
+            {
+                "name": method.name,
+                "title": method.title,
+                "signed": method.signed,
+                "blocks": method.blocks,
+                "maps": [_packed(attempt.heatmap) for attempt in method.attempts],
+            }
+            for method in case.methods
+        ],
+        "trust": [case.trust_of(at) for at in range(len(case.classes))],
+    }
+
+
+def _grid(case: Case) -> dict[str, int]:
+    """Of the patches that are chosen: those that were hidden, or the finest map's."""
+    trust = next((each for each in case.trust if each), None)
+    shapes = [tuple(trust["grid"])] if trust else []
+    shapes += [each.heatmap.shape for method in case.methods for each in method.attempts if each.heatmap is not None]
+    rows, columns = shapes[0] if trust else max(shapes, key=lambda shape: shape[0] * shape[1], default=(1, 1))
+    return {"rows": rows, "columns": columns}
+
+
+def _packed(heatmap: np.ndarray[Any, Any] | None) -> dict[str, Any] | None:
+    """A map's shape, and its numbers as little-endian float32 in base 64: the smallest stay apart, as half would not."""
+    if heatmap is None:
+        return None
+    numbers = base64.b64encode(heatmap.astype("<f4").tobytes()).decode()
+    return {"rows": heatmap.shape[0], "columns": heatmap.shape[1], "values": numbers}
+
+
+def _bar(palette: Any) -> Image.Image:
+    """The colors of a palette, from low to high."""
+    return Image.fromarray(colorize(np.tile(np.linspace(0, 1, _STILL), (_BAR, 1)), palette))

@@ -1,0 +1,41 @@
+// What can be set: the class, how maps are drawn, how near the picture is.
+import { element, slider, tick, choice, chips } from "./elements.js";
+import { lensOf, zoomed } from "./lens.js";
+
+const percent = (value) => `${value} %`;
+const palettes = [
+  ["own", "each its own"], ["sequential", "dark to bright"], ["diverging", "blue and orange"], ["grey", "grey"],
+];
+
+export function fillControls(form, data, page) {
+  const { state } = page;
+  const set = (name) => (value) => page.set({ [name]: value });
+  if (data.classes.length > 1) {
+    const names = data.classes.map((each, at) => [at, `${each.name} · ${each.shown}`]);
+    form.append(chips("Class", names, state.class, set("class")));
+  }
+  form.append(
+    slider("Opacity", [0, 100], state.opacity, percent, set("opacity")),
+    slider("Threshold", [0, 95, 5], state.threshold, (value) => (value ? `${value} %` : "none"), set("threshold")),
+    choice("Colors", palettes, state.palette, set("palette")),
+    tick("All on one scale", state.scale === "common", (on) => page.set({ scale: on ? "common" : "own" })),
+    tick("Boxes above the threshold", Boolean(state.boxes), (on) => page.set({ boxes: Number(on) })),
+    zoomButtons(page),
+  );
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.hidden = false;
+}
+
+function zoomButtons(page) {
+  const button = (sign, name, pressed) => {
+    const made = element("button", { type: "button", "aria-label": name, title: name }, sign);
+    made.addEventListener("click", pressed);
+    return made;
+  };
+  return element(
+    "fieldset", {}, element("legend", {}, "Zoom"),
+    button("+", "nearer", () => page.look(zoomed(page.lens, 1.5, page.center()))),
+    button("−", "farther", () => page.look(zoomed(page.lens, 1 / 1.5, page.center()))),
+    button("1 : 1", "the whole picture", () => page.look(lensOf())),
+  );
+}
