@@ -16,8 +16,8 @@ LONG := training benchmarking interacting reference golden
 .PHONY: demo test-fast test test-all test-oldest clean
 
 demo: $(VENV)/installed
-	$(BIN)/vitreous explain
-	@echo "Look at $(CURDIR)/explained/chelsea.png"
+	$(BIN)/vitreous explain --report
+	@echo "Look at $(CURDIR)/explained/report.html"
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)

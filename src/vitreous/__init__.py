@@ -21,6 +21,7 @@ from vitreous.models.preprocess import Preprocess as Preprocess
 from vitreous.models.zoo import LoadedModel as LoadedModel
 from vitreous.models.zoo import load as load
 from vitreous.render.view import View as View
+from vitreous.reporting.report import report as report
 from vitreous.trace.edit import stop_gradient as stop_gradient
 from vitreous.trace.observe import observe as observe
 from vitreous.trace.recorder import record as record
@@ -47,6 +48,7 @@ __all__ = [
     "observe",
     "prune",
     "record",
+    "report",
     "stop_gradient",
     "trust",
 ]

@@ -55,6 +55,8 @@ How far each map can be trusted: `vitreous explain cat.jpg --trust`
 
 Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg --grid 14,14 --patches 1:`
 
+A page to hand to somebody else: `vitreous explain cat.jpg --report`
+
 A model without a class token: `vitreous explain cat.jpg --method rollout,raw_attention --set readout=mean`
 """
 
@@ -162,6 +164,14 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Also write report.html, a page to hand to somebody else: maps beside each other, linked and "
+            "adjustable; of several pictures, an index of a page for each. It needs no network. Implies --trust.",
+        ),
+    ] = False,
 ) -> None:
     """Show what in a picture speaks for a class: one sheet per picture, methods side by side.
 
@@ -184,13 +194,13 @@ def explain(
 
     if choose_on and method != _BEST:
         raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
-    asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust else None
+    asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust or report else None
     files = without_outputs(find_files(pictures, sample), output, "explain")
     methods = _make_methods(method, setting or [])
     names = read_class_names(class_names or ())
     check_writable(output)
-    report = Report(Console(highlight=False), Console(stderr=True, highlight=False))
-    with report.status("Loading the model …"):
+    shown = Report(Console(highlight=False), Console(stderr=True, highlight=False))
+    with shown.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(
             model,
@@ -217,15 +227,21 @@ def explain(
     if method == _BEST:
         measured, rather = find_pictures([choose_on]) if choose_on else files, against or None
         named = describe(loaded, class_names=names)
-        chosen = report.choose(
+        chosen = shown.choose(
             lambda tell: choose_method(
                 named, methods, measured, target, against=rather, window=job.window, progress=tell
             )
         )
         job = replace(job, methods={chosen.method: methods[chosen.method]}, choice=chosen)
-    results = report.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
+    results = shown.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
     demanded = method not in ("all", _BEST, _USUAL) or bool(how.get("grid") or how.get("patches"))
-    failed = report.finish(results, job, demanded=demanded)
+    failed = shown.finish(results, job, demanded=demanded)
+    if report:
+        from vitreous.reporting.pictures import report_pictures
+
+        with shown.status("Writing the report …"):
+            page = report_pictures(job)
+        shown.tell(f"Report: {page}")
     raise typer.Exit(int(failed))
 
 

@@ -44,6 +44,10 @@ class Report:
         self._line(self.out, f"{choice}\n")
         return choice
 
+    def tell(self, text: str) -> None:
+        """A line."""
+        self._line(self.out, text)
+
     def follow(self, job: Callable[[Tell], Iterable[Result]], total: int) -> list[Result]:
         """Show every result as it comes, above a progress bar if there are several, and one for a slow method.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from vitreous.errors import ShapeError
 from vitreous.files.manifest import versions
@@ -84,7 +86,7 @@ def said(given: Answer) -> Said:
 
 def method_case(name: str, title: str, method: Any, attempts: Sequence[Attempt], layer: str = "") -> MethodCase:
     """A method's maps of one picture, for a page."""
-    about = {"published": str(getattr(method, "published", method.source)), "settings": repr(method)}
+    about = {"published": str(getattr(method, "published", method.source)), "settings": _settings(method)}
     return MethodCase(
         name,
         title,
@@ -94,6 +96,21 @@ def method_case(name: str, title: str, method: Any, attempts: Sequence[Attempt],
         tuple(shows(method)),
         about | ({"layer": layer} if layer else {}),
     )
+
+
+def _settings(method: Any) -> str:
+    """Those that a method shows, without what a module holds."""
+    if not is_dataclass(method) or hasattr(method, "published"):
+        return repr(method)
+    return (
+        ", ".join(f"{each.name} {_plain(getattr(method, each.name))}" for each in fields(method) if each.repr) or "none"
+    )
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, nn.Module):
+        return getattr(getattr(value, "subject", None), "short_name", type(value).__name__)
+    return str(getattr(value, "short_name", value))
 
 
 def _named(

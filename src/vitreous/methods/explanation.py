@@ -288,8 +288,15 @@ class Explanation:
 
         return read_numbers(Path(path))
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page of `vitreous.report`, in a frame of its own."""
+        from vitreous.methods.cases import cases_of
+        from vitreous.render.picture_page import framed
+
+        return framed(cases_of(self))
+
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """What is shown where no page can be."""
         buffer = BytesIO()
         self.sheet().save(buffer, "PNG")
         return buffer.getvalue()

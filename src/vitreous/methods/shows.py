@@ -20,7 +20,7 @@ _RULES = (
 _READS: Mapping[str, str] = {
     "class_token": f"It is read off the class token's attention. {_MIXED}",
     "attention": f"It is read off the attention between patches. {_MIXED}",
-    "dropping": "It runs the model on some of the tokens alone. Patches that matter only together may look unimportant.",
+    "dropping": "It runs the model on some of the tokens. Patches that matter only together may look unimportant.",
     "head": f"It asks the classifier's head about the tokens between the blocks. {_MIXED}",
     "layer": "It is read off one layer's features, and is as coarse as that layer.",
     "pooling": "It is read off the last features under an average, and is as coarse as these.",

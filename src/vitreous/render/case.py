@@ -77,7 +77,8 @@ class Case:
         classes: that are explained, one for each attempt of a method; a model without a classifier has one, `None`.
         predicted: what the model finds most probable, best first.
         notes: sentences on the decision.
-        trust: for each class, what the maps are worth, as `Trust.to_json` gives it; None where it was not measured.
+        trust: for each class, what the maps are worth, as `Trust.to_json` gives it, or why that cannot be said; None
+            where it was not measured.
         command: that makes the same maps again; empty where there is none.
         facts: what the numbers depend on, by name.
         whole: the whole picture, with what the model saw marked in it; None where it saw all of it.
@@ -89,7 +90,7 @@ class Case:
     classes: Sequence[Said | None]
     predicted: Sequence[Said] = ()
     notes: Sequence[str] = ()
-    trust: Sequence[Mapping[str, Any] | None] = ()
+    trust: Sequence[Mapping[str, Any] | str | None] = ()
     command: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     whole: Image.Image | None = None
@@ -101,12 +102,18 @@ class Case:
         return f"{first.name} · {first.shown}" if first else self.name
 
     def trust_of(self, at: int) -> Mapping[str, Any] | None:
-        """What the maps of one class are worth."""
-        return self.trust[at] if at < len(self.trust) else None
+        """What the maps of one class are worth; None where that is not known."""
+        found = self.trust[at] if at < len(self.trust) else None
+        return None if isinstance(found, str) else found
+
+    @property
+    def untrusted(self) -> list[str]:
+        """Why it cannot be said of some classes."""
+        return list(dict.fromkeys(each for each in self.trust if isinstance(each, str)))
 
 
 def stretched(values: Float[np.ndarray, "channels h w"]) -> Image.Image | None:
-    """A model's input as a picture, its lowest value black and its highest white; None where it has no such channels."""
+    """A model's input of 1 or 3 channels as a picture, its lowest value black and its highest white; else None."""
     if values.shape[0] not in (1, 3):
         return None
     low, high = values.min(), values.max()

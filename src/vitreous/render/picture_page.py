@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from PIL import Image
 
 from vitreous.render.blocks import draw_blocks, draw_walks
@@ -19,12 +20,14 @@ from vitreous.render.overlay import Scale, draw, overlay
 from vitreous.render.page import data_uri
 from vitreous.render.script import viewer
 
-__all__ = ["picture_page", "thumbnail"]
+__all__ = ["framed", "picture_page", "thumbnail"]
 
 _STILL, _SHOWN = 320, 512
 """Longest sides in pixels: of maps drawn for where nothing runs, and of the picture that the viewer draws on."""
 _BAR = 8
 _THUMBNAIL = 112
+_FRAMES = 4
+_FRAME = '<iframe srcdoc="{}" title="{}" sandbox="allow-scripts" width="100%" height="720" frameborder="0"></iframe>'
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,14 @@ def picture_page(case: Case, *, back: str = "") -> str:
         data=_data(case),
         script=viewer("start"),
     )
+
+
+def framed(cases: Sequence[Case]) -> str:
+    """Pages in frames, for a notebook: at most four, as they hold their pictures."""
+    shown = [Markup(_FRAME).format(picture_page(case), case.title) for case in cases[:_FRAMES]]
+    left = len(cases) - len(shown)
+    more = Markup("<p>… and {} pictures more: vitreous.report writes them all.</p>").format(left) if left else ""
+    return "".join([*shown, more])
 
 
 def thumbnail(case: Case) -> str:
@@ -156,7 +167,7 @@ def _data(case: Case) -> dict[str, Any]:
 
 def _grid(case: Case) -> dict[str, int]:
     """Of the patches that are chosen: those that were hidden, or the finest map's."""
-    trust = next((each for each in case.trust if each), None)
+    trust = next(filter(None, map(case.trust_of, range(len(case.classes)))), None)
     shapes = [tuple(trust["grid"])] if trust else []
     shapes += [each.heatmap.shape for method in case.methods for each in method.attempts if each.heatmap is not None]
     rows, columns = shapes[0] if trust else max(shapes, key=lambda shape: shape[0] * shape[1], default=(1, 1))
@@ -164,7 +175,7 @@ def _grid(case: Case) -> dict[str, int]:
 
 
 def _packed(heatmap: np.ndarray[Any, Any] | None) -> dict[str, Any] | None:
-    """A map's shape, and its numbers as little-endian float32 in base 64: the smallest stay apart, as half would not."""
+    """A map's shape, and its numbers as float32 in base 64: half precision would lose the smallest."""
     if heatmap is None:
         return None
     numbers = base64.b64encode(heatmap.astype("<f4").tobytes()).decode()

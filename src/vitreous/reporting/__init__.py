@@ -1,0 +1,1 @@
+"""What a reader is handed: pages of explained pictures."""

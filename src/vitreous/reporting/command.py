@@ -1,0 +1,65 @@
+"""The command that makes a picture's maps again, without a word of where they lie."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from vitreous.explaining.picture_job import PictureJob
+from vitreous.models.adapted import Adapted
+
+__all__ = ["command_of"]
+
+_OUTPUT = "--model-output"
+"""The one flag that is not called like what it says."""
+
+
+def command_of(job: PictureJob, file: Path) -> str:
+    """The command, by names without folders; empty where something was given that no command can say."""
+    words = ["vitreous", "explain", file.name, "--model", job.model.short_name, "--method", ",".join(job.methods)]
+    for name, method in job.methods.items():
+        for setting, value in _changed(method):
+            text = _text(value)
+            if text is None:
+                return ""
+            words += ["--set", f"{name}.{setting}={text}"]
+    words += ["--target", job.target] if job.target != "predicted" else []
+    words += ["--against", job.against] if job.against else []
+    if isinstance(job.window, str):
+        words += ["--window", job.window]
+    elif job.window:
+        words += ["--window", ",".join(f"{each:g}" for each in job.window)]
+    for name, value in job.model.reading.to_json().items():
+        if value not in (None, ""):
+            words += [
+                _OUTPUT if name == "output" else f"--{name}",
+                ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value),
+            ]
+    dtype = str(next(job.model.model.parameters()).dtype).removeprefix("torch.")
+    words += ["--dtype", dtype] if dtype != "float32" else []
+    return shlex.join([*words, "--report"])
+
+
+def _changed(method: Any) -> Iterator[tuple[str, Any]]:
+    """The settings that are not as they are by default; those that follow from the model are not told."""
+    for each in fields(method) if is_dataclass(method) else ():
+        default = each.default_factory() if each.default_factory is not MISSING else each.default
+        value = getattr(method, each.name)
+        if each.repr and value is not default and value != default:
+            yield each.name, value
+
+
+def _text(value: Any) -> str | None:
+    """As `--set` takes it; None where it cannot."""
+    if isinstance(value, Adapted):
+        return value.subject.short_name
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return None

@@ -1,0 +1,130 @@
+"""One picture on a page of its own; many on an index of pages, one each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from vitreous.errors import DataError
+from vitreous.files.writing import whole_file
+from vitreous.render.case import Case
+from vitreous.render.html import check_own_page, render
+from vitreous.render.picture_page import picture_page, thumbnail
+from vitreous.render.script import viewer
+
+__all__ = ["Failed", "write_pages"]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A picture that has no page.
+
+    Attributes:
+        name: of the picture.
+        error: why.
+    """
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A picture on the index.
+
+    Attributes:
+        said: the class explained, and its probability; empty without a classifier.
+        kind: the class alone.
+        trust: share of the random orders that its best map is above; None where that was not measured.
+    """
+
+    name: str
+    address: str
+    thumbnail: str
+    said: str = ""
+    kind: str = ""
+    trust: float | None = None
+    verdict: str = ""
+    error: str = ""
+
+
+def write_pages(cases: Iterable[tuple[str, Case | Failed]], path: Path, title: str) -> Path:
+    """Write a page for each picture, and an index where there are several.
+
+    Args:
+        cases: by the name of the page, below the folder that is called like the index without its suffix.
+        path: of the index, or of the page where there is one picture.
+        title: of the index.
+
+    Returns:
+        the path.
+
+    Raises:
+        DataError: a file there is no page of ours, or the disk says no.
+    """
+    check_own_page(path)
+    cards: list[_Card] = []
+    waiting: tuple[str, Case] | None = None
+    for name, case in cases:
+        if isinstance(case, Failed):
+            cards.append(_Card(case.name, "", "", error=case.error))
+            continue
+        if waiting is None and not cards:
+            waiting = name, case  # it may be the only one
+        else:
+            _write(path, name, case)
+        cards.append(_card(path, name, case))
+    if waiting and len(cards) == 1:
+        _save(path, picture_page(waiting[1]))
+        return path
+    if waiting:
+        _write(path, *waiting)
+    kinds = list(dict.fromkeys(card.kind for card in cards if card.kind))
+    measured = any(card.trust is not None for card in cards)
+    _save(path, render("index.html", title=title, cards=cards, kinds=kinds, measured=measured, script=viewer("index")))
+    return path
+
+
+def _write(index: Path, name: str, case: Case) -> None:
+    page = _place(index, name)
+    check_own_page(page)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"`{page.parent}` cannot be made: {error.strerror}. Choose another output folder.") from None
+    _save(page, picture_page(case, back="../" * len(PurePosixPath(name).parts) + quote(index.name)))
+
+
+def _save(path: Path, text: str) -> None:
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _place(index: Path, name: str) -> Path:
+    return index.with_suffix("") / f"{name}.html"
+
+
+def _card(index: Path, name: str, case: Case) -> _Card:
+    first = case.classes[0] if case.classes else None
+    address = f"{quote(index.stem)}/{quote(name)}.html"
+    above, verdict = _best(case)
+    said = f"{first.name} · {first.shown}" if first else ""
+    return _Card(case.name, address, thumbnail(case), said, first.name if first else "", above, verdict)
+
+
+def _best(case: Case) -> tuple[float | None, str]:
+    """How many random orders the best map is above, as a share and in words."""
+    trust = case.trust_of(0)
+    if not trust or not trust["random"]:
+        return None, ""
+    maps: Mapping[str, Any] = trust["maps"]
+    orders: Sequence[float] = trust["random"]
+    titles = {method.name: method.title for method in case.methods}
+    best = max(maps, key=lambda name: maps[name]["above"], default=None)
+    if best is None:
+        return None, ""
+    above = maps[best]["above"]
+    return above / len(orders), f"{titles.get(best, best)}: above {above} of {len(orders)} random orders"

@@ -1,0 +1,124 @@
+"""`vitreous explain --report`: pages of what a run has left in its folder, also of what an earlier one had done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.data.pictures import open_picture
+from vitreous.errors import DataError
+from vitreous.explaining.outputs import JOB
+from vitreous.explaining.picture_job import PictureJob
+from vitreous.files.arrays import open_arrays
+from vitreous.files.manifest import read_own
+from vitreous.files.writing import alone_in
+from vitreous.methods import title_of
+from vitreous.methods.cases import method_case, said
+from vitreous.render.case import Attempt, Case, Said
+from vitreous.render.view import View
+from vitreous.reporting.command import command_of
+from vitreous.reporting.pages import Failed, write_pages
+from vitreous.trace.answer import Answer
+
+__all__ = ["report_pictures"]
+
+_REMEDY = "Explain the picture again."
+
+
+def report_pictures(job: PictureJob) -> Path:
+    """Write report.html into the folder of a run that has ended, of the pictures that its manifest tells about.
+
+    Raises:
+        DataError: another run is writing there, a file there is no page of ours, or the disk says no.
+    """
+    with alone_in(job.output):
+        manifest = read_own(job.output, JOB)
+        told = manifest.get("pictures", [])
+        cases = (_case_of(job, manifest, each) for each in told)
+        title = f"{len(told)} pictures explained with {job.model.short_name}"
+        return write_pages(cases, job.output / "report.html", title)
+
+
+def _case_of(job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, Case | Failed]:
+    """A picture of the manifest, by the name of its files."""
+    file, name = Path(told["file"]), told["name"]
+    if not name:
+        return "", Failed(file.name, _without_folders(told["error"] or "", file))
+    try:
+        picture = open_picture(file, job.window)
+        with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
+            maps = {method: arrays[method] for method in job.methods if method in arrays}
+    except DataError as error:
+        return name, Failed(file.name, _without_folders(str(error), file))
+    return name, _case(job, manifest, told, View(picture, job.model.prepared().box(picture)), maps)
+
+
+def _case(
+    job: PictureJob,
+    manifest: Mapping[str, Any],
+    told: Mapping[str, Any],
+    view: View,
+    maps: Mapping[str, np.ndarray[Any, Any]],
+) -> Case:
+    classes = [said(Answer(**each)) for each in told["targets"]] or [None]
+    methods = [
+        method_case(
+            name,
+            title_of(name),
+            method,
+            list(_attempts(name, maps.get(name), told, len(classes))),
+            told["layers"].get(name, ""),
+        )
+        for name, method in job.methods.items()
+    ]
+    whole = None if view.is_whole else view.marked()
+    return Case(
+        Path(told["file"]).name,
+        view.part,
+        methods,
+        classes,
+        [said(Answer(**each)) for each in told["predicted"]][:3],
+        _notes(job, classes),
+        told.get("trust", []),
+        command_of(job, Path(told["file"])),
+        _facts(job, manifest),
+        whole,
+    )
+
+
+def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, Any], classes: int) -> Iterator[Attempt]:
+    """What a method gave for each class; NaN stands for no map."""
+    for at in range(classes):
+        if maps is None or np.isnan(maps[at]).all():
+            yield Attempt(None, told["refused"].get(name, "there is none."))
+        else:
+            found = told["details"].get(name)
+            yield Attempt(maps[at], found=found[at] if found else None)
+
+
+def _notes(job: PictureJob, classes: Sequence[Said | None]) -> list[str]:
+    notes = [job.model.short_name]
+    if classes[0] is None:
+        notes.append("The model has no classifier, so there is no decision.")
+    if job.against:
+        notes.append(f"What is explained is why this rather than {job.against}.")
+    return notes
+
+
+def _facts(job: PictureJob, manifest: Mapping[str, Any]) -> dict[str, str]:
+    prepared = (manifest["preprocess"] or {}).items()
+    return {
+        "model": job.model.short_name,
+        "weights, SHA-256": str(manifest["weights_sha256"]),
+        "precision, device": f"{manifest['dtype']}, {manifest['device']}",
+        "picture to input": ", ".join(f"{name} {value}" for name, value in prepared),
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
+        "started": str(manifest["started"]),
+    }
+
+
+def _without_folders(error: str, file: Path) -> str:
+    return error.replace(str(file), file.name)

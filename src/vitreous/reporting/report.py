@@ -1,0 +1,53 @@
+"""`vitreous.report`: explanations as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vitreous.errors import DataError
+from vitreous.explaining.trust.records import Trust
+from vitreous.methods.explanation import Explanation
+
+__all__ = ["report"]
+
+
+def report(
+    explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
+    path: str | Path = "report.html",
+    *,
+    trust: Sequence[Trust] = (),
+) -> Path:
+    """Write explanations as one HTML file that needs no network, to hand to somebody else.
+
+    Its maps are linked: one pointer, zoom and chosen patch; opacity, threshold, colors and scale can be set, and where
+    trust was measured, its curves followed step by step. Without scripts it is a page of pictures and tables.
+
+    Args:
+        explanations: one, several, or by names of yours, as `explain(method=[…])` gives them. Those of one picture
+            share a page.
+        path: of the file. Of several pictures it is the index of pages in a folder of the same name, `report/`.
+        trust: what `vitreous.trust(model, explanations)` gave.
+
+    Returns:
+        the path.
+
+    Raises:
+        ShapeError: there are no explanations.
+        DataError: the path names no `.html`, there is a file already that is no page of vitreous, or the disk says no.
+
+    >>> import tempfile, torch, vitreous
+    >>> explanation = vitreous.explain(vitreous.load(), torch.rand(1, 3, 64, 64))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     vitreous.report(explanation, Path(folder, "report.html")).name
+    'report.html'
+    """
+    from vitreous.methods.cases import cases_of
+    from vitreous.reporting.pages import write_pages
+
+    path = Path(path)
+    if path.suffix != ".html":
+        raise DataError(f"`{path}` does not end in .html. Name the page so.")
+    cases = cases_of(explanations, trust)
+    names = [f"{place:0{len(str(len(cases)))}}" for place in range(1, len(cases) + 1)]
+    return write_pages(zip(names, cases, strict=True), path, f"{len(cases)} explained pictures")
