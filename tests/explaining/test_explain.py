@@ -165,7 +165,7 @@ def test_saves_what_it_says(subject: LoadedModel, pictures: list[Path], tmp_path
     explanation.save(tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as sheet:
         assert sheet.width > 1000
-    assert explanation._repr_png_().startswith(b"\x89PNG")
+    assert explanation._repr_mimebundle_()["image/png"].startswith(b"\x89PNG")
     with pytest.raises(DataError, match="cannot be written"):
         explanation.save(tmp_path / "out.nonsense")
     with pytest.raises(DataError, match="cannot be written"):

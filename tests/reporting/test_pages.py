@@ -157,7 +157,9 @@ def test_what_cannot_be_reported_is_told(model: LoadedModel, tmp_path: Path) -> 
 
 
 def test_a_notebook_shows_the_page(model: LoadedModel) -> None:
-    shown = explain(model, noise(1), "ag_cam")._repr_html_()
+    given = explain(model, noise(1), "ag_cam")._repr_mimebundle_()
+    shown = given["text/html"]
+    assert given["image/png"].startswith(b"\x89PNG")
     read = Read(shown)
     assert read.tags == ["iframe"]
     assert "&lt;script" in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from vitreous.methods.explanation import Explanation
     from vitreous.trace.answer import Answer
 
-__all__ = ["cases_of", "method_case", "said"]
+__all__ = ["cases_of", "method_case", "said", "shown"]
 
 _MOST = 3
 """Classes in the head of a page."""
@@ -77,6 +78,15 @@ def cases_of(
         _case(rows, f"picture {place}" if number > 1 else "the picture", trust)
         for place, rows in enumerate(found.values(), 1)
     ]
+
+
+def shown(explanation: Explanation) -> dict[str, str | bytes]:
+    """What a notebook may choose from, by the kind of text: pages in frames, a picture, a line."""
+    from vitreous.render.picture_page import framed
+
+    sheet = BytesIO()
+    explanation.sheet().save(sheet, "PNG")
+    return {"text/html": framed(cases_of(explanation)), "image/png": sheet.getvalue(), "text/plain": repr(explanation)}
 
 
 def said(given: Answer) -> Said:

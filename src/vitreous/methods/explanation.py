@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -288,18 +287,11 @@ class Explanation:
 
         return read_numbers(Path(path))
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the page of `vitreous.report`, in a frame of its own."""
-        from vitreous.methods.cases import cases_of
-        from vitreous.render.picture_page import framed
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """What a notebook shows: the page of `vitreous.report`, or the sheet where no page can be."""
+        from vitreous.methods.cases import shown
 
-        return framed(cases_of(self))
-
-    def _repr_png_(self) -> bytes:
-        """What is shown where no page can be."""
-        buffer = BytesIO()
-        self.sheet().save(buffer, "PNG")
-        return buffer.getvalue()
+        return shown(self)
 
 
 def _first(bad: Tensor) -> int | None:
