@@ -199,3 +199,12 @@ def test_regions_of_a_model_that_segments_are_on_the_sheet(
     assert drawn[0] == ["what the model saw", "CAM", *(f"regions of stage {stage}" for stage in (1, 2, 3))]
     run(job, pictures[:1])
     assert not [title for title in drawn[-1] if "regions" in title]
+
+
+def test_sheets_are_written_while_the_model_works_on_the_next_batch(job: PictureJob, pictures: list[Path]) -> None:
+    results = explain_pictures(replace(job, methods={"bright": Brightness()}, batch_size=1), pictures)
+    first = next(results)
+    assert Brightness.calls == [1, 1], "the second is explained before the first is handed out"
+    assert first.sheet
+    assert first.sheet.is_file()
+    assert [each.file for each in results] == pictures[1:]

@@ -18,7 +18,7 @@ from vitreous.methods import make_method, title_of
 from vitreous.models.detection.detect import BoxScores, Detections, as_image, detect
 from vitreous.render.detections import draw_detection
 from vitreous.render.overlay import Scale, overlay, upsample
-from vitreous.render.sheet import Panel, sheet
+from vitreous.render.sheet import Panel, save_page, sheet
 from vitreous.trace.target import Classes
 
 if TYPE_CHECKING:
@@ -136,4 +136,4 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
     read = {"method": explained.method, "layer": explained.layer, "probability": explained.probability}
     write_json(about, {"job": _JOB, "sheet": path.name, "versions": versions(), **shown, **read})
     with whole_file(path) as part:
-        sheet(panels, title=name, subtitle=subtitle).save(part)
+        save_page(sheet(panels, title=name, subtitle=subtitle), part)

@@ -20,7 +20,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.render.isolines import draw_isolines
 from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
-from vitreous.render.sheet import Panel, sheet
+from vitreous.render.sheet import Panel, save_page, sheet
 from vitreous.trace.answer import Answer, answer, assumed
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def write_sheet(path: Path, explained: Explained, style: Style) -> None:
     foot = _TRUST if any(isinstance(each, Trust) for each in explained.trust) else ""
     page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained), foot=foot)
     with whole_file(path) as part:
-        page.save(part)
+        save_page(page, part)
 
 
 def _shares(explained: Explained) -> list[tuple[str, float]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,9 @@ from vitreous.trace.settled import evaluating
 from vitreous.trace.target import Classes, Predicted, Target, logits_of
 
 __all__ = ["PictureJob", "Result", "explain_pictures"]
+
+_WRITERS = 2
+"""Threads that draw and write sheets: encoding them takes as long as a quick method."""
 
 
 def explain_pictures(job: PictureJob, files: Sequence[Path]) -> Iterator[Result]:
@@ -89,12 +94,18 @@ def _kept(ledger: Ledger, file: Path) -> tuple[Result, Mapping[str, Any]] | None
 
 
 def _explain_batches(job: PictureJob, files: Sequence[Path], ledger: Ledger) -> Iterator[Result]:
-    """What became of each picture; a method that does not apply to the model is not tried again."""
+    """What became of each picture; a method that does not apply to the model is not tried again.
+
+    The files of a batch are written while the model works on the next one.
+    """
     refused: Mapping[str, str] = {}
-    for at in range(0, len(files), job.batch_size):
-        found, refused = _explain_batch(job, files[at : at + job.batch_size], refused)
-        for each in found:
-            yield each if isinstance(each, Result) else _write(job, ledger, each)
+    with ThreadPoolExecutor(_WRITERS, "sheets") as writers:
+        waiting: list[Future[Result]] = []
+        for at in range(0, len(files), job.batch_size):
+            found, refused = _explain_batch(job, files[at : at + job.batch_size], refused)
+            yield from (each.result() for each in waiting)
+            waiting = [writers.submit(_written(job, ledger, each)) for each in found]
+        yield from (each.result() for each in waiting)
 
 
 def _explain_batch(
@@ -196,8 +207,10 @@ def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
     return ObservationError(f"no method applies to `{model}`.\n{reasons}")
 
 
-def _write(job: PictureJob, ledger: Ledger, explained: Explained) -> Result:
-    """The files of one picture."""
+def _written(job: PictureJob, ledger: Ledger, explained: Explained | Result) -> Callable[[], Result]:
+    """What writes the files of one picture, on any thread: their names are taken here and now."""
+    if isinstance(explained, Result):
+        return lambda: explained
     result = Result(
         explained.file,
         explained.predicted,
@@ -210,11 +223,25 @@ def _write(job: PictureJob, ledger: Ledger, explained: Explained) -> Result:
         warning=explained.warning,
     )
     if not explained.methods:
-        return replace(result, error=f"no method gave a map of `{explained.file}`. Try another target or method.")
+        told = f"no method gave a map of `{explained.file}`. Try another target or method."
+        return lambda: replace(result, error=told)
     try:
         page, maps = ledger.claim(explained.file)
-        write_maps(maps, explained)
-        write_sheet(page, explained, Style(job.alpha, job.isolines, job.common_scale))
     except DataError as error:
-        return replace(result, error=str(error))
-    return replace(result, sheet=page, maps=maps)
+        unnamed = replace(result, error=str(error))
+        return lambda: unnamed
+    return partial(
+        _write, explained, Style(job.alpha, job.isolines, job.common_scale), replace(result, sheet=page, maps=maps)
+    )
+
+
+def _write(explained: Explained, style: Style, result: Result) -> Result:
+    """Write the files that a result names."""
+    assert result.maps
+    assert result.sheet
+    try:
+        write_maps(result.maps, explained)
+        write_sheet(result.sheet, explained, style)
+    except DataError as error:
+        return replace(result, sheet=None, maps=None, error=str(error))
+    return result

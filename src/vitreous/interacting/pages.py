@@ -30,7 +30,7 @@ from vitreous.render.interactions import (
     draw_removed,
     draw_windows,
 )
-from vitreous.render.sheet import Panel, blank, sheet
+from vitreous.render.sheet import Panel, blank, save_page, sheet
 from vitreous.trace.answer import answer
 from vitreous.trace.reading import reading
 
@@ -215,7 +215,7 @@ def _write(
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
     with whole_file(page) as part:
-        _draw(job, found, view, title, file.name if isinstance(file, Path) else file).save(part)
+        save_page(_draw(job, found, view, title, file.name if isinstance(file, Path) else file), part)
     return Page(file, page, numbers)
 
 

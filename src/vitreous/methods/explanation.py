@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError
-from vitreous.files.writing import whole_file
 from vitreous.masking.components import Box, boxes_by_rank
 from vitreous.shapes import Heatmap, Images, Logits, PixelMap, PixelMask, TargetClass
 from vitreous.trace.answer import Answer, answer, score_name
@@ -264,17 +263,9 @@ class Explanation:
             ShapeError: a table is asked for, and the method gave no details.
             DataError: the file cannot be written, or its suffix is no format.
         """
-        from vitreous.methods.saved import table_of, write_numbers
+        from vitreous.methods.saved import write
 
-        path = Path(path)
-        table = table_of(self) if path.suffix == ".csv" else ""
-        with whole_file(path) as part:
-            if path.suffix == ".npz":
-                write_numbers(self, part)
-            elif path.suffix == ".csv":
-                part.write_text(table, encoding="utf-8")
-            else:
-                self.sheet().save(part)
+        write(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:

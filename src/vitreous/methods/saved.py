@@ -16,7 +16,7 @@ from torch import Tensor
 from vitreous.errors import DataError, ModelError, ShapeError
 from vitreous.files.arrays import Arrays, open_arrays
 from vitreous.files.reading import parse_json
-from vitreous.files.writing import to_json
+from vitreous.files.writing import to_json, whole_file
 from vitreous.settings.typed import typed_fields
 from vitreous.trace.answer import assumed
 from vitreous.trace.reading import LINKS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vitreous.methods.explanation import Explanation
 
-__all__ = ["Saved", "draw_sheet", "read_numbers", "table_of", "write_numbers"]
+__all__ = ["Saved", "draw_sheet", "read_numbers", "table_of", "write", "write_numbers"]
 
 _REMEDY = "Give a file that Explanation.save wrote."
 
@@ -74,6 +74,20 @@ class _About:
     layer: str
     link: str | None
     opposed: tuple[bool, ...]
+
+
+def write(explanation: Explanation, path: Path) -> None:
+    """Write what `Explanation.save` promises, by the suffix."""
+    from vitreous.render.sheet import save_page
+
+    table = table_of(explanation) if path.suffix == ".csv" else ""
+    with whole_file(path) as part:
+        if path.suffix == ".npz":
+            write_numbers(explanation, part)
+        elif path.suffix == ".csv":
+            part.write_text(table, encoding="utf-8")
+        else:
+            save_page(draw_sheet(explanation), part)
 
 
 def draw_sheet(explanation: Explanation) -> Image:
