@@ -106,4 +106,4 @@ def test_message(name: str) -> None:
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
     for name in (name for name in errors.__all__ if name[0].isupper()):
         assert re.search(rf"[─ ]{name}\b|^{name}\b", errors.__doc__ or "", re.MULTILINE), name
-        assert issubclass(getattr(errors, name), errors.ExplainError)
+        assert issubclass(getattr(errors, name), errors.ExplainError | errors.ExplainWarning)
