@@ -13,6 +13,7 @@ from vitreous.errors import ShapeError
 from vitreous.masking.fill import Fill
 from vitreous.masking.mixing import EmbedOnce, Mixture
 from vitreous.shapes import Images
+from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import changes
 from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
@@ -69,7 +70,7 @@ def masked_logits(
     count = len(each[0])
     total = count * len(images)
     parts: list[Tensor] = []
-    with changes() as change:
+    with no_chance(model, images), changes() as change:
         change.evaluate(model)
         change.gradients(False)
         filling = fill(images)

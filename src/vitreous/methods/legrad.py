@@ -77,6 +77,9 @@ class LeGrad:
         logits = trace.logits[: len(images)].detach()
         direction = target(logits)
         of_ends = torch.cat([torch.zeros_like(direction), direction.repeat(len(ends), 1)])
+        of_images = torch.cat([direction, torch.zeros_like(direction).repeat(len(ends), 1)])
+        if any(slope.any() for slope in gradients(trace.logits, of_images, ends, trace.model)):
+            raise _fixed_batch(trace.model)
         heads = [attention for attention in trace.attentions if attention.tokens is None]
         if heads and any(gradient.any() for gradient in trace.gradients(of_ends, heads)):
             raise NoGlobalAttention(
@@ -102,6 +105,7 @@ def _observe_longer(model: nn.Module, images: Images) -> Trace:
 
 def _fixed_batch(kind: str) -> ObservationError:
     return ObservationError(
-        f"`{kind}` remembers how many images came in, or joins them with another encoder's, but `legrad` puts the ends "
-        'of all layers through its head as one larger batch. Use `attcat` or `generic_attention` with readout="mean".'
+        f"`{kind}` remembers how many images came in, reorders them, or joins them with another encoder's, but "
+        "`legrad` puts the ends of all layers through its head as one larger batch. Use `attcat`, or "
+        '`generic_attention` with readout="mean".'
     )

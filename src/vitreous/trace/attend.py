@@ -98,6 +98,10 @@ class AttentionCall:
             weights = torch.dropout(weights, self.dropout_p, True)
         return weights @ self._per_query_head(self.value)
 
+    def apart(self) -> Tensor:
+        """Each query's own value: what attention between the same tokens returns if none looks at another."""
+        return self._per_query_head(self.value)
+
     def _per_query_head(self, tensor: Tensor) -> Tensor:
         if not self.enable_gqa:
             return tensor

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from vitreous.errors import ObservationError
 from vitreous.trace.attend import AttentionCall, WrittenAttention
@@ -23,6 +24,7 @@ from vitreous.trace.gradient import on_graph
 from vitreous.trace.moves import KEEPS, TURNS
 from vitreous.trace.observed import mutual_tokens
 from vitreous.trace.product import roles, tensors_in
+from vitreous.trace.reorder import Reorders
 from vitreous.trace.seen import AttentionSeen
 
 __all__ = ["Interceptor"]
@@ -72,13 +74,22 @@ class _Output:
     queries: Tensor | None
 
 
+class _Product(NamedTuple):
+    """Attention that a model writes out: its weights and what to take in their place, its values, its queries' axis."""
+
+    weights: Tensor
+    instead: Tensor | None
+    values: Tensor | None
+    queries: int
+
+
 class Interceptor(TorchFunctionMode):
     """Hands each attention of a forward pass to a function of yours.
 
     Args:
         attend: called in place of `F.scaled_dot_product_attention`: returns the mixed values, or None to have torch's
             own; and when a softmax over the last axis, seen as it was taken, is about to multiply something: attention
-            that a model writes out itself, where nothing is to be returned.
+            that a model writes out itself, where it returns other weights, or None to leave them.
         projected: called with (values, weight) when a linear map takes what the latest attention made of its values:
             the output projection.
         running: says which module runs.
@@ -103,6 +114,12 @@ class Interceptor(TorchFunctionMode):
         self._convolved: tuple[int, int] | None = None
         self._above: list[int] = []
         self._flow = Flow()
+        self.reorders = Reorders()
+        """What may have put tokens or images in another order, where `start` said what the picture is."""
+
+    def start(self, picture: Tensor) -> None:
+        """Follow what is made of this picture."""
+        self._flow.mark(picture, 1)
 
     @property
     def sizes(self) -> tuple[int | None, ...]:
@@ -112,7 +129,7 @@ class Interceptor(TorchFunctionMode):
     @property
     def above(self) -> tuple[int, ...]:
         """The earlier attentions that each one so far depends on, as the bits of a number."""
-        return tuple(self._above)
+        return tuple(bits >> 1 for bits in self._above)  # the lowest is the picture's
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -127,8 +144,10 @@ class Interceptor(TorchFunctionMode):
         if not self._place.is_here:
             return func(*args, **kwargs)
         seen, bits = len(self._sizes), self._flow.above((args, kwargs))
+        if bits:
+            self.reorders.see(func, args, kwargs, len(self._sizes))
         result = self._route(func, args, kwargs)
-        bits |= (1 << len(self._sizes)) - (1 << seen)  # the attentions that ran in this call
+        bits |= (2 << len(self._sizes)) - (2 << seen)  # the attentions that ran in this call
         self._flow.mark(args[0] if func is Tensor.__setitem__ else result, bits)
         return result
 
@@ -145,6 +164,9 @@ class Interceptor(TorchFunctionMode):
         if func is F.batch_norm:
             return _batch_norm(*args, **kwargs)
         product = self._multiply(func, (*args, *kwargs.values())) if func in _MULTIPLY else None
+        if product is not None and product.instead is not None:
+            old, new = product.weights, product.instead
+            args, kwargs = pytree.tree_map_only(Tensor, lambda each: new if each is old else each, (args, kwargs))
         if func in _SOFTMAX:
             scores, *rest = args or (kwargs.pop("input"),)
             if torch.is_grad_enabled() and scores.is_floating_point() and not scores.requires_grad:
@@ -155,8 +177,8 @@ class Interceptor(TorchFunctionMode):
             if type(func).__module__ == "torch._ops":
                 _check_gradient(func, args, result)
             self._follow(func, args, kwargs, result)
-            if product is not None:
-                self._output = self._made(product[0], result, product[1])
+            if product is not None and product.values is not None:
+                self._output = self._made(product.values, result, product.queries)
         return result
 
     def _follow(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
@@ -195,8 +217,8 @@ class Interceptor(TorchFunctionMode):
         self._above.append(self._flow.above(given))
         return self._attend(AttentionSeen(attention, self._running(), self.sizes, self.grid, self._model))
 
-    def _multiply(self, func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Tensor, int] | None:
-        """Report attention that is about to happen; the values that it multiplies, and the result's axis of queries."""
+    def _multiply(self, func: Callable[..., Any], args: tuple[Any, ...]) -> _Product | None:
+        """Report attention that is about to happen; None where this product is none."""
         for at, tensor in enumerate(tensors_in(args)):
             if (seen := self._followed.get(id(tensor))) is None:
                 continue
@@ -205,8 +227,10 @@ class Interceptor(TorchFunctionMode):
             if weights is None:  # a sum over queries
                 continue
             self._followed = {key: each for key, each in self._followed.items() if each.scores is not seen.scores}
-            self._show(WrittenAttention(seen.scores, weights, values), weights.shape, args)
-            return None if values is None else (values, queries)
+            instead = self._show(WrittenAttention(seen.scores, weights, values), weights.shape, args)
+            if instead is not None and keys != -1:
+                instead = instead.mT
+            return _Product(tensor, instead, values, queries)
         return None
 
     def _made(self, values: Tensor, result: Tensor, queries: int) -> _Output:

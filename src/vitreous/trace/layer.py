@@ -21,6 +21,7 @@ from vitreous.trace.layout import Layer, layout
 from vitreous.trace.reading import current_reading
 from vitreous.trace.recorder import record
 from vitreous.trace.recording import Recording
+from vitreous.trace.reorder import Reorders
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.upright import check_upright
 
@@ -41,15 +42,18 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
         ObservationError: several passes ran, and none was chosen.
         ModelError, ShapeError: as `observe`.
 
-    Cost: a forward and a backward pass of one image; four more forward passes where a pass or a part is chosen.
+    Cost: a forward and a backward pass of one image; four more forward passes where a pass or a part is chosen, or
+        something in the model may turn the picture.
     """
-    layer, how = _find(model, images, name), current_reading()
-    if how.part or how.call is not None:
+    (layer, reorders), how = _find(model, images, name), current_reading()
+    sizes = images.shape[-2] * images.shape[-1], layer.grid.patches
+    if how.part or how.call is not None or reorders.turned(*sizes):
         check_upright(model, images, layer)
     return layer
 
 
-def _find(model: nn.Module, images: Images, name: str) -> Layer:
+def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders]:
+    """The layer, and what may have turned its maps, or put those of another image there."""
     how = current_reading()
     find_layers(model, [each for each in (name, how.part) if each])
     ran: list[_Ran] = []
@@ -78,7 +82,7 @@ def _find(model: nn.Module, images: Images, name: str) -> Layer:
         runs = [at for at, each in enumerate(ran) if each.name == name]
         run = _run_of(name, [ran[at].output for at in runs], begun, seen.model) if runs else 0
         if runs and runs[run] in layers:
-            return replace(layers[runs[run]], run=run)
+            return replace(layers[runs[run]], run=run), seen.reorders
         raise _no_map(seen.model, name, [ran[at].output for at in runs])
     shapes = {each.name: each.output.shape for each in ran}
     within = f"{how.part}." if how.part else ""
@@ -101,7 +105,7 @@ def _find(model: nn.Module, images: Images, name: str) -> Layer:
     except NoTokenGrid:
         seen.check_one_pass()
         raise
-    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model))
+    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model)), seen.reorders
 
 
 def _runs(ran: Sequence[_Ran], name: str) -> list[Tensor]:
@@ -155,9 +159,11 @@ def _lay_out(ran: Sequence[_Ran], size: tuple[int, int], seen: Recording) -> Ite
     """By place in the list, the outputs that lie on the picture."""
     grids: dict[tuple[int, int], None] = {}
     try:
-        tokens = seen.tokens if seen.names else None
+        tokens = seen.first_tokens if seen.names else None
     except ObservationError:  # windows, merged tokens, several encoders: rows are told by the maps that were seen
         tokens = None
+    if tokens is not None:
+        seen.check_order(tokens)
     for at, (name, output, is_early) in enumerate(ran):
         shape = tuple(output.shape)
         if shape[:1] != (1,) or not output.is_floating_point():

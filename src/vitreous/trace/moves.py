@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["KEEPS", "MOVES", "TURNS"]
+__all__ = ["KEEPS", "MOVES", "REORDERS", "TURNS"]
 
 
 def _called(names: str, attributes: str = "") -> frozenset[Any]:
@@ -39,3 +39,9 @@ MOVES = KEEPS | _called(
     "data real",
 )
 """Numbers are moved, copied or selected."""
+
+REORDERS = _called(
+    "argsort channel_shuffle flip fliplr flipud gather index_copy index_select masked_scatter masked_select "
+    "pixel_shuffle pixel_unshuffle roll rot90 scatter sort take take_along_dim topk"
+)
+"""Numbers may come out in another order than they went in."""

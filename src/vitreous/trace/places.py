@@ -17,15 +17,17 @@ from torch import Tensor, nn
 
 from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
+from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import aside, changes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observed import TokenGrid, not_global
+from vitreous.trace.probe import Positions, Probe, ramp
 from vitreous.trace.reading import current_reading
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import is_scripted, nothing_observed, settled
 
-__all__ = ["SAY", "grid_of", "measure_tokens"]
+__all__ = ["SAY", "Reads", "grid_of", "measure_tokens"]
 
 SAY = (
     "Say how they lie by grid=(height, width) and patches=, a slice or list of the tokens that are patches, row by row "
@@ -39,17 +41,15 @@ _UNSEEN = 0.85
 _ALIKE = 0.95
 """Correlation of the places measured with those on a grid, where widely overlapping tokens are in its order."""
 
-Positions = Float[Tensor, " tokens"]
-"""Along one side of the picture, from -1 to 1."""
-
-
 Reads = Callable[[int, str], bool]
 """Whether an attention is read, by its place among all that run and the name of the module that runs it."""
 
 _TokensOf = Callable[[Images], Float[Tensor, "tokens numbers"]]
 
 
-def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at, _name: True) -> TokenGrid:
+def measure_tokens(
+    model: nn.Module, images: Tensor, is_read: Reads = lambda _at, _name: True, *, seed: int = 0
+) -> TokenGrid:
     """How the tokens lie on the picture that go into the first attention that is read.
 
     Only the size, the mean and the spread of the first image are used, so that every picture of a size gives the same.
@@ -60,6 +60,7 @@ def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at
         model: comes back as it was.
         images: (batch, channels, height, width).
         is_read: which attentions are read.
+        seed: of the noise.
 
     Raises:
         NothingObserved: none is, or none ran.
@@ -71,30 +72,21 @@ def measure_tokens(model: nn.Module, images: Tensor, is_read: Reads = lambda _at
     but the first where `Reading` says all.
     """
     _check_picture(model, images)
-    with _watched(model, is_read) as tokens_of:
-        return _measure(tokens_of, model, images, is_read)
+    with no_chance(model, images), _watched(model, is_read) as tokens_of:
+        return _measure(tokens_of, model, images, is_read, Probe.of(images, seed))
 
 
-def _measure(tokens_of: _TokensOf, model: nn.Module, images: Tensor, is_read: Reads) -> TokenGrid:
-    how, generator = current_reading(), torch.Generator().manual_seed(0)
-    height, width = images.shape[-2:]
-    spread, middle = torch.std_mean(images[:1].detach().float(), correction=0)
-    # of a picture of one color, the spread is mere rounding
-    scale = spread if spread > torch.finfo(spread.dtype).eps ** 0.5 * middle.abs() else 1.0
-
-    def noise() -> Tensor:
-        return scale * torch.randn(1, *images.shape[1:], generator=generator).to(spread.device)
-
-    picture, step = middle + noise(), torch.finfo(images.dtype).eps ** (1 / 3)
-    before = tokens_of(picture.to(images))
+def _measure(tokens_of: _TokensOf, model: nn.Module, images: Tensor, is_read: Reads, probe: Probe) -> TokenGrid:
+    how, picture = current_reading(), probe.middle + probe.noise()
+    before = tokens_of(probe.like(picture))
     said = None if how.patches is None else _listed(how.patches, len(before))
     if how.grid and said is not None:
         return _as_said(len(before), how.grid, said)
-    down, right = _ramp(height).view(-1, 1).to(spread), _ramp(width).to(spread)
+    step = probe.step(images.dtype)
     moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
     for draws in itertools.count(1):
-        push = step * noise()
-        even, *sloped = (tokens_of((picture + push * slope).to(images)) - before for slope in (1.0, down, right))
+        push = step * probe.noise()
+        even, *sloped = (tokens_of(probe.like(picture + push * slope)) - before for slope in (1.0, *probe.slopes))
         moved += even.square().sum(1)
         answers += torch.stack([(even * each).sum(1) for each in sloped])
         patches = moved.nonzero()[:, 0].cpu() if said is None else torch.tensor(said)
@@ -165,7 +157,7 @@ def grid_of(down: Positions, right: Positions) -> tuple[tuple[int, int], Tensor]
         if rows is not None and columns is not None:
             cells = rows * width + columns
             if len(cells.unique()) == tokens:
-                away = (down - _ramp(height)[rows]).abs().mean() + (right - _ramp(width)[columns]).abs().mean()
+                away = (down - ramp(height)[rows]).abs().mean() + (right - ramp(width)[columns]).abs().mean()
                 found.append((away.item(), (height, width), cells.argsort()))
     # few tokens may be told apart on more than one grid: the one whose cells they lie in the middle of
     return min(found, key=lambda each: each[0])[1:] if found else None
@@ -202,11 +194,6 @@ def _ranks(places: Positions, groups: int) -> Tensor | None:
     if not (clear and narrow and _covers(middles, apart)):
         return None
     return torch.empty_like(order).scatter(0, order, torch.arange(groups).repeat_interleave(lines.shape[1]))
-
-
-def _ramp(length: int) -> Positions:
-    """The middles of so many pixels."""
-    return (torch.arange(length) + 0.5) * 2 / length - 1
 
 
 class _Reached(BaseException):

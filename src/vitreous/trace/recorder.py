@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
+from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import aside
 from vitreous.trace.edit import find_layers
 from vitreous.trace.flow import passes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observed import TokenGrid
+from vitreous.trace.order import check_order
 from vitreous.trace.places import measure_tokens
 from vitreous.trace.reading import current_reading, reading
 from vitreous.trace.recording import Recording
@@ -90,7 +92,7 @@ def record(
         return lambda tree: keep(tree) if how.call is None or is_read(len(ran) - 1 + ahead, "") else None
 
     kind = type(model).__name__
-    with settled(model) as change:
+    with no_chance(model, images), settled(model) as change:
         change.gradients(gradients)
         interceptor = Interceptor(attend, project, change.running(model), kind)
         for name, module in find_layers(model, inputs).items():
@@ -99,7 +101,8 @@ def record(
             change.after(module, chosen(made.keeper(name), ahead=0))
         change.enter(interceptor)
         change.start_pass()
-        output = run(model, images.clone())
+        interceptor.start(picture := images.clone())
+        output = run(model, picture)
     given.check(inputs, kind)
     made.check(outputs, kind)
     # of those that are read, as bits of their own numbers
@@ -118,6 +121,8 @@ def record(
         interceptor.grid,
         how,
         lambda: measure_tokens(model, images, is_read),
+        lambda tokens: check_order(model, images, tokens, is_read),
+        interceptor.reorders,
         is_scripted(model),
     )
 

@@ -14,6 +14,7 @@ from vitreous.errors import ObservationError
 from vitreous.shapes import Logits
 from vitreous.trace.observed import TokenGrid, check_same_tokens, not_global
 from vitreous.trace.reading import Reading
+from vitreous.trace.reorder import Reorders
 from vitreous.trace.settled import nothing_observed
 from vitreous.trace.target import logits_of
 
@@ -45,6 +46,8 @@ class Recording:
             was no attention or no convolution before it.
         reading: how the model was read.
         measure: finds out how the tokens lie.
+        measure_order: checks that they lie so throughout.
+        reorders: the operations that say that they may not.
         is_scripted: whether parts of the model are TorchScript, in which nothing is seen.
     """
 
@@ -61,6 +64,8 @@ class Recording:
     convolved: tuple[int, int] | None
     reading: Reading
     measure: Callable[[], TokenGrid]
+    measure_order: Callable[[TokenGrid], None]
+    reorders: Reorders
     is_scripted: bool = False
 
     @property
@@ -79,14 +84,21 @@ class Recording:
         Raises:
             NothingObserved: no attention was seen.
             ObservationError: several passes ran, and none was chosen.
-            NoTokenGrid, NoGlobalAttention: as `measure_tokens` and `check_same_tokens`.
+            NoTokenGrid, NoGlobalAttention: as `measure_tokens`, `check_same_tokens` and `check_order`.
         """
+        tokens = self.first_tokens
+        self.check_order(tokens)
+        return tokens
+
+    @cached_property
+    def first_tokens(self) -> TokenGrid:
+        """Likewise, as the tokens lie at the first attention, whatever becomes of them."""
         self.check_attention()
         self.check_one_pass()
         if not self.sizes[0]:
             raise not_global(self.model)
         tokens = self.measure()
-        self.check_tokens(tokens)
+        check_same_tokens(tokens, self.sizes, self.model)
         return tokens
 
     def check_tokens(self, tokens: TokenGrid) -> None:
@@ -95,9 +107,21 @@ class Recording:
         Raises:
             ObservationError: several passes ran, and none was chosen.
             NoGlobalAttention: as `check_same_tokens`.
+            NoTokenGrid: as `check_order`.
         """
         self.check_one_pass()
         check_same_tokens(tokens, self.sizes, self.model)
+        self.check_order(tokens)
+
+    def check_order(self, tokens: TokenGrid) -> None:
+        """Measure again where tokens stand, if an operation was seen that may put them in another order.
+
+        Raises:
+            NoTokenGrid: it does.
+        """
+        last = max(at for at, size in zip(self.places, self.sizes, strict=True) if size)
+        if self.reorders.before(last, tokens.patches):
+            self.measure_order(tokens)
 
     @cached_property
     def grid(self) -> tuple[int, int] | None:

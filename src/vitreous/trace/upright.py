@@ -21,7 +21,8 @@ _ALIKE = 0.5
 def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
     """Refuse maps whose rows do not lie from top to bottom of the picture, and columns from left to right.
 
-    Measured as the tokens' places are: noise that grows along the picture moves what lies further along it more.
+    Measured as the tokens' places are: noise that grows along the picture moves what lies further along it more. And an
+    image must have the same maps alone and in a batch.
 
     Args:
         model: comes back as it was.
@@ -29,9 +30,9 @@ def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
         layer: whose maps they are.
 
     Raises:
-        NoTokenGrid: they lie otherwise.
+        NoTokenGrid: they lie otherwise, or are another image's.
 
-    Cost: four forward passes of one image.
+    Cost: four forward passes of one image, and one of two.
     """
     height, width = images.shape[-2:]
     generator = torch.Generator().manual_seed(0)
@@ -40,14 +41,21 @@ def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
     slopes = torch.ones(1), torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
     before = _maps(model, picture.to(images), layer)
     even, down, right = (_maps(model, (picture + push * slope.to(push)).to(images), layer) - before for slope in slopes)
-    for sloped, across in ((down, -1), (right, -2)):
+    for along, beside, across in ((down, right, -1), (right, down, -2)):
         moved = even.square().sum((0, across))
-        places = ((even * sloped).sum((0, across)) / moved)[moved > 0]
-        if len(places) > 1 and _likeness(places) < _ALIKE:
+        places, others = (((even * sloped).sum((0, across)) / moved)[moved > 0] for sloped in (along, beside))
+        if len(places) > 1 and (_likeness(places) < _ALIKE or _slope(places) < abs(_slope(others))):
             raise NoTokenGrid(
                 f"what `{layer.name}` of `{type(model).__name__}` sees in this pass is mirrored or turned, so its maps "
-                "do not lie on the picture. Read the pass that sees the picture as it is, such as call=0."
+                "do not lie on the picture. Read the pass that sees the picture as it is, such as call=0, or use a "
+                "method that only runs the model, such as `rise`."
             )
+    both = _maps(model, torch.cat([picture.flip(-1), picture]).to(images), layer)
+    if (both - before).norm() > before.norm() / 10:
+        raise NoTokenGrid(
+            f"at `{layer.name}` of `{type(model).__name__}` the images of a batch do not stand in the order in which "
+            "they were given, or change each other. Use a method that only runs the model, such as `rise`."
+        )
 
 
 def _likeness(places: Tensor) -> float:
@@ -55,12 +63,18 @@ def _likeness(places: Tensor) -> float:
     return torch.corrcoef(torch.stack([places, torch.arange(len(places)).to(places)]))[0, 1].item()
 
 
+def _slope(places: Tensor) -> float:
+    """How fast places grow along their order."""
+    order = torch.arange(len(places)).to(places)
+    return ((places - places.mean()) * (order - order.mean())).sum().item()
+
+
 def _maps(model: nn.Module, image: Images, layer: Layer) -> Tensor:
-    """(channels, height, width) of one image."""
+    """(channels, height, width) of the last image."""
     kept: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
-        kept.append(layer.maps(output.detach())[0].double())
+        kept.append(layer.maps(output.detach())[-1].double())
         return output
 
     with aside(), torch.no_grad(), change_output(model, layer.name, keep, run=layer.run):

@@ -1,0 +1,111 @@
+"""Whether tokens stand at every attention where they stood at the first, for every picture and every image of a batch.
+
+Measured as `places.py` measures, on another picture, in passes whose attention mixes nothing: each token goes on with
+its own values, so what a place answers to at a later attention is the pixels of the token that stands there by then.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from vitreous.errors import NoTokenGrid
+from vitreous.shapes import Images
+from vitreous.trace.attend import AttentionCall
+from vitreous.trace.changes import aside
+from vitreous.trace.intercept import Interceptor
+from vitreous.trace.observed import TokenGrid
+from vitreous.trace.places import Reads, measure_tokens
+from vitreous.trace.probe import Probe
+from vitreous.trace.running import run
+from vitreous.trace.seen import AttentionSeen
+from vitreous.trace.settled import settled
+
+__all__ = ["check_order"]
+
+_APART = 0.25
+"""Of a patch: tokens that answer to places farther from where they stood, on average, are others."""
+_INSTEAD = "Use a method that only runs the model, such as `rise`, or let the model keep the order."
+
+
+def check_order(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Reads) -> None:
+    """Refuse tokens that do not stand where `tokens` says at every attention between all of them that is read.
+
+    Args:
+        model: comes back as it was.
+        images: its input; only their size, number, mean and spread are used.
+        tokens: as measured at the first.
+        is_read: which attentions are read.
+
+    Raises:
+        NoTokenGrid: the order changes between attentions, from picture to picture, or among the images of a batch.
+
+    Cost: as `measure_tokens`, and four to six forward passes of one image.
+    """
+    kind, probe = type(model).__name__, Probe.of(images, seed=1)
+    if _elsewhere(model, images, tokens, is_read):
+        raise NoTokenGrid(
+            f"where the {tokens.patches} patches of `{kind}` stand among its tokens depends on the picture, so no map "
+            f"of its tokens lies on one. {_INSTEAD}"
+        )
+    picture, push = probe.noise() + probe.middle, probe.noise() * probe.step(images.dtype)
+    unmixed = partial(_unmixed, model, tokens=tokens, is_read=is_read)
+    names, before = unmixed(probe.like(picture))
+    moved = [
+        [now - then for now, then in zip(unmixed(probe.like(picture + each))[1], before, strict=True)]
+        for each in (push, *(push * slope for slope in probe.slopes))
+    ]
+    cells = torch.tensor([[_APART * 2 / tokens.height], [_APART * 2 / tokens.width]])
+    first = None
+    for name, even, *sloped in zip(names, *moved, strict=True):
+        answers = torch.stack([(even * each).sum((0, 2)) for each in sloped]) / even.square().sum((0, 2))
+        places = tokens.of_patches(answers.cpu())
+        first = places if first is None else first
+        if not bool(((places - first).abs().mean(1, keepdim=True) < cells).all()):
+            raise NoTokenGrid(
+                f"the tokens of `{kind}` stand in another order at `{name}` than at its first attention, `{names[0]}`, "
+                f"so its attentions are of no one grid. {_INSTEAD}"
+            )
+    if len(images) > 1:
+        _, both = unmixed(probe.like(torch.cat([probe.noise() + probe.middle, picture])))
+        for name, now, then in zip(names, both, before, strict=True):
+            if (now[1] - then[0]).norm() > then.norm() / 10:
+                raise NoTokenGrid(
+                    f"at `{name}` of `{kind}` the images of a batch do not stand in the order in which they were "
+                    "given. Explain them one at a time, batch_size=1 (--batch-size 1)."
+                )
+
+
+def _elsewhere(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Reads) -> bool:
+    """Whether another picture's patches stand elsewhere among the tokens of the first attention."""
+    try:
+        return measure_tokens(model, images, is_read, seed=1) != tokens
+    except NoTokenGrid:
+        return True
+
+
+def _unmixed(model: nn.Module, pictures: Images, tokens: TokenGrid, is_read: Reads) -> tuple[list[str], list[Tensor]]:
+    """By attention between all tokens, its name and its values, (batch, tokens, numbers), where none mixes tokens."""
+    at, names, values = itertools.count(), list[str](), list[Tensor]()
+
+    def attend(seen: AttentionSeen) -> Tensor | None:
+        mine, call = is_read(next(at), seen.name), seen.attention
+        if not seen.sizes[-1]:
+            return None
+        if mine and seen.sizes[-1] == tokens.tokens and call.value is not None:
+            names.append(seen.name)
+            rows = call.value.transpose(1, 2).flatten(2)
+            values.append(rows.to(torch.promote_types(rows.dtype, torch.float32)))
+        if isinstance(call, AttentionCall):
+            return call.apart()
+        return torch.eye(seen.sizes[-1]).to(call.weights).expand_as(call.weights)
+
+    with aside(), settled(model) as change:
+        change.gradients(False)
+        change.enter(Interceptor(attend, running=change.running(model)))
+        change.start_pass()
+        run(model, pictures)
+    return names, values
