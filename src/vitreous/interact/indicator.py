@@ -46,7 +46,7 @@ Indicator = Literal["certainty", "strength"]
 """Which number of `Interactions` or `Averages` chooses the keys of a field."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Interactions:
     """The interactions of the patches of a batch, per attention block, heads summarized.
 
@@ -63,6 +63,11 @@ class Interactions:
     uncertainty: Float[Tensor, "batch blocks patches patches"]
     tokens: TokenGrid
     logits: Logits | None
+
+    def __repr__(self) -> str:
+        images, blocks, patches = self.strength.shape[:3]
+        grid = f"{self.tokens.height}×{self.tokens.width}"
+        return f"Interactions({images} × {patches} patches ({grid}) in {blocks} blocks)"
 
     @property
     def certainty(self) -> Pairs:

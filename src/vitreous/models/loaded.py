@@ -19,7 +19,7 @@ from vitreous.trace.reading import Reading, Said
 __all__ = ["LoadedModel", "digest", "numbered"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """A classifier with what it takes to use it.
 
@@ -38,6 +38,12 @@ class LoadedModel:
     name: str
     weights_file: Path | None = None
     reading: Reading = Reading()  # noqa: RUF009  # frozen
+
+    def __repr__(self) -> str:
+        classes = f"{len(self.class_names)} classes" if self.class_names else "no class names"
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        kind, how = type(self.model).__name__, "" if self.reading == Reading() else f", read as {self.reading}"
+        return f"LoadedModel({self.short_name}: {kind} of {size:,} parameters, {classes}{how})"
 
     def read_as(self, **how: Unpack[Said]) -> LoadedModel:
         """The same model, read otherwise where that is said: `output`, `link`, `part`, `call`, `grid`, `patches`.

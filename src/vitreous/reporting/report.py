@@ -37,7 +37,7 @@ def report(
         DataError: the path names no `.html`, there is a file already that is no page of vitreous, or the disk says no.
 
     >>> import tempfile, torch, vitreous
-    >>> explanation = vitreous.explain(vitreous.load(), torch.rand(1, 3, 64, 64))
+    >>> explanation = vitreous.explain(vitreous.load(), torch.rand(1, 3, 128, 128))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     vitreous.report(explanation, Path(folder, "report.html")).name
     'report.html'

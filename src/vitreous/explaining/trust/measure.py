@@ -117,7 +117,7 @@ def trust(
 
     >>> import vitreous
     >>> model = vitreous.load()
-    >>> (found,) = vitreous.trust(model, vitreous.explain(model, torch.rand(1, 3, 64, 64)))
+    >>> (found,) = vitreous.trust(model, vitreous.explain(model, torch.rand(1, 3, 128, 128)))
     >>> len(found.random), list(found.maps)
     (12, ['AG-CAM'])
     """
