@@ -18,7 +18,7 @@ FLOORS = (
     {"explaining", "training"},
     {"benchmarking", "evaluation"},
     {"interacting"},
-    {"reporting", "batch"},
+    {"reporting", "batch", "reproducing"},
     {"serving"},
     {"cli"},
 )

@@ -22,7 +22,17 @@ from vitreous.settings.named import is_own, own
 from vitreous.settings.typed import Seed, check_settings, shown, typed_fields
 from vitreous.trace.reading import Reading
 
-__all__ = ["BASELINES", "PRESETS", "Plan", "make_methods", "plan_metric", "read_plan", "use_own"]
+__all__ = [
+    "BASELINES",
+    "PRESETS",
+    "Plan",
+    "make_methods",
+    "plan_metric",
+    "read_plan",
+    "reading_of",
+    "to_plan",
+    "use_own",
+]
 
 BASELINES = ("random", "center_gaussian", "edges")
 """Methods that know nothing of the model; they are in every table."""
@@ -144,13 +154,24 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
         raise DataError(f"there is no plan at {path}. Give the path of a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
+    return to_plan(values, path, flags, preset)
+
+
+def to_plan(given: Mapping[str, Any], path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any] = {}) -> Plan:
+    """The plan in values from a file; flags and preset as for `read_plan`.
+
+    Raises:
+        DataError: a value is of another type, or names code to run.
+        UnknownName: something is set that does not exist.
+    """
+    values = {name: value for name, value in given.items() if name not in flags}
     known = [item.name for item in fields(Plan)]
     for name in values:
         if name not in known:
             raise UnknownName(f"setting in {path.name}", name, known)
     values |= {name: _rows(values, name, path) for name in ("methods", "metrics") if name in values}
     if "reading" in values:
-        values["reading"] = _reading(values["reading"], path)
+        values["reading"] = reading_of(values["reading"], path)
     values = typed_fields(Plan, values, f"the plan in {path}", DataError)
     if is_own(values.get("dataset", "")):
         raise DataError(
@@ -166,7 +187,7 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
     return Plan(**values)
 
 
-def _reading(given: Any, path: Path) -> Reading:
+def reading_of(given: Any, path: Path) -> Reading:
     """What a file says of how models are read.
 
     Raises:

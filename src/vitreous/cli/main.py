@@ -19,6 +19,7 @@ from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
 from vitreous.cli.interactions import interactions
 from vitreous.cli.listing import methods, metrics, models
+from vitreous.cli.reproduce import reproduce
 from vitreous.cli.train import train
 from vitreous.cli.verify import app as verify
 from vitreous.errors import ExplainError, UnknownName
@@ -69,6 +70,7 @@ app.command("explain", epilog=EXAMPLES)(explain)
 app.command("interactions")(interactions)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)
+app.command("reproduce")(reproduce)
 app.command("methods")(methods)
 app.command("metrics")(metrics)
 app.command("models")(models)

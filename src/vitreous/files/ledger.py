@@ -15,7 +15,7 @@ from vitreous.files.manifest import MANIFEST, now, read_own, write_manifest
 from vitreous.files.reading import parse_json, read_bytes
 from vitreous.files.writing import alone_in, sweep, to_json
 
-__all__ = ["JOURNAL", "Ledger", "full_path", "open_ledger", "outputs_in"]
+__all__ = ["JOURNAL", "Ledger", "full_path", "open_ledger", "outputs_in", "written_maps"]
 
 JOURNAL = ".manifest.jsonl"
 """What is not in the manifest yet: a line for the run, for each name that it takes and for each picture."""
@@ -164,6 +164,17 @@ def outputs_in(folder: Path, job: str, suffixes: Sequence[str]) -> set[str]:
     except DataError:
         return set()
     return {full_path(folder / f"{name}{suffix}") for name in names for suffix in suffixes}
+
+
+def written_maps(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
+    """The numbers that the last run over pictures left in a folder, by the path of their picture.
+
+    Raises:
+        DataError: the manifest is not as a run left it.
+    """
+    known = _checked(dict(manifest), folder / MANIFEST)
+    names = [each["name"] for each in known["pictures"] if each.get("name") in known["files"]]
+    return {known["files"][name]: folder / f"{name}.npz" for name in names}
 
 
 def _taken_up(folder: Path, job: str) -> _Values:

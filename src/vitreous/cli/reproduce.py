@@ -1,0 +1,57 @@
+"""`vitreous reproduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["reproduce"]
+
+_DIFFERS = 3
+
+
+def reproduce(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="manifest.json beside the results of a run, or its folder.")
+    ],
+    *,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, for what is made again.")] = Path(
+        "reproduced"
+    ),
+    use: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="package.module:Name",
+            help="A class of your own that the manifest names; its code runs only when you repeat the name here.",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: Annotated[
+        str,
+        typer.Option(metavar="KIND:PATH", help="Of a benchmark, where the data set is now.", show_default=False),
+    ] = "",
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="Where to compute. [default: where it was]", show_default=False)
+    ] = "",
+) -> None:
+    """Run explain, interactions or a benchmark again from its manifest, and say whether the same comes out.
+
+    Nothing of the old run is written. Exits with 0 where all is the same to the bit, 3 where something differs, and 1
+    where the run cannot be made again: a picture, the weights or the data set are gone, or others.
+    """
+    from vitreous.cli.console import complain
+    from vitreous.files.names import printable
+    from vitreous.reproducing.reproduce import reproduce as run
+
+    done = run(manifest, output, own=use or [], dataset=dataset, device=device)
+    for part in done.parts:
+        typer.echo(printable(str(part)))
+    for change in done.changed:
+        complain(f"another version: {change}")
+    same = sum(not part.apart for part in done.parts)
+    typer.echo(
+        f"{'Reproduced' if not done.apart else 'Not reproduced'}: {same} of {len(done.parts)} are the same to the bit."
+    )
+    raise typer.Exit(_DIFFERS if done.apart else 0)

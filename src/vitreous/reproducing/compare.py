@@ -1,0 +1,99 @@
+"""How far two results of one run lie apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.errors import DataError
+from vitreous.files.arrays import open_arrays
+from vitreous.statistics.store import Key, Record
+
+__all__ = ["Compared", "compare_arrays", "compare_files", "compare_records"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One part of a result, and how far it is from what it was.
+
+    Attributes:
+        what: the picture, or the model and row of a table.
+        apart: the largest difference, over the largest value that there was: 0 where all is the same to the bit,
+            infinite where something is there only once.
+        reason: why nothing could be compared.
+    """
+
+    what: str
+    apart: float
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if not self.apart:
+            return f"{self.what}: the same to the bit"
+        return f"{self.what}: {self.reason or f'differs by {self.apart:.2g} of the largest value'}"
+
+
+def compare_files(what: str, old: Path, new: Path) -> Compared:
+    """Two archives of arrays."""
+    try:
+        before, after = _arrays(old), _arrays(new)
+    except DataError as error:
+        return Compared(what, math.inf, str(error))
+    if missing := sorted(before.keys() ^ after.keys()):
+        return Compared(what, math.inf, f"{', '.join(missing)} is there only once")
+    return Compared(what, max((compare_arrays(before[name], after[name]) for name in before), default=math.inf))
+
+
+def compare_arrays(old: NDArray[Any], new: NDArray[Any]) -> float:
+    """The largest difference over the largest value of the first; infinite where the shapes differ.
+
+    >>> compare_arrays(np.array([1.0, 4.0]), np.array([1.0, 3.0]))
+    0.25
+    """
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return math.inf
+    if np.array_equal(old, new, equal_nan=old.dtype.kind == "f"):
+        return 0.0
+    if old.dtype.kind not in "biuf":
+        return math.inf
+    before, after = old.astype(np.float64), new.astype(np.float64)
+    apart, largest = float(np.abs(before - after).max()), float(np.abs(before).max())
+    return apart / largest if largest and math.isfinite(apart) else math.inf
+
+
+def compare_records(old: Mapping[Key, list[Record]], new: Mapping[Key, list[Record]]) -> list[Compared]:
+    """The numbers of every model, row and metric, of the models and rows that the second has."""
+    asked = {(key.model, key.method) for key in new}
+    keys = sorted({*new, *(key for key in old if (key.model, key.method) in asked)})
+    return [_compare_key(key, old.get(key, []), new.get(key, [])) for key in keys]
+
+
+def _compare_key(key: Key, old: list[Record], new: list[Record]) -> Compared:
+    what = ", ".join(filter(None, key)) or "predictions"
+    before, after = ({(each.picture, each.name): each for each in records} for records in (old, new))
+    if alone := len(before.keys() ^ after.keys()):
+        return Compared(what, math.inf, f"{alone} values are there only once")
+    largest = max((abs(value) for each in old for value in each.values), default=0.0)
+    apart = max((_apart(each, after[at]) for at, each in before.items()), default=0.0)
+    return Compared(what, apart / largest if apart and largest else apart)
+
+
+def _apart(old: Record, new: Record) -> float:
+    if len(old.values) != len(new.values) or (old.error, old.counted) != (new.error, new.counted):
+        return math.inf
+    if np.array_equal(old.values, new.values, equal_nan=True):
+        return 0.0
+    apart = float(np.abs(np.subtract(old.values, new.values)).max())
+    return apart if math.isfinite(apart) else math.inf
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with open_arrays(path, "Its maps cannot be compared.") as found:
+        names = [name.removesuffix(".npy") for name in found.archive.namelist()]
+        return {name: found[name] for name in names}

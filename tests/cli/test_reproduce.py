@@ -1,0 +1,125 @@
+"""`vitreous reproduce`: the same again to the bit, or how far off; a manifest is data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.tiny import noise
+from vitreous.files.manifest import MANIFEST
+
+
+@pytest.fixture
+def explained(run: Run, folder: Path, tmp_path: Path) -> Path:
+    """The outputs of a run over two pictures."""
+    (tmp_path / "in").mkdir()
+    for seed in (1, 2):
+        noise(seed).save(tmp_path / "in" / f"{seed}.png")
+    made = run("explain", "in", "--model", folder, "--method", "rollout,occlusion", "--output", "out")
+    assert made.exit_code == 0, made.output
+    return tmp_path / "out"
+
+
+def change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    values = json.loads((folder / MANIFEST).read_text())
+    change(values)
+    (folder / MANIFEST).write_text(json.dumps(values))
+
+
+def test_maps_are_the_same_to_the_bit(run: Run, explained: Path) -> None:
+    before = {file: file.read_bytes() for file in explained.iterdir()}
+    made = run("reproduce", explained / MANIFEST)
+    assert made.exit_code == 0, made.output
+    assert "Reproduced: 2 of 2 are the same to the bit." in made.output
+    assert {file: file.read_bytes() for file in explained.iterdir()} == before
+
+
+def test_other_maps_are_told(run: Run, explained: Path) -> None:
+    change(explained, lambda values: values["methods"]["rollout"]["settings"].update(start_layer=1))
+    change(explained, lambda values: values["versions"].update(torch="1.0"))
+    made = run("reproduce", explained)
+    assert made.exit_code == 3
+    assert "1.png: differs by 0." in made.output
+    assert "Not reproduced: 0 of 2" in made.output
+    assert "another version: torch 1.0, now" in made.output
+
+
+def test_what_is_gone_is_told(run: Run, explained: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "2.png").unlink()
+    made = run("reproduce", explained)
+    assert made.exit_code == 1
+    assert "1 of 2 pictures are gone" in made.output
+    assert not (tmp_path / "reproduced").exists()
+
+
+def test_other_weights_are_told(run: Run, explained: Path) -> None:
+    change(explained, lambda values: values.update(weights_sha256="0" * 64))
+    made = run("reproduce", explained)
+    assert made.exit_code == 1
+    assert "are not those of the manifest" in made.output
+
+
+def test_interactions(run: Run, folder: Path, tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "1.png")
+    assert run("interactions", "1.png", "--model", folder, "--output", "out").exit_code == 0
+    made = run("reproduce", "out")
+    assert made.exit_code == 0, made.output
+
+
+def test_a_benchmark(run: Run, folder: Path, dataset: str) -> None:
+    flags = ("--method", "rollout", "--metric", "pointing", "--limit", 2, "--output", "out")
+    made = run("benchmark", dataset, "--model", folder, *flags)
+    assert made.exit_code == 0, made.output
+    made = run("reproduce", "out")
+    assert made.exit_code == 0, made.output
+    made = run("reproduce", "out", "--dataset", "folder:nowhere", "--output", "other")
+    assert made.exit_code == 1
+    change(Path("out"), lambda values: values["plan"]["methods"].update(rollout={"use": "tests.cli.ran:Ran"}))
+    made = run("reproduce", "out", "--output", "third")
+    assert made.exit_code == 1
+    assert "Say --use tests.cli.ran:Ran if you trust that code." in made.output
+
+
+def test_code_runs_only_where_it_is_named_again(run: Run, folder: Path, tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "1.png")
+    own = "vitreous.methods.rollout:Rollout"
+    assert run("explain", "1.png", "--model", folder, "--method", own, "--output", "out").exit_code == 0
+    made = run("reproduce", "out")
+    assert made.exit_code == 1
+    assert f"a file names no code to run. Say --use {own}" in made.output
+    assert run("reproduce", "out", "--use", own).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: values.update(job="train"),
+        lambda values: values.update(dtype=7),
+        lambda values: values.update(model=["x"]),
+        lambda values: values.pop("methods"),
+        lambda values: values.update(methods={"rollout": 3}),
+        lambda values: values.update(files={"../1": "/etc/passwd"}),
+        lambda values: values.update(files=[]),
+        lambda values: values.update(window={"a": 1}),
+        lambda values: values.update(versions=None),
+        lambda values: values.update(device="gpu 7"),
+        lambda values: values.update(methods={"subprocess:Popen": {"settings": {"args": "true"}}}),
+    ],
+)
+def test_damaged_manifests_are_refused(run: Run, explained: Path, spoil: Callable[[dict[str, Any]], object]) -> None:
+    change(explained, spoil)
+    made = run("reproduce", explained)
+    assert made.exit_code in (1, 2)
+    assert "Error: " in made.output
+    assert isinstance(made.exception, SystemExit)
+
+
+def test_only_a_new_folder_is_taken(run: Run, explained: Path) -> None:
+    made = run("reproduce", explained, "--output", "in")
+    assert made.exit_code == 1
+    assert "is not empty" in made.output
