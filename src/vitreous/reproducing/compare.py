@@ -17,6 +17,9 @@ from vitreous.statistics.store import Key, Record
 
 __all__ = ["Compared", "compare_arrays", "compare_files", "compare_records"]
 
+_TIMES = ("seconds",)
+"""What is never the same twice."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -76,10 +79,12 @@ def compare_records(old: Mapping[Key, list[Record]], new: Mapping[Key, list[Reco
 
 def _compare_key(key: Key, old: list[Record], new: list[Record]) -> Compared:
     what = ", ".join(filter(None, key)) or "predictions"
-    before, after = ({(each.picture, each.name): each for each in records} for records in (old, new))
+    before, after = (
+        {(each.picture, each.name): each for each in records if each.name not in _TIMES} for records in (old, new)
+    )
     if alone := len(before.keys() ^ after.keys()):
         return Compared(what, math.inf, f"{alone} values are there only once")
-    largest = max((abs(value) for each in old for value in each.values), default=0.0)
+    largest = max((abs(value) for each in before.values() for value in each.values), default=0.0)
     apart = max((_apart(each, after[at]) for at, each in before.items()), default=0.0)
     return Compared(what, apart / largest if apart and largest else apart)
 
