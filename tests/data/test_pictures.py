@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vitreous.data.pictures import MAX_PIXELS, as_picture, find_pictures, open_picture
 from vitreous.errors import DataError
@@ -276,3 +277,14 @@ def read_or_refuse(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> Non
     with contextlib.suppress(DataError), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*16-bit")  # a damaged file may well say so
         assert open_picture(path).mode == "RGB"
+
+
+def test_texts_in_a_file_say_nothing_in_our_name(tmp_path: Path) -> None:
+    texts = PngInfo()
+    for name in ("window", "warning", "file"):
+        texts.add_text(name, "theirs")
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png", pnginfo=texts)
+    assert open_picture(tmp_path / "a.png").info == {"file": "a.png"}
+    with Image.open(tmp_path / "a.png") as picture:
+        assert as_picture(picture).info == {}
+        assert picture.info["window"] == "theirs"

@@ -119,6 +119,15 @@ def test_counters_of_batches_may_be_missing(tmp_path: Path) -> None:
         load(f"timm:test_resnet@{tmp_path / 'w.pth'}")
 
 
+def test_the_name_says_with_which_settings_it_was_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    saved(path, img_size=(48, 80), num_classes=3)
+    loaded = load("timm:test_vit?img_size=[48,80]", checkpoint=path, settings={"num_classes": 3})
+    assert loaded.name == f"timm:test_vit?img_size=[48, 80]&num_classes=3@{path}"
+    again = load(loaded.name)
+    assert (again.name, again.weights_sha256) == (loaded.name, loaded.weights_sha256)
+
+
 def test_a_gray_model_says_how_it_is_normalized(tmp_path: Path) -> None:
     saved(tmp_path / "w.pth", "deit_tiny_patch16_224", in_chans=1, depth=1, num_classes=2)
     spec = "timm:deit_tiny_patch16_224?depth=1{}@" + str(tmp_path / "w.pth")

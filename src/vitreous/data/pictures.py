@@ -34,8 +34,9 @@ def open_picture(path: str | Path, window: Window = None) -> Image.Image:
 
     The orientation in its EXIF data is applied, transparency becomes white, and of an animation the first frame is
     taken. Gray values of more than 8 bits are scaled to 8 by the window, or else by the depth that the file says;
-    `.info["window"]` of the result says by which values. Where a file says nothing and uses less than half of 16 bits,
-    or a window is given for a picture that has no such values, a warning says so, and `.info["warning"]` too.
+    `.info["window"]` of the result says by which values, `.info["file"]` the file's name. Where a file says nothing and
+    uses less than half of 16 bits, or a window is given for a picture that has no such values, a warning says so, and
+    `.info["warning"]` too.
 
     Args:
         path: of the file.
@@ -54,8 +55,9 @@ def open_picture(path: str | Path, window: Window = None) -> Image.Image:
         if path.stat().st_size == 0:
             raise DataError(f"`{path}` is empty (0 bytes). Copy or download it again.")
         with path.open("rb") as file:
-            read = _read(file.read(), f"`{path}`", asked_window(window))
-    return _told(*read)
+            picture, warning = _read(file.read(), f"`{path}`", asked_window(window))
+    picture.info["file"] = path.name
+    return _told(picture, warning)
 
 
 def decode_picture(encoded: bytes, name: str) -> Image.Image:
@@ -254,4 +256,6 @@ def _upright_rgb(
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB"), unused(window, name)
+    colors = picture.convert("RGB")
+    colors.info = {}  # what the file's own texts say there is not what we say
+    return colors, unused(window, name)

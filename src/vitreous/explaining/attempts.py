@@ -15,7 +15,7 @@ from vitreous.explaining.together import explain_by_all
 from vitreous.explaining.trust.measure import TrustSettings, measure_trust
 from vitreous.explaining.trust.records import Trust
 from vitreous.methods.explanation import Explanation
-from vitreous.methods.method import Method
+from vitreous.methods.method import Method, ScorelessMethod
 from vitreous.methods.shared import Failure
 from vitreous.shapes import Images
 from vitreous.trace.target import Predicted, Target
@@ -67,7 +67,8 @@ def _attempt(
         if isinstance(each, Explanation):
             details = each.details or [None] * len(images)
             found[name] = [
-                MethodResult(*pair, each.layer, each.signed) for pair in zip(each.heatmap, details, strict=True)
+                MethodResult(*pair, each.layer, each.signed, isinstance(each.method, ScorelessMethod))
+                for pair in zip(each.heatmap, details, strict=True)
             ]
         elif isinstance(each, NoClassScores | ObservationError):
             found[name] = each

@@ -16,6 +16,7 @@ from vitreous.explaining.trust.records import Trust
 from vitreous.files.writing import whole_file
 from vitreous.methods import title_of
 from vitreous.methods.explanation import Detail
+from vitreous.methods.saved import SAME
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.isolines import draw_isolines
 from vitreous.render.overlay import Scale, overlay
@@ -68,12 +69,14 @@ class MethodResult:
 
     Attributes:
         signed: the map has two sides.
+        scoreless: it is the same for every class.
     """
 
     heatmap: Tensor
     detail: Detail | None = None
     layer: str = ""
     signed: bool = False
+    scoreless: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,7 +243,8 @@ def _overlays(explained: Explained, at: int, style: Style, common: Scale | None,
         if isinstance(found, MethodResult):
             scale = common or Scale.of([found.heatmap], signed=found.signed)
             shown = style.draw(explained.view, found.heatmap, scale)
-            yield Panel(title_of(method), shown, scale=scale, note=_verdict(explained, at, method))
+            caption = SAME if found.scoreless else ""
+            yield Panel(title_of(method), shown, caption, scale, note=_verdict(explained, at, method))
             if details and found.detail:
                 yield from found.detail.panels(explained.view)
         else:

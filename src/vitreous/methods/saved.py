@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Saved", "draw_sheet", "read_numbers", "table_of", "write", "write_numbers"]
 
+SAME = "same for every class"
+"""What a sheet says of a map that reads no class scores."""
 _REMEDY = "Give a file that Explanation.save wrote."
 
 
@@ -41,6 +43,7 @@ class Saved:
         published: where.
         signed: its maps have two sides.
         blocks: its maps are of whole blocks.
+        scoreless: they are the same for every class.
     """
 
     source: ClassVar[str] = "a file that Explanation.save wrote"
@@ -49,6 +52,7 @@ class Saved:
     published: str
     signed: bool
     blocks: bool
+    scoreless: bool = False
 
     def __repr__(self) -> str:
         return self.method
@@ -99,13 +103,14 @@ def draw_sheet(explanation: Explanation) -> Image:
     for at, heatmap in enumerate(explanation.heatmap):
         answer = explanation.answer(at)
         name, caption = (answer.name, answer.shown) if answer else (f"image {at}", "")
+        about = SAME if getattr(explanation.method, "scoreless", False) else caption
         scale = Scale.of([heatmap], signed=explanation.signed)
         if not explanation.views:
-            panels.append(Panel(name, draw(heatmap, scale), caption, scale))
+            panels.append(Panel(name, draw(heatmap, scale), about, scale))
             continue
         view = explanation.views[at]
-        panels.append(Panel(name, view.shrunk(2 * PANEL).marked(), caption))
-        panels.append(Panel(name, overlay(view.part, heatmap, scale=scale), caption, scale))
+        panels.append(Panel(view.whole.info.get("file", name), view.shrunk(2 * PANEL).marked(), caption))
+        panels.append(Panel(name, overlay(view.part, heatmap, scale=scale), about, scale))
         if explanation.details:
             panels += explanation.details[at].panels(view.part)
     images = len(explanation.heatmap)
@@ -133,10 +138,9 @@ def table_of(explanation: Explanation) -> str:
 def write_numbers(explanation: Explanation, path: Path) -> None:
     """Write the `.npz` that `Explanation.save` promises."""
     method = explanation.method
-    blocks, title = bool(getattr(method, "blocks", False)), getattr(method, "title", type(method).__name__)
-    made_by = (
-        method if isinstance(method, Saved) else Saved(repr(method), title, method.source, explanation.signed, blocks)
-    )
+    kinds = [bool(getattr(method, kind, False)) for kind in ("signed", "blocks", "scoreless")]
+    title = getattr(method, "title", type(method).__name__)
+    made_by = method if isinstance(method, Saved) else Saved(repr(method), title, method.source, *kinds)
     about = _About(made_by, explanation.class_names, explanation.layer, explanation.link, explanation.opposed)
     given = {name: getattr(explanation, name) for name in ("heatmap", "logits", "target")}
     arrays: dict[str, Any] = {name: _numpy(each) for name, each in given.items() if each is not None}

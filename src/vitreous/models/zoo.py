@@ -152,7 +152,9 @@ def _load(spec: str | Path, checkpoint: Path | None, settings: Mapping[str, Any]
     name, _, query = name.partition("?")
     settings = {**_parsed(spec, query), **settings}
     _check_settings(spec, checkpoint, settings)
-    return (load_timm if source == "timm" else load_torchvision)(name, checkpoint, settings)
+    loaded = (load_timm if source == "timm" else load_torchvision)(name, checkpoint, settings)
+    said = "&".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
+    return replace(loaded, name=loaded.name.replace(name, f"{name}?{said}", 1)) if said else loaded
 
 
 def _parsed(spec: str | Path, query: str) -> dict[str, Any]:
