@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,21 @@ def test_tables_say_what_every_number_is(tmp_path: Path) -> None:
 
 def _body(table: Table, folder: Path) -> str:
     return write_tables(table, folder)[0].read_text().partition("##")[2]
+
+
+def test_a_page_says_first_what_is_missing_and_what_noise_also_gets(tmp_path: Path) -> None:
+    measures = {name: METRICS[name]() for name in ("pointing", "saco")}
+    shown, missing = measures
+    number = next(iter(measures[shown].numbers))
+    better = measures[shown].numbers[number].better
+    ends = {"good": (0.8, 0.9), "middling": (0.1, 0.5), "noise": (0.2, 0.3)}
+    ends = ends if better == "↑" else {row: (1 - high, 1 - low) for row, (low, high) in ends.items()}
+    cells = [Cell("vit", row, shown, number, (low + high) / 2, low, high, 9) for row, (low, high) in ends.items()]
+    table = Table("title", cells, {}, {}, list(ends), "good", (), measures, noise=["noise"])
+    text = write_page(table, [], tmp_path / "summary.html").read_text()
+    assert "better than what knows nothing of the model (noise): good. Not told from it: middling." in text
+    assert text.index(f"There is no number of {missing}") < text.index("Value [95")
+    assert "better than what" not in write_page(replace(table, noise=()), [], tmp_path / "other.html").read_text()
 
 
 def test_nothing_that_counts_is_no_value() -> None:

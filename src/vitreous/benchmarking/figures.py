@@ -23,14 +23,13 @@ from vitreous.render.sheet import Panel, sheet
 from vitreous.statistics.store import Key, Record
 from vitreous.statistics.summary import Array, Values, each_picture
 from vitreous.statistics.tables import Table
+from vitreous.statistics.verdicts import headline
 from vitreous.trace.target import Classes
 
 __all__ = ["figures"]
 
 _SHOWN = 2
 """Pictures at either end."""
-_HEADLINES = ("iou", "mean_iou", "abpc", "insertion")
-"""Which of a metric's numbers stands for it in a chart; its first where it has none of these."""
 
 
 def figures(
@@ -72,12 +71,8 @@ def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str,
 def _by_row(table: Table, model: str, metric: str) -> tuple[str, dict[str, float]]:
     """The number that stands for a metric, and its value for each method."""
     cells = [cell for cell in table.cells if (cell.model, cell.metric) == (model, metric)]
-    name = _headline([cell.name for cell in cells])
+    name = headline([cell.name for cell in cells])
     return name, {cell.method: cell.value for cell in cells if cell.name == name}
-
-
-def _headline(names: Sequence[str]) -> str:
-    return next((name for name in _HEADLINES if name in names), names[0] if names else "")
 
 
 def _examples(
@@ -90,7 +85,7 @@ def _examples(
         if values is None:
             continue
         numbers = each_picture(run.measures[metric], values)
-        name = _headline(list(numbers))
+        name = headline(list(numbers))
         for at in _ends(numbers[name]):
             heading = f"{run.drawn[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
             if tag := _sheet_tag(plan, run, run.drawn[at], heading):

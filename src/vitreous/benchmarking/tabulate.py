@@ -10,6 +10,7 @@ from vitreous.benchmarking.describe import plain_settings
 from vitreous.benchmarking.loop import ModelRun
 from vitreous.benchmarking.plan import Plan
 from vitreous.files.manifest import MANIFEST, versions
+from vitreous.methods.baseline import Baseline
 from vitreous.metrics.metric import Metric
 from vitreous.statistics.store import Key, Record
 from vitreous.statistics.summary import Array, Cell, Values, mean_curves, median_cost, summarize
@@ -71,7 +72,9 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
         for metric, measure in run.measures.items()
     }
     said = list(dict.fromkeys(notes))
-    return Table(title, cells, curves, costs, list(plan.rows), reference, said, measures, settings)
+    methods = {row: method for run in runs.values() for row, method in run.methods.items()}
+    noise = [row for row in plan.rows if isinstance(methods.get(row), Baseline)]
+    return Table(title, cells, curves, costs, list(plan.rows), reference, said, measures, settings, noise)
 
 
 def _settings(plan: Plan, measure: Metric) -> str:

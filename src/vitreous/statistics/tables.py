@@ -18,6 +18,7 @@ from vitreous.files.writing import whole_file
 from vitreous.metrics.metric import Metric
 from vitreous.render import page
 from vitreous.statistics.summary import Array, Cell, holm
+from vitreous.statistics.verdicts import headline, verdict
 
 __all__ = ["Table", "write_page", "write_tables"]
 
@@ -39,6 +40,7 @@ class Table:
         notes: sentences under the tables: refusals, pictures that do not count.
         measures: by metric, what it is, where that is not told in the notes.
         settings: by model and metric, what the numbers depend on, in the words of a plan.
+        noise: the rows that know nothing of the model.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Table:
     notes: Sequence[str] = ()
     measures: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    noise: Sequence[str] = ()
 
     @property
     def legend(self) -> str:
@@ -128,7 +131,9 @@ def write_page(table: Table, figures: Iterable[tuple[str, Markup]], file: Path) 
     Raises:
         DataError: the disk says no.
     """
-    parts = [page.paragraph(table.legend)]
+    parts = [page.paragraph(each) for each in _missing(table)]
+    parts += [page.items(said)] if (said := _verdicts(table)) else []
+    parts += [page.paragraph(table.legend)]
     for heading, about, grid in table.grids():
         parts += [page.heading(heading), *([page.paragraph(about)] if about else []), page.table(grid)]
     for heading, tag in figures:
@@ -137,6 +142,26 @@ def write_page(table: Table, figures: Iterable[tuple[str, Markup]], file: Path) 
     with whole_file(file) as part:
         part.write_text(page.page(table.title, parts), encoding="utf-8")
     return file
+
+
+def _missing(table: Table) -> list[str]:
+    """That there is nothing of some metrics, first of all."""
+    known = {cell.metric for cell in table.cells}
+    missing = [metric for metric in table.measures if metric not in known]
+    return [f"There is no number of {', '.join(missing)}: the last lines of this page say why."] if missing else []
+
+
+def _verdicts(table: Table) -> list[str]:
+    """A sentence for each model and metric."""
+    found: list[str] = []
+    for model, metric in dict.fromkeys((cell.model, cell.metric) for cell in table.cells):
+        its = [cell for cell in table.cells if (cell.model, cell.metric) == (model, metric)]
+        name = headline(list(dict.fromkeys(cell.name for cell in its)))
+        if metric in table.measures:
+            shown = [cell for cell in its if cell.name == name]
+            said = verdict(shown, table.noise, table.measures[metric].numbers[name].better)
+            found += [f"{metric} · {model}: {said}"] if said else []
+    return found
 
 
 def _place(cell: Cell) -> tuple[str, ...]:

@@ -1,0 +1,52 @@
+"""What a table says, in a sentence for each of its metrics: which methods noise does not reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from vitreous.statistics.summary import Cell
+
+__all__ = ["headline", "verdict"]
+
+_HEADLINES = ("iou", "mean_iou", "abpc", "insertion")
+
+
+def headline(names: Sequence[str]) -> str:
+    """Which of a metric's numbers stands for it; its first where it has none of the usual ones.
+
+    >>> headline(["deletion", "insertion"]), headline(["hit"])
+    ('insertion', 'hit')
+    """
+    return next((name for name in _HEADLINES if name in names), names[0] if names else "")
+
+
+def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", "↓"]) -> str:
+    """Which methods are apart from those that know nothing of the model, in one number of one metric.
+
+    A method is apart if its interval lies wholly on the better side of every one of theirs: a cautious rule, by which
+    methods that differ in pairs may not be told apart. Empty where there is nothing to be apart from.
+
+    Args:
+        cells: of that number.
+        noise: the rows that know nothing of the model.
+        better: which way.
+
+    >>> def cell(method, low, high):
+    ...     return Cell("vit", method, "iou", "iou", (low + high) / 2, low, high, 9)
+    >>> verdict([cell("ag_cam", 0.5, 0.6), cell("cam", 0.2, 0.4), cell("random", 0.1, 0.3)], ["random"], "↑")
+    'In iou, better than what knows nothing of the model (random): ag_cam. Not told from it: cam.'
+    """
+    sign = 1 if better == "↑" else -1
+    known = [cell for cell in cells if cell.method not in noise]
+    blind = [cell for cell in cells if cell.method in noise]
+    if not (known and blind):
+        return ""
+    bar = max(max(sign * cell.low, sign * cell.high) for cell in blind)
+    apart = [cell.method for cell in known if min(sign * cell.low, sign * cell.high) > bar]
+    rest = [cell.method for cell in known if cell.method not in apart]
+    against = ", ".join(cell.method for cell in blind)
+    first = (
+        f"In {cells[0].name}, better than what knows nothing of the model ({against}): {', '.join(apart) or 'none'}."
+    )
+    return f"{first} Not told from it: {', '.join(rest)}." if rest else first
