@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +52,6 @@ def browser() -> Iterator[Any]:
     """Chromium without a window."""
     playwright = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium") or shutil.which("google-chrome")
-    os.environ.setdefault("NODE_OPTIONS", "--no-deprecation")
     with playwright.sync_playwright() as run:
         opened = run.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
