@@ -10,6 +10,7 @@ from vitreous.interact.indicator import (
     discriminativeness,
     entropy,
     impact,
+    importance,
     interactions,
     received,
 )
@@ -104,3 +105,14 @@ def test_impact_is_the_derivative_of_scaling_an_interaction() -> None:
         scale[query + 1, key + 1] = 1
         slope = (scores[0] - scores[1]).abs() / 2e-5
         torch.testing.assert_close(found[0, block, query, key], slope, rtol=1e-4, atol=1e-9)
+
+
+def test_what_a_patch_matters_is_what_all_tokens_take_from_it() -> None:
+    model, images = CASES["timm_vit"].model().double(), CASES["timm_vit"].images().double()
+    trace = observe(model, images)
+    direction = torch.nn.functional.one_hot(trace.logits.argmax(1), 7).double()
+    taken = torch.zeros(len(images), 16, dtype=torch.float64)
+    for attention, slope in zip(trace.attentions, trace.gradients(direction), strict=True):
+        for at in range(16):
+            taken[:, at] += (attention.weights * slope)[..., at + 1].detach().sum((1, 2))
+    torch.testing.assert_close(importance(model, images), taken)

@@ -92,3 +92,21 @@ def test_removed_patches_lose_their_color() -> None:
     drawn = draw_removed(red, np.arange(8).reshape(2, 4) < 2)
     assert pixel(drawn, 39, 19) != (255, 0, 0)
     assert pixel(drawn, 40, 19) == pixel(drawn, 10, 20) == (255, 0, 0)
+
+
+def test_the_wheel_has_the_color_of_each_direction() -> None:
+    flat = np.zeros((4, 4, 2))
+    page = np.asarray(draw_flow(Image.new("RGB", (80, 80), "white"), flat)).astype(int)
+    right, left = page[70, 76], page[70, 63]
+    assert right[0] > right[2], "red is to the right"
+    assert left[2] > left[0], "cyan is to the left"
+    assert (page[:40] == 255).all(), "nothing leans anywhere"
+
+
+def test_what_a_patch_takes_from_itself_does_not_set_the_scale() -> None:
+    values = np.array([[100.0, 1.0], [0.5, 0.0]])
+    field = np.zeros((2, 2), bool)
+    shown = np.asarray(draw_query(Image.new("RGB", (40, 40)), values, (0, 0), field)).astype(int)
+    assert (
+        shown[10, 30] == np.asarray(draw_patches(Image.new("RGB", (40, 40)), values / [[100, 1], [1, 1]]))[10, 30]
+    ).all()

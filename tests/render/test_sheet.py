@@ -70,3 +70,10 @@ def test_colors_and_shares_have_their_room() -> None:
 def test_no_panels() -> None:
     with pytest.raises(ShapeError, match="at least one panel"):
         sheet([], title="t")
+
+
+def test_a_long_subtitle_goes_on_in_the_next_line() -> None:
+    panel = [Panel("one", Image.new("RGB", (8, 8)))]
+    short, long = (sheet(panel, title="t", subtitle=" · ".join(["a model of a long name"] * count)) for count in (2, 9))
+    assert long.width == short.width
+    assert long.height > short.height + 40

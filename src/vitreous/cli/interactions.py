@@ -67,7 +67,8 @@ def interactions(
         str,
         typer.Option(
             metavar="ROW,COLUMN",
-            help="The patch that is looked from, from 0,0. Without it: the most discriminative one.",
+            help="The patch that is looked from, from 0,0. Without it: the one that matters most to the class; of a "
+            "data set, or without a class, the one that others use most unevenly.",
             show_default=False,
         ),
     ] = "",

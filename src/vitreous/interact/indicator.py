@@ -34,6 +34,7 @@ __all__ = [
     "effect",
     "entropy",
     "impact",
+    "importance",
     "interactions",
     "received",
 ]
@@ -194,6 +195,26 @@ def effect(model: nn.Module, images: Images, target: Target = Predicted()) -> Pa
         for attention, slope in zip(attentions, slopes, strict=True)
     ]
     return torch.stack(blocks, 1)
+
+
+def importance(model: nn.Module, images: Images, target: Target = Predicted()) -> PatchScore:  # noqa: B008
+    """What all tokens, the class token too, take from each patch, by what it adds to the class score (our own).
+
+    To first order: Σ_blocks Σ_heads Σ_queries A · ∂y/∂A.
+
+    Returns:
+        (batch, patches).
+
+    Raises:
+        as `interactions`.
+
+    Cost: one forward and one backward pass; holds the attention of all blocks.
+    """
+    trace = observe(model, images)
+    attentions = trace.global_attentions
+    slopes = trace.gradients(target(trace.logits.detach()), attentions)
+    taken = [(each.weights.detach() * slope).sum((1, 2)) for each, slope in zip(attentions, slopes, strict=True)]
+    return trace.tokens.of_patches(torch.stack(taken).sum(0))
 
 
 def between_patches(

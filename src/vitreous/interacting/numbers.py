@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.data.depth import Window
@@ -35,7 +36,7 @@ class InteractionsJob:
         model: from `vitreous.load`.
         indicator: what the maps, fields and windows are made of.
         block: whose interactions, from 0; None for the mean of all.
-        query: (row, column) of the patch shown; None for the most discriminative.
+        query: (row, column) of the patch shown; None for the one that matters most to the class, where known.
         mass: share of a query's indicator that its responsive field holds.
         share: of the patches, the least discriminative, that are shown as removed.
         output: the folder for pages, numbers and the manifest.
@@ -65,6 +66,8 @@ class PictureInteractions:
     blocks: Measures
     removed: Tensor
     query: tuple[int, int]
+    chosen: str = ""
+    """Why this query; empty where somebody named it."""
 
     def arrays(self) -> dict[str, Any]:
         """For the `.npz`: patches flattened row by row, query first; of every block under `block_…`."""
@@ -95,13 +98,21 @@ def check_place(job: InteractionsJob, blocks: int, tokens: TokenGrid) -> None:
         raise UnknownName("patch", f"{row},{column}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
 
 
-def find(job: InteractionsJob, seen: Averages, effects: Pairs | None = None) -> PictureInteractions:
+def find(
+    job: InteractionsJob,
+    seen: Averages,
+    effects: Pairs | None = None,
+    *,
+    matters: Float[Tensor, " patches"] | None = None,
+) -> PictureInteractions:
     """What a job asks for.
 
     Args:
         job: what is shown.
         seen: strength and uncertainty of every block.
         effects: likewise, where the indicator is "impact".
+        matters: how much each patch matters to the class, where that is known: the first of them is the query where
+            the job names none; else the most discriminative patch is.
 
     Raises:
         UnknownName: no such block or query.
@@ -122,11 +133,13 @@ def find(job: InteractionsJob, seen: Averages, effects: Pairs | None = None) -> 
             "uncertainty": uncertainty,
         }[job.indicator]
         each = getattr(seen, job.indicator)
-    query = job.query or divmod(int(discriminativeness(strength).argmax()), seen.tokens.width)
+    most = discriminativeness(strength) if matters is None else matters
+    query = job.query or divmod(int(most.argmax()), seen.tokens.width)
+    why = "the patch that others use most unevenly" if matters is None else "the patch that matters most to the class"
     overall = seen.strength.mean(0)
     whole, single = (_measure(job, seen, taken, used) for taken, used in ((pairs, overall), (each, seen.strength)))
     removed = ~kept_patches(discriminativeness(overall[None]), job.share)[0]
-    return PictureInteractions(seen, whole, single, removed, query)
+    return PictureInteractions(seen, whole, single, removed, query, "" if job.query else why)
 
 
 def _measure(job: InteractionsJob, seen: Averages, pairs: Pairs, strength: Pairs) -> Measures:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
-from vitreous.errors import DataError, DegenerateMap, ShapeError
+from vitreous.errors import DataError, DegenerateMap, ObservationError, ShapeError
 from vitreous.explaining.opening import open_for
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.manifest import change_manifest, claim, now, versions
 from vitreous.files.writing import alone_in, check_writable, whole_file
-from vitreous.interact.indicator import Averages, Interactions, effect
+from vitreous.interact.indicator import Averages, Interactions, PatchScore, effect, importance
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.interactions import interactions_of
 from vitreous.interacting.numbers import InteractionsJob, PictureInteractions, check_place, find
@@ -31,6 +31,7 @@ from vitreous.render.interactions import (
     draw_windows,
 )
 from vitreous.render.sheet import Panel, blank, save_page, sheet
+from vitreous.shapes import Images
 from vitreous.trace.answer import answer
 from vitreous.trace.reading import reading
 
@@ -180,14 +181,27 @@ def _page(job: InteractionsJob, file: Path, ledger: Ledger) -> Page:
         effects = effect(job.model.model, images)[0] if job.indicator == "impact" else None
     scores = {} if seen.logits is None else {"logits": seen.logits[0].float().cpu().numpy()}
     try:
-        found = find(job, Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1), effects)
-        title, view = _title(job, seen, file), opened.view.convert("RGB")
-        page = _write(job, found, file, files=ledger.claim(file), title=title, view=view, **scores)
+        averages = Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1)
+        found = find(job, averages, effects, matters=_matters(job, images, seen))
+        title, views = _title(job, seen, file), (opened.view.convert("RGB"), opened.marked.convert("RGB"))
+        page = _write(job, found, file, files=ledger.claim(file), title=title, views=views, **scores)
         return replace(page, window=opened.window)
     except DegenerateMap as error:
         return Page(file, error=f"`{file}`: {error.alone}")
     except DataError as error:
         return Page(file, error=str(error))
+
+
+def _matters(job: InteractionsJob, images: Images, seen: Interactions) -> PatchScore | None:
+    """How much each patch matters to the class; None where nobody has to know, or it cannot be told."""
+    if job.query or seen.logits is None:
+        return None
+    with reading(job.model.reading):
+        try:
+            found = importance(job.model.model, images)[0]
+        except (ObservationError, ShapeError):  # the page itself needs no gradient
+            return None
+    return found if found.any() else None
 
 
 def _title(job: InteractionsJob, seen: Interactions, file: Path) -> str:
@@ -208,19 +222,22 @@ def _write(
     *,
     files: Sequence[Path],
     title: str,
-    view: Image | None = None,
+    views: tuple[Image, Image] | None = None,
     **more: Any,
 ) -> Page:
     page, numbers = files
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
     with whole_file(page) as part:
-        save_page(_draw(job, found, view, title, file.name if isinstance(file, Path) else file), part)
+        save_page(_draw(job, found, views, title, file.name if isinstance(file, Path) else file), part)
     return Page(file, page, numbers)
 
 
-def _draw(job: InteractionsJob, found: PictureInteractions, picture: Image | None, title: str, source: str) -> Image:
-    view = picture or blank()
+def _draw(
+    job: InteractionsJob, found: PictureInteractions, views: tuple[Image, Image] | None, title: str, source: str
+) -> Image:
+    """The page; `views` are the part that the model saw, and the whole with that part marked in it."""
+    view = views[0] if views else blank()
     tokens, whole, blocks = found.seen.tokens, found.whole, found.blocks
     row, column = found.query
 
@@ -231,23 +248,38 @@ def _draw(job: InteractionsJob, found: PictureInteractions, picture: Image | Non
     middle = {(h * tokens.height // 4, w * tokens.width // 4) for h in (1, 3) for w in (1, 3)} - {found.query}
     tendency = laid(whole["tendency"].nan_to_num())  # a patch that takes nothing leans nowhere
     longest = float(np.linalg.norm(tendency, axis=-1).max())
-    queries = {f"patch {row},{column}": (whole["indicator"], whole["field"])}
+    patch = f"patch {row},{column}"  # rows and columns from 0, the top left one
+    inside = "half of it" if job.mass == 0.5 else f"{job.mass:.0%} of it"
+    queries = {f"what {patch} takes": (whole["indicator"], whole["field"])}
     if job.block is None:
         each = zip(blocks["indicator"], blocks["field"], strict=True)
-        queries |= {f"block {block}": pair for block, pair in enumerate(each)}
+        queries |= {f"{patch} in block {block}": pair for block, pair in enumerate(each)}
     seen, *single = (
-        Panel(name, draw_query(view, laid(pairs[at]), found.query, laid(fields[at])))
+        Panel(name, draw_query(view, laid(pairs[at]), found.query, laid(fields[at])), f"{inside} from inside the line")
         for name, (pairs, fields) in queries.items()
     )
+    seen = replace(seen, note=found.chosen)
     panels = [
-        *([Panel("what the model saw", picture)] if picture else []),
+        *([Panel("what the model saw", views[1])] if views else []),
         seen,
-        Panel("where patches lean", draw_arrows(view, tendency), f"longest: {longest:.1f} patches"),
-        Panel("where patches lean", draw_flow(view, tendency), "hue: direction, saturation: length"),
-        Panel("size of fields", draw_patches(view, laid(whole["size"]))),
-        Panel("adaptive windows", draw_windows(view, laid(whole["windows"]), [found.query, *sorted(middle)])),
-        Panel("what is discriminative", draw_patches(view, laid(whole["discriminativeness"]))),
-        Panel("without the indiscriminative", draw_removed(view, laid(found.removed)), f"{job.share:.0%} removed"),
+        Panel("where each patch looks", draw_arrows(view, tendency), f"the longest arrow: {longest:.1f} patches"),
+        Panel("the same in colors", draw_flow(view, tendency), "hue as in the wheel; pale looks about itself"),
+        Panel("how widely each patch looks", draw_patches(view, laid(whole["size"])), "bright: at many patches"),
+        Panel(
+            "windows of some patches",
+            draw_windows(view, laid(whole["windows"]), [found.query, *sorted(middle)]),
+            "a patch and its window have one color",
+        ),
+        Panel(
+            "patches used unevenly",
+            draw_patches(view, laid(whole["discriminativeness"])),
+            "bright: much by some, little by others",
+        ),
+        Panel(
+            f"without {job.share:.0%} of the patches",
+            draw_removed(view, laid(found.removed)),
+            "gray: used alike by all others",
+        ),
         *single,
     ]
     where = "all blocks" if job.block is None else f"block {job.block}"

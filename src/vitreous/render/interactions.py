@@ -26,9 +26,11 @@ _QUERY, _OUTLINE, _SHADE, _ARROW = "#ffe600", "#ffffff", "#16181d", "#ffe600"
 _WINDOWS = ("#ffe600", "#4cc9f0", "#f72585", "#80ed99", "#ff9f1c")
 
 
-def draw_patches(picture: Image.Image, values: Float[np.ndarray, "h w"], *, alpha: float = 0.6) -> Image.Image:
-    """A number per patch over the picture, each patch of one color: 0 is low, the largest value is high."""
-    colors = colorize(values / (values.max() or 1))
+def draw_patches(
+    picture: Image.Image, values: Float[np.ndarray, "h w"], *, alpha: float = 0.6, most: float | None = None
+) -> Image.Image:
+    """A number per patch over the picture, each patch of one color: 0 is low; the largest, or `most`, is high."""
+    colors = colorize(np.clip(values / (most or values.max() or 1), 0, 1))
     return Image.blend(picture, Image.fromarray(_enlarged(colors, picture)), alpha)
 
 
@@ -38,8 +40,12 @@ def draw_query(
     query: tuple[int, int],
     field: Bool[np.ndarray, "h w"],
 ) -> Image.Image:
-    """What one patch takes from each, its responsive field outlined in white and itself marked yellow."""
-    page = draw_patches(picture, values)
+    """What one patch takes from each, its responsive field outlined in white and itself marked yellow.
+
+    What it takes from itself, often the most by far, does not set the scale.
+    """
+    others = np.delete(values, query[0] * values.shape[1] + query[1])
+    page = draw_patches(picture, values, most=float(others.max(initial=0)) or None)
     draw, line = ImageDraw.Draw(page), thickness(picture)
     for edge in _outline(page, field):
         draw.line(edge, _SHADE, 3 * line)
@@ -91,8 +97,22 @@ def flow_colors(tendency: Float[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "h w 
 
 
 def draw_flow(picture: Image.Image, tendency: Float[np.ndarray, "h w 2"]) -> Image.Image:
-    """The tendency of every patch in optical-flow colors, over the picture."""
-    return Image.blend(picture, Image.fromarray(_enlarged(flow_colors(tendency), picture)), 0.75)
+    """The tendency of every patch in optical-flow colors, over the picture; a wheel says what they mean."""
+    page = Image.blend(picture, Image.fromarray(_enlarged(flow_colors(tendency), picture)), 0.75)
+    wheel, disc = _wheel(max(9, min(picture.size) // 4))
+    page.paste(wheel, (page.width - wheel.width, page.height - wheel.height), disc)
+    return page
+
+
+def _wheel(side: int) -> tuple[Image.Image, Image.Image]:
+    """The color of every direction, seen from the middle, and where it is drawn: a disc with a dark rim."""
+    offsets = np.linspace(-1, 1, side)
+    down, across = np.meshgrid(offsets, offsets, indexing="ij")
+    radius = np.hypot(down, across)
+    inner = radius <= 0.9
+    colors = flow_colors(np.where(inner[..., None], np.stack([down, across], -1), 0))
+    colors[~inner] = (22, 24, 29)
+    return Image.fromarray(colors), Image.fromarray(np.where(radius <= 1, 255, 0).astype(np.uint8))
 
 
 def draw_windows(

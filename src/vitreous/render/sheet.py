@@ -33,6 +33,7 @@ _LINE, _SHARE = 26, 200
 _PAPER, _INK, _GREY, _EMPTY, _FILLED = "#ffffff", "#16181d", "#6b7280", "#f1f2f4", "#6d5bd0"
 _TITLE, _SUBTITLE, _HEADING, _CAPTION = (30, _INK), (19, _GREY), (20, _INK), (16, _GREY)
 """Letters: size and color."""
+_DOT = " · "
 _OWN, _SHARED = "each map on its own scale", "all maps on one scale"
 _SIDES = "where zero is in the middle, orange speaks for what is explained and blue against it"
 
@@ -103,7 +104,8 @@ def sheet(
     under = (_UNDER if scales else 0) + (_NOTE if noted else 0)
 
     width = 2 * _MARGIN + max(2, columns) * (PANEL + _GAP) - _GAP  # at least two panels: the foot needs the room
-    head = _MARGIN + (88 if subtitle else 56)
+    lines = _wrapped(subtitle, _font(_SUBTITLE[0]), width - 2 * _MARGIN)
+    head = _MARGIN + (62 if lines else 56) + len(lines) * _LINE
     top = head + len(shares) * _LINE + (_GAP if shares else 0)
     size = (
         width,
@@ -114,7 +116,8 @@ def sheet(
     )
     page = Image.new("RGB", size, _PAPER)
     _write(page, (_MARGIN, _MARGIN - 8), title, _TITLE, width - 2 * _MARGIN)
-    _write(page, (_MARGIN, _MARGIN + 34), subtitle, _SUBTITLE, width - 2 * _MARGIN)
+    for at, line in enumerate(lines):
+        _write(page, (_MARGIN, _MARGIN + 34 + at * _LINE), line, _SUBTITLE, width - 2 * _MARGIN)
     for line, (words, share) in enumerate(shares):
         _bar_of(page, (_MARGIN, head + line * _LINE), words, share, width - 2 * _MARGIN)
     for row, shown, height in zip(rows, pictures, heights, strict=True):
@@ -176,6 +179,18 @@ def _write(page: Image.Image, at: tuple[int, int], text: str, letters: tuple[int
     line = _shorten(printable, _font(size), width)
     ImageDraw.Draw(page).text(at, line, color, _font(size))
     return round(_font(size).getlength(line))
+
+
+def _wrapped(text: str, font: _Font, width: int) -> list[str]:
+    """Lines that hold as many of the parts between dots as fit; nothing of an empty text."""
+    lines: list[str] = []
+    for part in filter(None, text.split(_DOT)):
+        longer = f"{lines[-1]}{_DOT}{part}" if lines else part
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 def _shorten(text: str, font: _Font, width: int) -> str:
