@@ -152,20 +152,28 @@ class UnknownName(ExplainError):
         known: the list.
         shown: how many of it the message names.
         near: what may have been meant; without it, the name in the list that is written most alike.
+        remedy: what to do, where that is more than to choose from the list.
 
     >>> print(UnknownName("method", "agcam", ["ag_cam", "rollout"]))
     no method named "agcam". Did you mean "ag_cam"? Known: ag_cam, rollout.
     """
 
     def __init__(
-        self, kind: str, name: str, known: Iterable[str], *, shown: int = 12, near: Iterable[str] | None = None
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        shown: int = 12,
+        near: Iterable[str] | None = None,
+        remedy: str = "",
     ) -> None:
         names = list(known)
         close = get_close_matches(name, names, n=1) if near is None else near
         meant = " or ".join(f'"{each}"' for each in close)
         hint = f" Did you mean {meant}?" if meant else ""
         listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")
-        super().__init__(f'no {kind} named "{name}".{hint} Known: {listed}.')
+        super().__init__(f'no {kind} named "{name}".{hint} Known: {listed}.{remedy and f" {remedy}"}')
 
 
 def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:

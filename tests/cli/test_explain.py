@@ -220,8 +220,8 @@ def test_the_output_and_the_kind_of_scores_can_be_named(run: Run, folder: Path) 
     assert "%" not in done.stdout
     for code, words, said in (
         (2, ("--link", "sigmoids"), 'no link named "sigmoids". Did you mean "sigmoid"?'),
-        (2, ("--model-output", "scores"), 'no output of `default` named "scores". Known: (it is one tensor)'),
-        (2, ("--model-output", "1"), 'named "1". Known: (it is one tensor)'),
+        (2, ("--model-output", "scores"), 'no output named "scores". Leave out output= (--model-output)'),
+        (2, ("--model-output", "1"), 'no output named "1". Leave out output= (--model-output)'),
         (1, ("--link", "identity"), "gives 4 values and no classes, so none of them is predicted"),
     ):
         done = run("explain", "--model", folder, *FAST, *words)
@@ -250,7 +250,7 @@ def test_what_cannot_be_measured_is_said_by_flags(run: Run, folder: Path) -> Non
         (1, ("--patches", "all"), "`patches` is 'all'. Give a range of the tokens, FIRST:END"),
         (2, ("--grid", "4x4"), "'4x4' is not two whole numbers."),
         (2, ("--call", "1"), 'no call named "1". Known: 0.'),
-        (2, ("--part", "block"), 'no layer named "block"'),
+        (2, ("--part", "block"), 'no part named "block"'),
         (1, ("--part", "norm"), "`norm` of `VisionTransformer` ran without any attention"),
     ):
         done = run("explain", "--model", folder, "--method", "raw_attention", *words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ RANDOM = {
 @pytest.mark.parametrize("kind", RANDOM)
 def test_a_random_model_is_refused(kind: str, method: str) -> None:
     torch.manual_seed(0)
-    settings = {"masks": 4, "fill": "mean"} if method == "rise" else {}
+    settings: dict[str, Any] = {"masks": 4, "fill": "mean"} if method == "rise" else {}
     with pytest.raises(ObservationError, match="gives other numbers each time that it runs on the same image"):
         vitreous.explain(RANDOM[kind].eval(), torch.randn(1, 3, 32, 32), method, target=0, **settings)
 

@@ -68,3 +68,11 @@ class _Ends(nn.Module):
 @pytest.mark.parametrize("last", [nn.Identity(), nn.LayerNorm(32)], ids=["identity", "norm"])
 def test_what_ran_last_decides_not_what_was_made_last(last: nn.Module) -> None:
     check_classifier(_Ends(last).eval(), CASES["timm_vit"].images())
+
+
+@pytest.mark.filterwarnings(
+    "ignore:torch.ao.quantization:DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning"
+)
+def test_quantized_layers_are_linear_maps() -> None:
+    model = timm.create_model("vit_tiny_patch16_224", **TINY)
+    check_classifier(torch.ao.quantization.quantize_dynamic(model, {nn.Linear}), CASES["timm_vit"].images())

@@ -222,7 +222,7 @@ def test_what_is_chosen_must_be_there() -> None:
     model = made(Siamese)
     with pytest.raises(UnknownName, match=r'no call named "2"\. Known: 0, 1'):
         explain(model, "rollout", call=2)
-    with pytest.raises(UnknownName, match='no layer named "encode"'):
+    with pytest.raises(UnknownName, match='no part named "encode"'):
         explain(model, "rollout", part="encode")
     with pytest.raises(NothingObserved, match=r"`head` of `Siamese` ran without any attention"):
         explain(model, "rollout", part="head")

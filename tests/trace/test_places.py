@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.contract.written import Ordered
-from vitreous.errors import DegenerateMap, NoTokenGrid, ObservationError
+from vitreous.errors import DegenerateMap, NoClassScores, NoTokenGrid, ObservationError
 from vitreous.interact.indicator import interactions
 from vitreous.interact.patch_removal import prune
 from vitreous.methods import make_method
@@ -221,3 +221,29 @@ def test_places_that_are_no_grid() -> None:
     assert grid_of(torch.rand(24), torch.rand(24)) is None
     assert grid_of(torch.zeros(16), torch.zeros(16)) is None
     assert grid_of(torch.linspace(-0.8, 0.8, 7), torch.linspace(-0.8, 0.8, 7)) is None
+
+
+class _Coarser(nn.Module):
+    """Runs a model in bfloat16 by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = made().float()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.inner(pictures)
+
+
+def test_a_model_that_goes_on_in_a_coarser_type() -> None:
+    assert measure_tokens(_Coarser(), images().float()) == TokenGrid(5, 4, 6)
+
+
+class _Mute(nn.Module):
+    def forward(self, pictures: Tensor) -> None:
+        pictures.mean()
+
+
+def test_a_model_that_returns_nothing_is_told_so() -> None:
+    with pytest.raises(NoClassScores, match="`NoneType` without any numbers"):
+        make_method("rollout")(_Mute(), images())

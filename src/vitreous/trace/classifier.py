@@ -75,6 +75,7 @@ class _LastLayer(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         name = getattr(func, "__name__", "")
-        if name in _LINEAR | _NORMS | _ACTIVATIONS:
+        # an operator of a library's own may be a linear map, as those of quantized layers are
+        if name in _LINEAR | _NORMS | _ACTIVATIONS or type(func).__module__ == "torch._ops":
             self.last = name
         return func(*args, **(kwargs or {}))

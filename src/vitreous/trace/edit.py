@@ -21,6 +21,7 @@ __all__ = [
     "change_output",
     "evaluation",
     "find_layers",
+    "find_part",
     "first_tensor",
     "stop_gradient",
 ]
@@ -119,3 +120,15 @@ def find_layers(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Module]:
         if name not in modules:
             raise UnknownName("layer", name, [known for known in modules if known])
     return {name: modules[name] for name in names}
+
+
+def find_part(model: nn.Module, name: str) -> None:
+    """Refuse a part of the model that is none of its modules; "" is the whole.
+
+    Raises:
+        UnknownName: so it is.
+    """
+    modules = dict(model.named_modules())
+    if name not in modules:
+        known = [each for each in modules if each]
+        raise UnknownName("part", name, known, remedy="Say a module that holds one encoder by part= (--part).")

@@ -14,12 +14,12 @@ from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
 from vitreous.shapes import Images
 from vitreous.trace.attend import WrittenAttention
 from vitreous.trace.changes import changes
-from vitreous.trace.edit import find_layers, first_tensor
+from vitreous.trace.edit import find_layers, find_part, first_tensor
 from vitreous.trace.flow import chains, nodes_before
 from vitreous.trace.gradient import gradients
 from vitreous.trace.layout import Layer, layout
 from vitreous.trace.reading import current_reading
-from vitreous.trace.recorder import record
+from vitreous.trace.recorder import SAY_CALL, record
 from vitreous.trace.recording import Recording
 from vitreous.trace.reorder import Reorders
 from vitreous.trace.seen import AttentionSeen
@@ -55,7 +55,8 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
 def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders]:
     """The layer, and what may have turned its maps, or put those of another image there."""
     how = current_reading()
-    find_layers(model, [each for each in (name, how.part) if each])
+    find_part(model, how.part)
+    find_layers(model, [name] if name else [])
     ran: list[_Ran] = []
 
     def keep(module: str) -> Callable[[Any], None]:
@@ -151,7 +152,7 @@ def _run_of(name: str, outputs: Sequence[Tensor], read: Sequence[AttentionSeen],
             "method that only runs the model, such as `rise`."
         )
     if not (mine := _of_call(outputs, read, call)):
-        raise UnknownName("call", str(call), [str(number) for number in range(len(found))])
+        raise UnknownName("call", str(call), map(str, range(len(found))), remedy=SAY_CALL)
     return max(at for at, output in enumerate(outputs) if any(output is each for each in mine))
 
 

@@ -51,11 +51,12 @@ def check_order(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Re
             f"where the {tokens.patches} patches of `{kind}` stand among its tokens depends on the picture, so no map "
             f"of its tokens lies on one. {_INSTEAD}"
         )
-    picture, push = probe.noise() + probe.middle, probe.noise() * probe.step(images.dtype)
+    picture, push = probe.noise() + probe.middle, probe.noise()
     unmixed = partial(_unmixed, model, tokens=tokens, is_read=is_read)
     names, before = unmixed(probe.like(picture))
+    push = push * max(probe.step(each.dtype) for each in (images, *before))
     moved = [
-        [now - then for now, then in zip(unmixed(probe.like(picture + each))[1], before, strict=True)]
+        [now.double() - then for now, then in zip(unmixed(probe.like(picture + each))[1], before, strict=True)]
         for each in (push, *(push * slope for slope in probe.slopes))
     ]
     cells = torch.tensor([[_APART * 2 / tokens.height], [_APART * 2 / tokens.width]])
@@ -72,7 +73,7 @@ def check_order(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Re
     if len(images) > 1:
         _, both = unmixed(probe.like(torch.cat([probe.noise() + probe.middle, picture])))
         for name, now, then in zip(names, both, before, strict=True):
-            if (now[1] - then[0]).norm() > then.norm() / 10:
+            if (now[1].double() - then[0]).norm() > then.double().norm() / 10:
                 raise NoTokenGrid(
                     f"at `{name}` of `{kind}` the images of a batch do not stand in the order in which they were "
                     "given. Explain them one at a time, batch_size=1 (--batch-size 1)."
@@ -97,8 +98,7 @@ def _unmixed(model: nn.Module, pictures: Images, tokens: TokenGrid, is_read: Rea
             return None
         if mine and seen.sizes[-1] == tokens.tokens and call.value is not None:
             names.append(seen.name)
-            rows = call.value.transpose(1, 2).flatten(2)
-            values.append(rows.to(torch.promote_types(rows.dtype, torch.float32)))
+            values.append(call.value.transpose(1, 2).flatten(2))
         if isinstance(call, AttentionCall):
             return call.apart()
         return torch.eye(seen.sizes[-1]).to(call.weights).expand_as(call.weights)

@@ -49,8 +49,13 @@ def class_scores(output: Any, wanted: Output | None, model: str, images: int) ->
         parts = _parts(output)
         names = [*parts]
         name = names[wanted] if isinstance(wanted, int) and -len(names) <= wanted < len(names) else wanted
+        if isinstance(output, Tensor):
+            raise NoClassScores(
+                f'`{model}` returns one tensor, {tuple(output.shape)}, and no output named "{wanted}". Leave out '
+                "output= (--model-output), or give a function of that tensor."
+            )
         if name not in parts:
-            raise UnknownName(f"output of `{model}`", str(wanted), map(str, names or ["(it is one tensor)"]))
+            raise UnknownName(f"output of `{model}`", str(wanted), map(str, names))
         found, where = parts[name], _access(output, name)
         given = f"{_kind(found)} as `{name}`"
     if (scores := _rows(found, images)) is not None:
@@ -72,6 +77,7 @@ def everything(output: Any) -> Logits:
 
 
 def _found(output: Any, model: str, images: int) -> Logits:
+    output, where = _innermost(output)
     parts = _parts(output)
     listed = {name: part for name, part in parts.items() if _is_choice(part)}
     if "logits" in parts:
@@ -80,7 +86,7 @@ def _found(output: Any, model: str, images: int) -> Logits:
         name, found = next(iter(listed.items()), ("", output))
     else:
         raise NoClassScores(_undecided(output, listed, model, images))
-    where = "out" if isinstance(output, Tensor) else _access(output, name)
+    where = where if isinstance(output, Tensor) else _access(output, name, where)
     if (scores := _rows(found, images)) is None:
         called = "" if isinstance(output, Tensor) else f" as `{name}`"
         raise NoClassScores(
@@ -94,6 +100,18 @@ def _found(output: Any, model: str, images: int) -> Logits:
             "own @ other."
         )
     return scores
+
+
+def _innermost(output: Any) -> tuple[Any, str]:
+    """What is in a dict or a tuple that holds one other and no scores, and how Python reaches it."""
+    where = "out"
+    while not isinstance(output, Tensor):
+        parts = _parts(output)
+        inner = [name for name, part in parts.items() if isinstance(part, Mapping | tuple | list)]
+        if len(inner) != 1 or any(_is_choice(part) for part in parts.values()):
+            break
+        output, where = parts[inner[0]], _access(output, inner[0], where)
+    return output, where
 
 
 def _undecided(output: Any, listed: Mapping[str | int, Tensor], model: str, images: int) -> str:
@@ -152,13 +170,13 @@ def _parts(output: Any) -> dict[str | int, Any]:
     return {name: part for name, part in named.items() if part is not None}
 
 
-def _access(output: Any, name: str | int) -> str:
+def _access(output: Any, name: str | int, where: str = "out") -> str:
     """How Python reaches a part of it.
 
     >>> _access({"maps": 1}, "maps"), _access((1, 2), 1)
     ("out['maps']", 'out[1]')
     """
-    return f"out.{name}" if isinstance(name, str) and hasattr(output, name) else f"out[{name!r}]"
+    return f"{where}.{name}" if isinstance(name, str) and hasattr(output, name) else f"{where}[{name!r}]"
 
 
 def _tensors(output: Any) -> list[Tensor]:

@@ -21,6 +21,7 @@ from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import aside, changes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observed import TokenGrid, not_global
+from vitreous.trace.output import everything
 from vitreous.trace.probe import Positions, Probe, ramp
 from vitreous.trace.reading import current_reading
 from vitreous.trace.running import run
@@ -78,11 +79,13 @@ def measure_tokens(
 
 def _measure(tokens_of: _TokensOf, model: nn.Module, images: Tensor, is_read: Reads, probe: Probe) -> TokenGrid:
     how, picture = current_reading(), probe.middle + probe.noise()
-    before = tokens_of(probe.like(picture))
+    given = tokens_of(probe.like(picture))
+    before = given.to(torch.promote_types(given.dtype, torch.float32))
     said = None if how.patches is None else _listed(how.patches, len(before))
     if how.grid and said is not None:
         return _as_said(len(before), how.grid, said)
-    step = probe.step(images.dtype)
+    # a model may go on in a coarser type
+    step = max(probe.step(images.dtype), probe.step(given.dtype))
     moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
     for draws in itertools.count(1):
         push = step * probe.noise()
@@ -216,9 +219,10 @@ def _watched(model: nn.Module, is_read: Reads) -> Generator[_TokensOf]:
             change.enter(Interceptor(attend, running=running))
             change.start_pass()
             try:
-                run(model, image)
+                output = run(model, image)
             except _Reached:
                 return _rows(found[0], type(model).__name__)
+        _ = everything(output)
         raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
 
     with aside(), settled(model) as change:
@@ -228,7 +232,7 @@ def _watched(model: nn.Module, is_read: Reads) -> Generator[_TokensOf]:
 
 
 def _rows(seen: AttentionSeen, model: str) -> Float[Tensor, "tokens numbers"]:
-    """An attention's values, token by token, in a type that differences keep their digits in."""
+    """An attention's values, token by token, in its own type."""
     values, tokens, how = seen.attention.value, seen.sizes[-1], current_reading()
     if tokens is None or (values is not None and (values.ndim != 4 or len(values) != 1)):
         raise not_global(model)
@@ -239,8 +243,7 @@ def _rows(seen: AttentionSeen, model: str) -> Float[Tensor, "tokens numbers"]:
             f"`{model}` lays out what its attention weights multiply in a way that does not show which axis is tokens. "
             f"{SAY}"
         )
-    rows = values[0].transpose(0, 1).flatten(1)
-    return rows.to(torch.promote_types(rows.dtype, torch.float32))
+    return values[0].transpose(0, 1).flatten(1)
 
 
 def _not_laid_out(

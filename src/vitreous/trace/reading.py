@@ -61,7 +61,7 @@ class Reading:
             ShapeError: a call below 0, a grid without a height and a width.
         """
         if self.link is not None and self.link not in LINKS:
-            raise UnknownName("link", self.link, LINKS)
+            raise UnknownName("link", self.link, LINKS, remedy="Say one of these by link= (--link), or nothing.")
         if self.call is not None and self.call < 0:
             raise ShapeError(f"`call` is {self.call}. Count the passes from 0.")
         if self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1):

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
 from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import aside
-from vitreous.trace.edit import find_layers
+from vitreous.trace.edit import find_layers, find_part
 from vitreous.trace.flow import passes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observed import TokenGrid
@@ -25,7 +25,9 @@ from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import check_input, is_scripted, settled
 
-__all__ = ["record", "tokens_of"]
+__all__ = ["SAY_CALL", "record", "tokens_of"]
+
+SAY_CALL = "Say one of these by call= (--call), or nothing where there is but one."
 
 
 def record(
@@ -150,7 +152,7 @@ def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:
     Cost: nothing, or one forward pass of the first image where a call is chosen.
     """
     how = current_reading()
-    find_layers(model, [how.part] if how.part else [])
+    find_part(model, how.part)
     if how.call is None:
         return lambda _, name: not how.part or f"{name}.".startswith(f"{how.part}.")
     with reading(replace(how, call=None)), aside():
@@ -158,7 +160,7 @@ def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:
     if not seen.names:  # calls of layers alone are told apart by these
         return lambda _, __: True
     if how.call not in seen.passes:
-        raise UnknownName("call", str(how.call), [str(number) for number in sorted(set(seen.passes))])
+        raise UnknownName("call", str(how.call), map(str, sorted(set(seen.passes))), remedy=SAY_CALL)
     chosen = {at for at, number in zip(seen.places, seen.passes, strict=True) if number == how.call}
     return lambda at, _: at in chosen
 

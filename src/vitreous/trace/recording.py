@@ -13,6 +13,7 @@ from torch import Tensor
 from vitreous.errors import ObservationError
 from vitreous.shapes import Logits
 from vitreous.trace.observed import TokenGrid, check_same_tokens, not_global
+from vitreous.trace.output import everything
 from vitreous.trace.reading import Reading
 from vitreous.trace.reorder import Reorders
 from vitreous.trace.settled import nothing_observed
@@ -156,8 +157,10 @@ class Recording:
 
         Raises:
             NothingObserved: none was seen.
+            NoClassScores: nor did it return any numbers.
         """
         if not self.names:
+            _ = everything(self.output)
             raise nothing_observed(self.model, self.reading.part, is_scripted=self.is_scripted)
 
 
