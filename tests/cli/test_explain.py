@@ -220,8 +220,8 @@ def test_the_output_and_the_kind_of_scores_can_be_named(run: Run, folder: Path) 
     assert "%" not in done.stdout
     for code, words, said in (
         (2, ("--link", "sigmoids"), 'no link named "sigmoids". Did you mean "sigmoid"?'),
-        (2, ("--model-output", "scores"), 'no output named "scores". Leave out output= (--model-output)'),
-        (2, ("--model-output", "1"), 'no output named "1". Leave out output= (--model-output)'),
+        (2, ("--model-output", "scores"), 'named "scores". Known: (it is one tensor). Leave out'),
+        (2, ("--model-output", "1"), 'named "1". Known: (it is one tensor). Leave out'),
         (1, ("--link", "identity"), "gives 4 values and no classes, so none of them is predicted"),
     ):
         done = run("explain", "--model", folder, *FAST, *words)

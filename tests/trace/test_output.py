@@ -135,7 +135,7 @@ def test_a_wrong_choice_is_refused() -> None:
         class_scores({"features": OTHERS, "scores": SCORES}, "score", "Model", 2)
     with pytest.raises(UnknownName, match=r'named "2"\. Known: 0, 1\.'):
         class_scores((OTHERS, SCORES), 2, "Model", 2)
-    with pytest.raises(NoClassScores, match=r'one tensor, \(2, 7\), and no output named "logits"\. Leave out output='):
+    with pytest.raises(UnknownName, match=r"it is one tensor\)\. Leave out output= \(--model-output\)"):
         class_scores(SCORES, "logits", "Model", 2)
     with pytest.raises(
         ModelError, match=r"gave a tensor of shape \(2, 17, 32\) as `tokens` for 2 images, not .*'tokens'\]\[:, 0\]"

@@ -49,13 +49,14 @@ def class_scores(output: Any, wanted: Output | None, model: str, images: int) ->
         parts = _parts(output)
         names = [*parts]
         name = names[wanted] if isinstance(wanted, int) and -len(names) <= wanted < len(names) else wanted
-        if isinstance(output, Tensor):
-            raise NoClassScores(
-                f'`{model}` returns one tensor, {tuple(output.shape)}, and no output named "{wanted}". Leave out '
-                "output= (--model-output), or give a function of that tensor."
-            )
         if name not in parts:
-            raise UnknownName(f"output of `{model}`", str(wanted), map(str, names))
+            alone = "Leave out output= (--model-output), or give a function of that tensor."
+            raise UnknownName(
+                f"output of `{model}`",
+                str(wanted),
+                map(str, names or ["(it is one tensor)"]),
+                remedy="" if names else alone,
+            )
         found, where = parts[name], _access(output, name)
         given = f"{_kind(found)} as `{name}`"
     if (scores := _rows(found, images)) is not None:
