@@ -44,7 +44,7 @@ def test_what_is_resumed(folder: Path, dataset: str, tmp_path: Path, command: st
 def test_a_training_ends_with_the_same_weights(tmp_path: Path, sent: signal.Signals) -> None:
     words = training(tmp_path)
     process = start(*words, "out", cwd=tmp_path)
-    wait_for(lambda: (tmp_path / "out" / "checkpoint.pt").is_file(), process)
+    wait_for((tmp_path / "out" / "checkpoint.pt").is_file, process)
     process.send_signal(sent)
     out, said = process.communicate(timeout=120)
     assert process.returncode == (130 if sent == signal.SIGINT else -sent), said
