@@ -72,8 +72,8 @@ class Pruned(nn.Module):
             NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `interactions`.
         """
         with evaluation(self.model):
-            if not self.share:
-                return run(self.model, images)
+            if not self.share:  # watched, torch would leave its fused encoder, and bits with it
+                return self.model(images)
             self._blocks = self._blocks or movable_blocks(self.model, images)
             after = len(self._blocks) // 3 if self.after is None else self.after
             score = SCORES.get(self.by) or random_score(range(self.seed, self.seed + len(images)))

@@ -18,6 +18,10 @@ _ALIKE = 0.5
 """Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image."""
 
 
+_CLEAR = 0.25
+"""Share of the picture's side that rows or columns must spread over to tell their order: what sees all tells none."""
+
+
 def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
     """Refuse maps whose rows do not lie from top to bottom of the picture, and columns from left to right.
 
@@ -44,7 +48,9 @@ def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
     for along, beside, across in ((down, right, -1), (right, down, -2)):
         moved = even.square().sum((0, across))
         places, others = (((even * sloped).sum((0, across)) / moved)[moved > 0] for sloped in (along, beside))
-        if len(places) > 1 and (_likeness(places) < _ALIKE or _slope(places) < abs(_slope(others))):
+        rising, aslant = _slope(places), abs(_slope(others))
+        clear = len(places) > 1 and max(abs(rising), aslant) >= _CLEAR * _slope(torch.linspace(-1, 1, len(places)))
+        if clear and (_likeness(places) < _ALIKE or rising < aslant):
             raise NoTokenGrid(
                 f"what `{layer.name}` of `{type(model).__name__}` sees in this pass is mirrored or turned, so its maps "
                 "do not lie on the picture. Read the pass that sees the picture as it is, such as call=0, or use a "
