@@ -129,11 +129,11 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
             Record(row.model, row.name, metric, seen.samples[at].id, error=lack) for at, lack in lacking.items()
         ]
         if rows := [at for at in rows if at not in lacking]:
-            records += _judge(row, metric, seen.part(rows), heatmap[rows])
+            records += _measure(row, metric, seen.part(rows), heatmap[rows])
     return records
 
 
-def _judge(row: TableRow, metric: str, batch: MeasuredBatch, heatmap: Heatmap) -> list[Record]:
+def _measure(row: TableRow, metric: str, batch: MeasuredBatch, heatmap: Heatmap) -> list[Record]:
     """What a metric says of each picture, or why it says nothing."""
     key = Key(row.model, row.name, metric)
     place = {each.id: at for at, each in enumerate(batch.samples)}

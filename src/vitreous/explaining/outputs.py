@@ -22,7 +22,7 @@ from vitreous.render.isolines import draw_isolines
 from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, save_page, sheet
-from vitreous.trace.answer import Answer, answer, assumed
+from vitreous.trace.answer import Answer, answer, assumed, is_opposed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -123,7 +123,7 @@ class Explained:
             best = range(min(5, len(self.logits)))
         else:
             best = self.logits.topk(min(5, len(self.logits))).indices.tolist()
-        opposed = len(self.logits) == 1 and link != "identity" and self.logits[0].item() < 0
+        opposed = is_opposed(self.logits, link)
         return tuple(answer(index, self.logits, names, link, opposed=opposed) for index in best)
 
     @property

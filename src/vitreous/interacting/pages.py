@@ -32,7 +32,7 @@ from vitreous.render.interactions import (
 )
 from vitreous.render.sheet import Panel, blank, save_page, sheet
 from vitreous.shapes import Images
-from vitreous.trace.answer import answer
+from vitreous.trace.answer import answer, is_opposed
 from vitreous.trace.reading import reading
 
 if TYPE_CHECKING:
@@ -210,8 +210,7 @@ def _title(job: InteractionsJob, seen: Interactions, file: Path) -> str:
     if seen.logits is None or (link == "identity" and seen.logits.shape[1] > 1):
         return file.name
     scores = seen.logits[0]
-    opposed = len(scores) == 1 and link != "identity" and scores[0].item() < 0
-    said = answer(int(scores.argmax()), scores, names, link, opposed=opposed)
+    said = answer(int(scores.argmax()), scores, names, link, opposed=is_opposed(scores, link))
     return str(said) if link == "identity" else said.name
 
 

@@ -14,7 +14,7 @@ from vitreous.errors import ShapeError
 from vitreous.files.manifest import versions
 from vitreous.methods.shows import shows
 from vitreous.render.case import Attempt, Case, MethodCase, Said, stretched
-from vitreous.trace.answer import answer, assumed
+from vitreous.trace.answer import answer, assumed, is_opposed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -192,7 +192,7 @@ def _predicted(explanation: Explanation, at: int) -> list[Said]:
     if explanation.logits is None or (explanation.link == "identity" and explanation.logits.shape[1] > 1):
         return []
     scores, names, link = explanation.logits[at], explanation.class_names, explanation.link
-    opposed = len(scores) == 1 and link != "identity" and scores[0].item() < 0
+    opposed = is_opposed(scores, link)
     best = scores.topk(min(_MOST, len(scores))).indices.tolist()
     return [said(answer(index, scores, names, link, opposed=opposed)) for index in best]
 

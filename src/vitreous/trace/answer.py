@@ -11,7 +11,7 @@ from torch import Tensor
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import probabilities
 
-__all__ = ["Answer", "answer", "assumed", "score_name"]
+__all__ = ["Answer", "answer", "assumed", "is_opposed", "score_name"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ def answer(
         shares = probabilities(scores.double())
     share = shares[index].item()
     return Answer(index, f"not {name}", score, 1 - share) if opposed else Answer(index, name, score, share)
+
+
+def is_opposed(scores: Float[Tensor, " classes"], link: str | None) -> bool:
+    """Whether an image's one score is a binary one that says that it is not this class.
+
+    >>> import torch
+    >>> is_opposed(torch.tensor([-1.0]), None), is_opposed(torch.tensor([-1.0]), "identity")
+    (True, False)
+    """
+    return len(scores) == 1 and link != "identity" and scores[0].item() < 0
 
 
 def score_name(index: int, names: Sequence[str], count: int, link: str | None) -> str:

@@ -12,7 +12,7 @@ from vitreous.errors import DegenerateMap
 from vitreous.masking.moves import moving_values
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Logits
-from vitreous.trace.answer import answer, score_name
+from vitreous.trace.answer import answer, is_opposed, score_name
 from vitreous.trace.reading import Reading, link_of
 from vitreous.trace.target import Classes, Predicted, Scalar, Scale, Target
 
@@ -52,12 +52,7 @@ def said_of(logits: Float[Tensor, "masks classes"], subject: LoadedModel) -> tup
     if link_of(logits.shape[1]) == "identity" and logits.shape[1] > 1:
         return ("",) * len(logits)
     best = zip(logits.argmax(1).tolist(), logits, strict=True)
-    return tuple(
-        str(
-            answer(index, scores, names, link, opposed=len(scores) == 1 and link != "identity" and scores[0].item() < 0)
-        )
-        for index, scores in best
-    )
+    return tuple(str(answer(index, scores, names, link, opposed=is_opposed(scores, link))) for index, scores in best)
 
 
 def other_classes(target: Target, logits: Logits) -> Classes | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -10,6 +12,7 @@ from torch import Tensor
 from vitreous.masking.patches import refine
 from vitreous.metrics.bands import Bands
 from vitreous.metrics.perturbation import bands_of
+from vitreous.metrics.stability import rank_correlation
 from vitreous.render.overlay import upsample
 
 __all__ = [
@@ -91,18 +94,17 @@ def spearman(one: Float[Tensor, " patches"], other: Float[Tensor, " patches"]) -
     >>> round(spearman(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 9.0, 8.0, 99.0])), 9)
     0.8
     """
-    return pearson(_mean_ranks(one), _mean_ranks(other))
+    found = rank_correlation(one[None], other[None]).item()
+    return None if isnan(found) else _bounded(found)
 
 
 def pearson(one: Float[Tensor, " patches"], other: Float[Tensor, " patches"]) -> float | None:
     """The correlation of two rows of numbers; None where one of them is constant."""
     a, b = (each.double() - each.double().mean() for each in (one, other))
     size = a.norm() * b.norm()
-    return None if not size else min(1.0, max(-1.0, (a @ b / size).item()))
+    return None if not size else _bounded((a @ b / size).item())
 
 
-def _mean_ranks(values: Float[Tensor, " patches"]) -> Float[Tensor, " patches"]:
-    """The place of each value in rising order; equal ones share the mean of their places."""
-    _, which, counts = values.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0)
-    return (last - (counts - 1) / 2).double()[which]
+def _bounded(correlation: float) -> float:
+    """Without what rounding adds."""
+    return min(1.0, max(-1.0, correlation))
