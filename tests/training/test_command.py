@@ -106,9 +106,3 @@ def test_where_there_is_no_terminal_a_line_now_and_then_says_how_far_it_is(
                 show(StepDone(1, step + 1, 3, 0.5))
         said = capsys.readouterr().out.splitlines()
         assert sum(line.startswith("epoch 1 of 2, loss 0.500, ") for line in said) == lines
-
-
-def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), training_shown(tmp_path, 3):
-        raise KeyboardInterrupt
-    assert capsys.readouterr().out == "Stopped. The same command with --resume goes on after the last whole epoch.\n"

@@ -107,10 +107,10 @@ def evaluate(
     """Measure COCO's average precision of boxes and masks."""
     from dataclasses import asdict, replace
 
-    from rich.progress import track
     from rich.table import Table
 
     from vitreous.cli.console import Console
+    from vitreous.cli.progress import ANEW, counting
     from vitreous.data.depth import asked_window
     from vitreous.data.objects import read_scenes
     from vitreous.files.manifest import check_own_file
@@ -133,8 +133,9 @@ def evaluate(
     def work() -> Iterator[Judged]:
         scores.append((yield from judge(detector, scenes, Processes(where), workers=workers)))
 
-    for _ in track(work(), "evaluating", total=len(scenes), console=console, transient=True):
-        pass
+    with counting(console, "pictures", again=ANEW) as tell:
+        for judged in work():
+            tell(judged.done, judged.pictures)
     table = Table("average precision", *_COLUMNS.values())
     for kind, values in asdict(scores[0]).items():
         table.add_row(kind, *("–" if values[name] is None else f"{values[name]:.1%}" for name in _COLUMNS))

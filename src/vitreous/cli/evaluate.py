@@ -44,7 +44,7 @@ def evaluate(
 
     from vitreous.cli.confusions import confusion_lines
     from vitreous.cli.console import Console
-    from vitreous.cli.progress import counting
+    from vitreous.cli.progress import ANEW, counting, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.evaluation.calibrate import calibrate
     from vitreous.evaluation.evaluate import evaluate as run
@@ -54,7 +54,7 @@ def evaluate(
     console, pixels = Console(highlight=False), asked_window(window)
     where, output_given = find_device(device), output_of(model_output)
     loaded = load(model, checkpoint=checkpoint, device=where, output=output_given, link=link)
-    with counting(console, "pictures", again="it is begun anew when it is run again") as tell:
+    with counting(console, "pictures", again=ANEW) as tell:
         found = run(loaded, data, split, output, workers=workers, window=pixels, progress=tell)
     table = Table(box=None)
     for column in ("score", "value", "95 % interval"):
@@ -67,5 +67,6 @@ def evaluate(
         typer.echo(line)
     console.print(f"Written to {output}", soft_wrap=True, markup=False)
     if calibrated:
-        temperature = calibrate(loaded, data, split, workers=workers, window=pixels)
+        with stoppable(again=f"the scores are written, the calibration is not; {ANEW}"):
+            temperature = calibrate(loaded, data, split, workers=workers, window=pixels)
         typer.echo(f"Class scores are now divided by {temperature:.4f}, in {model}.")

@@ -181,6 +181,7 @@ def explain(
     import torch
 
     from vitreous.cli.console import Console
+    from vitreous.cli.progress import stoppable
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
     from vitreous.data.pictures import find_pictures
@@ -239,7 +240,7 @@ def explain(
     if report:
         from vitreous.reporting.pictures import report_pictures
 
-        with shown.status("Writing the report …"):
+        with stoppable(), shown.status("Writing the report …"):
             page = report_pictures(job)
         shown.tell(f"Report: {page}")
     raise typer.Exit(int(failed))

@@ -19,6 +19,7 @@ from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
 from vitreous.cli.interactions import interactions
 from vitreous.cli.listing import methods, metrics, models
+from vitreous.cli.progress import stop
 from vitreous.cli.reproduce import reproduce
 from vitreous.cli.train import train
 from vitreous.cli.verify import app as verify
@@ -46,6 +47,8 @@ class _Commands(TyperGroup):
                 raise
             complain(f"`{error.filename}`: {error.strerror}. Check the path and its permissions.")
             raise typer.Exit(1) from None
+        except KeyboardInterrupt:  # where nothing is half done: loading, reading, writing a page
+            stop("Stopped.")
         except OutOfMemoryError:
             if ctx.params["debug"]:
                 raise

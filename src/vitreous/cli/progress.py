@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -14,9 +14,22 @@ if TYPE_CHECKING:
 
     from vitreous.cli.console import Console
 
-__all__ = ["GO_ON", "bars", "counting", "list_recipes", "list_settings", "stoppable", "training_shown"]
+__all__ = [
+    "ANEW",
+    "GO_ON",
+    "bars",
+    "counting",
+    "list_recipes",
+    "list_settings",
+    "stop",
+    "stoppable",
+    "training_shown",
+]
 
 GO_ON = "run it again to go on"
+ANEW = "it is begun anew when it is run again"
+_RESUMED = "the same command with --resume goes on after the last whole epoch"
+_BEGUN = "no epoch is whole yet, and the same command begins anew"
 _INTERRUPTED = 130
 
 
@@ -70,14 +83,20 @@ def counting(console: Console, what: str, *, again: str = GO_ON) -> Generator[Ca
 
 
 @contextmanager
-def stoppable(how_far: Callable[[], tuple[int, int]], again: str = GO_ON) -> Generator[None]:
+def stoppable(how_far: Callable[[], tuple[int, int]] = lambda: (0, 0), again: str = GO_ON) -> Generator[None]:
     """An interrupt inside the block ends the command with a sentence: how many are done, of how many, and what next."""
     try:
         yield
     except KeyboardInterrupt:
         done, of = how_far()
-        typer.echo(f"Stopped after {done} of {of}; {again}." if of else f"Stopped; {again}.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        stop(f"Stopped after {done} of {of}; {again}." if of else f"Stopped; {again}.")
+
+
+def stop(told: str) -> NoReturn:
+    """End a command that was interrupted, with a sentence if there is one to say."""
+    if told:
+        typer.echo(told, err=True)
+    raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager
@@ -90,6 +109,7 @@ def training_shown(output: Path, epochs: int, *, every: float = 60.0) -> Generat
     from time import monotonic
 
     from vitreous.cli.console import Console
+    from vitreous.training.checkpoint import has_checkpoint
     from vitreous.training.log import Judged, Note, StepDone
     from vitreous.training.processes import is_first
 
@@ -124,8 +144,7 @@ def training_shown(output: Path, epochs: int, *, every: float = 60.0) -> Generat
         try:
             yield show
         except KeyboardInterrupt:
-            console.print("Stopped. The same command with --resume goes on after the last whole epoch.")
-            raise
+            stop(f"Stopped; {_RESUMED if has_checkpoint(output) else _BEGUN}." if is_first() else "")
     console.print(f"The best weights, the log and the checkpoint are in {output}.", soft_wrap=True, markup=False)
 
 

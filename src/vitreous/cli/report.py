@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vitreous.cli.console import Console
-from vitreous.cli.progress import bars, stoppable
+from vitreous.cli.progress import ANEW, bars, counting, stoppable
 from vitreous.explaining.choosing import Choice
 from vitreous.explaining.pictures import PictureJob, Result
 from vitreous.explaining.trust.records import Trust
@@ -36,9 +36,8 @@ class Report:
 
     def choose(self, job: Callable[[Tell], Choice]) -> Choice:
         """Show how many pictures are measured; then what was chosen, by how much, and what could not be measured."""
-        with bars(self.out) as progress:
-            task = progress.add_task("choosing a method: pictures", total=None)
-            choice = job(lambda done, of: progress.update(task, completed=done, total=of))
+        with counting(self.out, "choosing a method: pictures", again=f"the choice is not made; {ANEW}") as tell:
+            choice = job(tell)
         for name, reason in choice.unread.items():
             self._line(self.err, f"`{name}` was left out of the choice: {reason}")
         self._line(self.out, f"{choice}\n")

@@ -42,10 +42,12 @@ def reproduce(
     where the run cannot be made again: a picture, the weights or the data set are gone, or others.
     """
     from vitreous.cli.console import complain
+    from vitreous.cli.progress import stoppable
     from vitreous.files.names import printable
     from vitreous.reproducing.reproduce import reproduce as run
 
-    done = run(manifest, output, own=use or [], dataset=dataset, device=device)
+    with stoppable(again=f"what is there of it lies in {output}: remove that, or give another --output"):
+        done = run(manifest, output, own=use or [], dataset=dataset, device=device)
     for part in done.parts:
         typer.echo(printable(str(part)))
     for change in done.changed:
