@@ -20,7 +20,9 @@ def explained(run: Run, folder: Path, tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
     for seed in (1, 2):
         noise(seed).save(tmp_path / "in" / f"{seed}.png")
-    made = run("explain", "in", "--model", folder, "--method", "rollout,occlusion", "--output", "out")
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    named = ("--class-names", "names.txt", "--target", "c")
+    made = run("explain", "in", "--model", folder, "--method", "rollout,occlusion", "--output", "out", *named)
     assert made.exit_code == 0, made.output
     return tmp_path / "out"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.methods import make_method
 from vitreous.models.zoo import LoadedModel
 from vitreous.reporting.command import command_of
+from vitreous.reporting.pages import check_pages
 from vitreous.reporting.pictures import report_pictures
 
 METHODS = {"ag_cam": make_method("ag_cam"), "mgrw": make_method("mgrw", walks=50, length=6)}
@@ -70,6 +73,51 @@ def test_several_have_an_index_and_nothing_of_their_folders_is_told(job: Picture
     (job.output / "report" / "1.html").write_text("mine")
     with pytest.raises(DataError, match="is no page of vitreous"):
         report_pictures(job)
+
+
+def test_what_is_the_users_own_is_found_before_any_work(job: PictureJob) -> None:
+    (job.output / "report" / "deep").mkdir(parents=True)
+    check_pages(job.output / "report.html")
+    (job.output / "report" / "deep" / "mine.html").write_text("mine")
+    with pytest.raises(DataError, match=r"mine\.html` is there already, and is no page of vitreous"):
+        check_pages(job.output / "report.html")
+
+
+def test_pictures_of_one_name_and_all_their_classes_are_told(job: PictureJob, tmp_path: Path) -> None:
+    files = [tmp_path / name / "x.png" for name in ("a", "b", "c")]
+    for at, file in enumerate(files):
+        file.parent.mkdir()
+        noise(at).save(file)
+    files[2].write_text("no picture")
+    list(explain_pictures(job, files))
+    text = report_pictures(job).read_text()
+    read = Read(text)
+    assert {"a/x.png", "b/x.png", "c/x.png"} <= {each.strip() for each in read.texts}
+    kinds = [json.loads(html.unescape(each)) for each in re.findall('<li data-kinds="(.*?)"', text)]
+    assert [len(each) for each in kinds] == [2, 2, 0]
+    assert f'<span class="bad"><code>{files[2].name}</code> is not a picture' in text
+
+
+def test_how_alike_maps_are_is_told_of_every_class(job: PictureJob, files: list[Path]) -> None:
+    list(explain_pictures(job, files[:1]))
+    text = report_pictures(job).read_text()
+    alike = [round(each["maps"]["ag_cam"]["agreement"]["mgrw"], 2) for each in data_of(text)["trust"]]
+    tables = re.findall(r'aria-label="agreement of maps of ([^"]*)">(.*?)</table>', text, re.DOTALL)
+    assert [name for name, _ in tables] == [each["name"] for each in data_of(text)["classes"]]
+    for value, (_, table) in zip(alike, tables, strict=True):
+        assert table.count(f"<td>{value:+.2f}</td>") == 2
+
+
+def test_the_command_takes_names_prompts_and_trust(job: PictureJob, tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    prompted = replace(job.model, prompts=("a cat", "a dog"), name="hf:my/clip")
+    asked = replace(job, class_names=names, names_file=tmp_path / "names.txt", model=prompted)
+    said = command_of(asked, tmp_path / "--x.png")
+    assert said.startswith("vitreous explain ./--x.png --model hf:my/clip --prompt 'a cat' --prompt 'a dog'")
+    assert "--class-names names.txt" in said
+    assert "--trust-orders 2" in said
+    assert "--trust-orders" not in command_of(replace(job, trust=TrustSettings()), tmp_path / "x.png")
+    assert command_of(replace(asked, names_file=None), tmp_path / "x.png") == ""
 
 
 def test_the_command_says_all_that_was_asked_for(job: PictureJob) -> None:

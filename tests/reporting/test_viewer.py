@@ -118,12 +118,10 @@ def test_zoom_moves_all_maps_together(page: Any) -> None:
 def test_the_scrubber_hides_patches_and_tells_what_the_model_said(page: Any) -> None:
     words = page.locator("#scrubber p")
     assert (
-        "0 of 6 patches hidden. Probability of tabby: 90.0 %. The model then says: tabby · 90.0%." in words.inner_text()
+        "0 of 6 patches hidden. Probability of tabby: 90.0%. The model then says: tabby · 90.0%." in words.inner_text()
     )
     page.get_by_label("Step").fill("2")
-    assert (
-        "4 of 6 patches hidden. Probability of tabby: 10.0 %. The model then says: dog · 80.0%." in words.inner_text()
-    )
+    assert "4 of 6 patches hidden. Probability of tabby: 10.0%. The model then says: dog · 80.0%." in words.inner_text()
     script = """() => {
         const canvas = document.querySelector("#scrubber canvas");
         const [across, down] = [canvas.width / 3, canvas.height / 2];
@@ -135,7 +133,7 @@ def test_the_scrubber_hides_patches_and_tells_what_the_model_said(page: Any) -> 
     assert len({tones[patch] for patch in (5, 0, 1, 2)}) == 1
     assert len({*tones}) == 3
     page.get_by_role("button", name="weakest patches first").click()
-    assert "Probability of tabby: 80.0 %" in words.inner_text()
+    assert "Probability of tabby: 80.0%" in words.inner_text()
     tones = page.evaluate(script)
     assert len({tones[patch] for patch in (4, 3, 2, 1)}) == 1
 

@@ -34,16 +34,18 @@ def complain(text: str) -> None:
 
 @contextmanager
 def plain_warnings() -> Generator[None]:
-    """Within the block, a warning of ours is one line; those of others stay as they are."""
+    """Within the block, a warning of ours is one line, each once; those of others stay as they are."""
+    told: set[str] = set()
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, ExplainWarning):
-                typer.echo(printable(f"Warning: {message}"), err=True)
-            else:
+            if not issubclass(category, ExplainWarning):
                 usual(message, category, *where, **more)
+            elif str(message) not in told:  # a picture may be read again, from another place
+                told.add(str(message))
+                typer.echo(printable(f"Warning: {message}"), err=True)
 
         warnings.showwarning = show
-        warnings.simplefilter("default", ExplainWarning)  # each once
+        warnings.simplefilter("always", ExplainWarning)
         yield

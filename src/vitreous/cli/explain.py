@@ -192,6 +192,7 @@ def explain(
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import describe, load
+    from vitreous.reporting.pages import check_pages
 
     if choose_on and method != _BEST:
         raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
@@ -200,6 +201,8 @@ def explain(
     methods = _make_methods(method, setting or [])
     names = read_class_names(class_names or ())
     check_writable(output)
+    if report:
+        check_pages(output / "report.html")
     shown = Report(Console(highlight=False), Console(stderr=True, highlight=False))
     with shown.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
@@ -224,6 +227,7 @@ def explain(
         window=asked_window(window),
         trust=asked,
         class_names=names,
+        names_file=class_names,
     )
     if method == _BEST:
         measured, rather = find_pictures([choose_on]) if choose_on else files, against or None

@@ -46,6 +46,7 @@ class PictureJob:
         trust: how what the maps are worth is measured; None to leave it.
         choice: that the method comes from, if it was chosen by measuring.
         class_names: one per class score, before what the model says; empty for what it says.
+        names_file: that they were read from.
     """
 
     model: LoadedModel
@@ -62,6 +63,7 @@ class PictureJob:
     trust: TrustSettings | None = None
     choice: Choice | None = None
     class_names: tuple[str, ...] = ()
+    names_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def describe_job(job: PictureJob) -> dict[str, Any]:
         "versions": versions(),
         "model": model.name,
         "weights_sha256": model.weights_sha256,
+        "prompts": list(model.prompts) or None,
         "reading": model.reading.to_json(),
         "preprocess": model.preprocess.to_json() if model.preprocess else None,
         "device": str(parameter.device),

@@ -15,7 +15,7 @@ from vitreous.files.manifest import MANIFEST, now, read_own, write_manifest
 from vitreous.files.reading import parse_json, read_bytes
 from vitreous.files.writing import alone_in, sweep, to_json
 
-__all__ = ["JOURNAL", "Ledger", "full_path", "open_ledger", "outputs_in", "written_maps"]
+__all__ = ["JOURNAL", "Ledger", "common_folder", "full_path", "open_ledger", "outputs_in", "written_maps"]
 
 JOURNAL = ".manifest.jsonl"
 """What is not in the manifest yet: a line for the run, for each name that it takes and for each picture."""
@@ -143,13 +143,17 @@ def open_ledger(
         old = _taken_up(folder, job)
         for place in {(folder / name).parent for name in old.get("files", {})} - {folder}:
             sweep(place)
-        root = os.path.commonpath([Path(full_path(each)).parent for each in pictures] or ["/"])
         plain = json.loads(to_json({"job": job, **about}))
-        ledger = Ledger(folder, {**plain, "started": now()}, suffixes, old, root)
+        ledger = Ledger(folder, {**plain, "started": now()}, suffixes, old, common_folder(pictures))
         try:
             yield ledger
         finally:
             ledger.close()
+
+
+def common_folder(files: Sequence[Path]) -> str:
+    """The folder that all of them lie in."""
+    return os.path.commonpath([Path(full_path(each)).parent for each in files] or ["/"])
 
 
 def full_path(file: Path) -> str:

@@ -75,7 +75,7 @@ def cases_of(
             found.setdefault(_picture_key(each, at), []).append(_Row(name, each, at))
     number = len(found)
     return [
-        _case(rows, f"picture {place}" if number > 1 else "the picture", trust)
+        _case(rows, _name(rows[0], f"picture {place}" if number > 1 else ""), trust)
         for place, rows in enumerate(found.values(), 1)
     ]
 
@@ -149,6 +149,13 @@ def _picture_key(explanation: Explanation, at: int) -> str:
         image = explanation.inputs[at].detach().float().cpu().contiguous().numpy()
         return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
     return f"{id(explanation)} {at}"
+
+
+def _name(row: _Row, counted: str) -> str:
+    """The name of the file, where there is one, and which picture it is of several."""
+    views = row.explanation.views
+    file = views[row.at].whole.info.get("file", "") if views else ""
+    return ": ".join(filter(None, (counted, file))) or "the picture"
 
 
 def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any]) -> Case:

@@ -63,7 +63,7 @@ def load_prompted(name: str, texts: Sequence[str]) -> LoadedModel:
         )
     classifier = PromptClassifier(model, _image_features, _text_features(model, name, texts, local))
     preprocess = _fitting(read_preprocess(name, local), classifier, model.config, name)
-    return LoadedModel(classifier, preprocess, tuple(texts), f"hf:{name}")
+    return LoadedModel(classifier, preprocess, tuple(texts), f"hf:{name}", prompts=tuple(texts))
 
 
 def _image_features(model: Any, images: Tensor) -> Tensor:

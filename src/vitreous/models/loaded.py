@@ -30,6 +30,7 @@ class LoadedModel:
         name: the spec that it was loaded by, or the name of its class.
         weights_file: the file that holds all its weights, where there is one.
         reading: what cannot be told of it by measuring, such as which of its outputs are the class scores.
+        prompts: the texts that are its classes, where it was loaded with them.
     """
 
     model: nn.Module
@@ -38,6 +39,7 @@ class LoadedModel:
     name: str
     weights_file: Path | None = None
     reading: Reading = Reading()  # noqa: RUF009  # frozen
+    prompts: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         classes = f"{len(self.class_names)} classes" if self.class_names else "no class names"

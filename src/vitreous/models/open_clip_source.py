@@ -56,7 +56,7 @@ def load_open_clip(name: str, checkpoint: Path | None, texts: Sequence[str]) -> 
     with torch.no_grad():
         features = model.eval().encode_text(tokens)
     classifier = PromptClassifier(model, type(model).encode_image, features)
-    return LoadedModel(classifier, _preprocess(model.visual.preprocess_cfg), tuple(texts), spec)
+    return LoadedModel(classifier, _preprocess(model.visual.preprocess_cfg), tuple(texts), spec, prompts=tuple(texts))
 
 
 def _named(name: str, spec: str, *, with_weights: bool) -> tuple[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from vitreous.render.html import macros, render
+from vitreous.render.numbers import number
 
 __all__ = [
     "chart",
@@ -77,7 +78,7 @@ def curve(title: str, values: Sequence[float]) -> Markup:
     low, high = min(values), max(values)
     across, up = _WIDTH / max(1, len(values) - 1), _HEIGHT / ((high - low) or 1)
     points = " ".join(f"{at * across:.1f},{(high - value) * up:.1f}" for at, value in enumerate(values))
-    told = f"{low:.3g} to {high:.3g}, at the end {values[-1]:.3g}"
+    told = f"{number(low)} to {number(high)}, at the end {number(values[-1])}"
     return macros("parts.html")("curve")(title, told, points, _WIDTH, _HEIGHT)
 
 
@@ -96,7 +97,7 @@ def picture(shown: Image.Image, about: str) -> Markup:
 def chart(svg: str, about: str) -> Markup:
     """A chart as wide as the page; `about` is read to those who cannot see it."""
     source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
-    return macros("parts.html")("image")(source, about, "chart")
+    return macros("parts.html")("chart")(source, about)
 
 
 def figure(pictures: Sequence[Image.Image], caption: str) -> Markup:

@@ -16,11 +16,12 @@ from vitreous.render.blocks import draw_blocks, draw_walks
 from vitreous.render.case import Attempt, Case, MethodCase
 from vitreous.render.colormap import PALETTES, colorize
 from vitreous.render.html import render
+from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale, draw, overlay
 from vitreous.render.page import data_uri
 from vitreous.render.script import viewer
 
-__all__ = ["framed", "picture_page", "thumbnail"]
+__all__ = ["framed", "picture_page", "thumbnail", "told_above"]
 
 _STILL, _SHOWN = 320, 512
 """Longest sides in pixels: of maps drawn for where nothing runs, and of the picture that the viewer draws on."""
@@ -74,6 +75,7 @@ def picture_page(case: Case, *, back: str = "") -> str:
         whole=case.whole and data_uri(_fitted(case.whole, _STILL)),
         panels=panels,
         several=several,
+        agreement=list(_agreement(case)),
         bars={name: data_uri(_bar(name), "PNG") for name in PALETTES},
         data=_data(case),
         script=viewer("start"),
@@ -110,7 +112,7 @@ def _still(method: MethodCase, attempt: Attempt, picture: Image.Image | None) ->
     heatmap = torch.from_numpy(np.ascontiguousarray(attempt.heatmap))
     scale = Scale.of([heatmap], signed=method.signed)
     drawn = overlay(picture, heatmap, scale=scale) if picture else _fitted(draw(heatmap, scale), _STILL)
-    return _Still(data_uri(drawn), f"{scale.low:.3g}", f"{scale.high:.3g}", method.signed)
+    return _Still(data_uri(drawn), number(scale.low), number(scale.high), method.signed)
 
 
 def _beside(attempt: Attempt, picture: Image.Image | None) -> Iterator[tuple[str, str]]:
@@ -135,14 +137,34 @@ def _map_trust(case: Case, method: MethodCase, at: int) -> dict[str, Any] | None
     if not trust or method.name not in trust["maps"]:
         return None
     found = trust["maps"][method.name]
-    orders = len(trust["random"])
     return {
-        "verdict": f"above {found['above']} of {orders} random orders" if orders else "",
-        "abpc": f"{found['abpc']:+.3f}",
+        "verdict": told_above(trust, method.name),
+        "abpc": number(found["abpc"], "+.3f"),
         "changes": {None: "not measured", True: "yes", False: "no, it is the same"}[found["changes"]],
         "other": trust["other"],
-        "agreement": {name: None if each is None else f"{each:+.2f}" for name, each in found["agreement"].items()},
     }
+
+
+def _agreement(case: Case) -> Iterator[dict[str, Any]]:
+    """For each class with several maps, how alike these are."""
+    for at, said in enumerate(case.classes):
+        maps = (case.trust_of(at) or {"maps": {}})["maps"]
+        measured = [method for method in case.methods if method.name in maps]
+        rows = [
+            (one.title, [_alike(maps[one.name]["agreement"].get(other.name)) for other in measured]) for one in measured
+        ]
+        if len(measured) > 1:
+            yield {"name": said.name if said else "", "titles": [each.title for each in measured], "rows": rows}
+
+
+def _alike(value: float | None) -> str:
+    return "·" if value is None else number(value, "+.2f")
+
+
+def told_above(trust: Mapping[str, Any], name: str) -> str:
+    """How a map compares with the random orders; empty where there are none."""
+    orders = len(trust["random"])
+    return f"above {trust['maps'][name]['above']} of {orders} random orders" if orders else ""
 
 
 def _data(case: Case) -> dict[str, Any]:

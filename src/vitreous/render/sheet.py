@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import colorize
+from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale
 
 __all__ = ["PANEL", "Panel", "blank", "fit", "save_page", "sheet"]
@@ -158,7 +159,7 @@ def _colors_of(page: Image.Image, at: tuple[int, int], scale: Scale) -> None:
     left, top = at
     bar = colorize(np.tile(np.linspace(0, 1, PANEL), (_BAR, 1)), scale.palette)
     page.paste(Image.fromarray(bar), (left, top))
-    ends = [(f"{scale.low:.3g}", 0.0), *([("0", 0.5)] if scale.signed else []), (f"{scale.high:.3g}", 1.0)]
+    ends = [(number(scale.low), 0.0), *([("0", 0.5)] if scale.signed else []), (number(scale.high), 1.0)]
     for words, place in ends:
         length = _font(_CAPTION[0]).getlength(words)
         _write(page, (left + round(place * (PANEL - length)), top + _BAR + 2), words, _CAPTION, PANEL)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vitreous.explaining.picture_job import PictureJob
+from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.models.adapted import Adapted
 
 __all__ = ["command_of"]
@@ -20,7 +21,13 @@ _OUTPUT = "--model-output"
 
 def command_of(job: PictureJob, file: Path) -> str:
     """The command, by names without folders; empty where something was given that no command can say."""
-    words = ["vitreous", "explain", file.name, "--model", job.model.short_name, "--method", ",".join(job.methods)]
+    if job.class_names and not job.names_file:
+        return ""
+    picture = f"./{file.name}" if file.name.startswith("-") else file.name
+    words = ["vitreous", "explain", picture, "--model", job.model.short_name]
+    words += [word for text in job.model.prompts for word in ("--prompt", text)]
+    words += ["--class-names", job.names_file.name] if job.names_file else []
+    words += ["--method", ",".join(job.methods)]
     for name, method in job.methods.items():
         for setting, value in _changed(method):
             text = _text(value)
@@ -41,6 +48,7 @@ def command_of(job: PictureJob, file: Path) -> str:
             ]
     dtype = str(next(job.model.model.parameters()).dtype).removeprefix("torch.")
     words += ["--dtype", dtype] if dtype != "float32" else []
+    words += ["--trust-orders", str(job.trust.orders)] if job.trust and job.trust.orders != TrustSettings.orders else []
     return shlex.join([*words, "--report"])
 
 

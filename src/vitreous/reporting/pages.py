@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 from vitreous.errors import DataError
 from vitreous.files.writing import whole_file
 from vitreous.render.case import Case
 from vitreous.render.html import check_own_page, render
-from vitreous.render.picture_page import picture_page, thumbnail
+from vitreous.render.picture_page import picture_page, thumbnail, told_above
 from vitreous.render.script import viewer
 
-__all__ = ["Failed", "write_pages"]
+__all__ = ["Failed", "check_pages", "write_pages"]
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,17 @@ class _Card:
     """A picture on the index.
 
     Attributes:
-        said: the class explained, and its probability; empty without a classifier.
-        kind: the class alone.
-        trust: share of the random orders that its best map is above; None where that was not measured.
+        name: of its page: the picture's place below the folder that all of them lie in.
+        said: the classes explained, and their probabilities; none without a classifier.
+        kinds: the classes alone.
+        trust: share of the random orders that its best map, of any class, is above; None where that was not measured.
     """
 
     name: str
     address: str
     thumbnail: str
-    said: str = ""
-    kind: str = ""
+    said: Sequence[str] = ()
+    kinds: Sequence[str] = ()
     trust: float | None = None
     verdict: str = ""
     error: str = ""
@@ -66,7 +66,7 @@ def write_pages(cases: Iterable[tuple[str, Case | Failed]], path: Path, title: s
     Raises:
         DataError: a file there is no page of ours, or the disk says no.
     """
-    check_own_page(path)
+    check_pages(path)
     cards: list[_Card] = []
     waiting: tuple[str, Case] | None = None
     for name, case in cases:
@@ -83,10 +83,20 @@ def write_pages(cases: Iterable[tuple[str, Case | Failed]], path: Path, title: s
         return path
     if waiting:
         _write(path, *waiting)
-    kinds = list(dict.fromkeys(card.kind for card in cards if card.kind))
+    kinds = list(dict.fromkeys(kind for card in cards for kind in card.kinds))
     measured = any(card.trust is not None for card in cards)
     _save(path, render("index.html", title=title, cards=cards, kinds=kinds, measured=measured, script=viewer("index")))
     return path
+
+
+def check_pages(path: Path) -> None:
+    """Refuse to write where files lie that are no pages of ours: the index, and all pages in its folder.
+
+    Raises:
+        DataError: one of them is something else, or cannot be read.
+    """
+    for page in [path, *path.with_suffix("").rglob("*.html")]:
+        check_own_page(page)
 
 
 def _write(index: Path, name: str, case: Case) -> None:
@@ -118,23 +128,25 @@ def _link(name: str) -> str:
 
 
 def _card(index: Path, name: str, case: Case) -> _Card:
-    first = case.classes[0] if case.classes else None
+    classes = [each for each in case.classes if each]
     address = f"{_link(index.stem)}/{_link(name)}.html"
-    above, verdict = _best(case)
-    said = f"{first.name} · {first.shown}" if first else ""
-    return _Card(case.name, address, thumbnail(case), said, first.name if first else "", above, verdict)
+    said, kinds = [f"{each.name} · {each.shown}" for each in classes], [each.name for each in classes]
+    return _Card(_title(name, case), address, thumbnail(case), said, kinds, *_best(case))
+
+
+def _title(name: str, case: Case) -> str:
+    """The picture's name, after the folders that tell it from others of that name."""
+    folder = PurePosixPath(name).parent
+    return str(folder / case.name)
 
 
 def _best(case: Case) -> tuple[float | None, str]:
     """How many random orders the best map is above, as a share and in words."""
-    trust = case.trust_of(0)
-    if not trust or not trust["random"]:
-        return None, ""
-    maps: Mapping[str, Any] = trust["maps"]
-    orders: Sequence[float] = trust["random"]
     titles = {method.name: method.title for method in case.methods}
-    best = max(maps, key=lambda name: maps[name]["above"], default=None)
-    if best is None:
-        return None, ""
-    above = maps[best]["above"]
-    return above / len(orders), f"{titles.get(best, best)}: above {above} of {len(orders)} random orders"
+    found = [
+        (each["above"] / len(trust["random"]), f"{titles.get(name, name)}: {told_above(trust, name)}")
+        for trust in filter(None, map(case.trust_of, range(len(case.classes))))
+        for name, each in trust["maps"].items()
+        if trust["random"]
+    ]
+    return max(found, key=lambda each: each[0], default=(None, ""))

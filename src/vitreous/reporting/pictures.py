@@ -13,6 +13,7 @@ from vitreous.errors import DataError
 from vitreous.explaining.outputs import JOB
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.arrays import open_arrays
+from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import read_own
 from vitreous.files.writing import alone_in
 from vitreous.methods import title_of
@@ -37,24 +38,28 @@ def report_pictures(job: PictureJob) -> Path:
     with alone_in(job.output):
         manifest = read_own(job.output, JOB)
         told = manifest.get("pictures", [])
-        cases = (_case_of(job, manifest, each) for each in told)
+        root = common_folder([Path(each["file"]) for each in told])
+        cases = (_case_of(job, manifest, each, root) for each in told)
         failed = sum(bool(each.get("error")) for each in told)
         count = f"{len(told) - failed} of {len(told)}" if failed else len(told)
         title = f"{count} pictures explained with {job.model.short_name}"
         return write_pages(cases, job.output / "report.html", title)
 
 
-def _case_of(job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[str, Case | Failed]:
+def _case_of(
+    job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any], root: str
+) -> tuple[str, Case | Failed]:
     """A picture of the manifest, by the name of its files."""
     file, name = Path(told["file"]), told["name"]
+    place = str(Path(full_path(file)).relative_to(root))
     if not name:
-        return "", Failed(file.name, _without_folders(told["error"] or "", file))
+        return "", Failed(place, _without_folders(told["error"] or "", file))
     try:
         picture = open_picture(file, job.window)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
             maps = {method: arrays[method] for method in job.methods if method in arrays}
     except DataError as error:
-        return name, Failed(file.name, _without_folders(str(error), file))
+        return name, Failed(place, _without_folders(str(error), file))
     return name, _case(job, manifest, told, View(picture, job.model.prepared().box(picture)), maps)
 
 

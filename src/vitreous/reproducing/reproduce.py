@@ -128,7 +128,9 @@ def _pictures(asked: _Asked) -> Iterator[Compared]:
     if gone := [path for path in before if not Path(path).is_file()]:
         raise DataError(f"{len(gone)} of {len(before)} pictures are gone, such as `{gone[0]}`. Put them back.")
     reading = reading_of(asked.values["reading"], asked.path)
-    model = load(typed(str, asked.values["model"]), device=asked.device, dtype=asked.dtype, **reading.said())
+    texts = typed(tuple[str, ...], asked.values.get("prompts") or ())
+    name = typed(str, asked.values["model"])
+    model = load(name, device=asked.device, dtype=asked.dtype, prompts=texts, **reading.said())
     _check_weights(model.weights_sha256, asked.values["weights_sha256"], model.name)
     files = [Path(path) for path in before]
     run = _explain(asked, model, files) if asked.values["job"] == EXPLAIN else _interactions(asked, model, files)
@@ -145,7 +147,8 @@ def _explain(asked: _Asked, model: LoadedModel, files: Sequence[Path]) -> Iterat
     against, trust = typed(str, asked.values["against"] or ""), asked.values.get("trust")
     methods = {name: _method(asked, name, about["settings"]) for name, about in asked.values["methods"].items()}
     measured = TrustSettings(**typed_fields(TrustSettings, trust, f"`{asked.path}`", DataError)) if trust else None
-    job = PictureJob(model, methods, against=against, output=asked.output, trust=measured, **given)
+    named = typed(tuple[str, ...], asked.values.get("class_names") or ())
+    job = PictureJob(model, methods, against=against, output=asked.output, trust=measured, class_names=named, **given)
     for result in explain_pictures(job, files):
         yield result.file, result.error
 

@@ -2,7 +2,7 @@
 import { element, slider, tick, choice, chips } from "./elements.js";
 import { lensOf, zoomed } from "./lens.js";
 
-const percent = (value) => `${value} %`;
+const percent = (value) => `${value}%`;
 const palettes = [
   ["own", "each its own"], ["sequential", "dark to bright"], ["diverging", "blue and orange"], ["grey", "grey"],
 ];
@@ -16,7 +16,7 @@ export function fillControls(form, data, page) {
   }
   form.append(
     slider("Opacity", [0, 100], state.opacity, percent, set("opacity")),
-    slider("Threshold", [0, 95, 5], state.threshold, (value) => (value ? `${value} %` : "none"), set("threshold")),
+    slider("Threshold", [0, 95, 5], state.threshold, (value) => (value ? `${value}%` : "none"), set("threshold")),
     choice("Colors", palettes, state.palette, set("palette")),
     tick("All on one scale", state.scale === "common", (on) => page.set({ scale: on ? "common" : "own" })),
     tick("Boxes above the threshold", Boolean(state.boxes), (on) => page.set({ boxes: Number(on) })),

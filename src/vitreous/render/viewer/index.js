@@ -10,7 +10,7 @@ function startIndex(form, list, count) {
       const error = card.dataset.error === "1";
       const trusted = card.dataset.trust !== "" && Number(card.dataset.trust) >= wanted.trust / 100;
       card.hidden =
-        (wanted.kind !== "" && card.dataset.kind !== wanted.kind) ||
+        (wanted.kind !== "" && !JSON.parse(card.dataset.kinds ?? "[]").includes(wanted.kind)) ||
         (wanted.trust > 0 && !trusted) ||
         (wanted.state !== "" && error !== (wanted.state === "bad"));
       shown += card.hidden ? 0 : 1;
@@ -24,7 +24,7 @@ function startIndex(form, list, count) {
   const kinds = JSON.parse(list.dataset.kinds);
   if (kinds.length > 1) form.append(choice("Class", [["", "all"], ...kinds.map((each) => [each, each])], "", set("kind")));
   if (list.dataset.measured === "1") {
-    const told = (value) => (value ? `above ${value} % of random orders` : "any");
+    const told = (value) => (value ? `above ${value}% of random orders` : "any");
     form.append(slider("Best map", [0, 100, 5], 0, told, set("trust")));
   }
   if (cards.some((each) => each.dataset.error === "1")) {

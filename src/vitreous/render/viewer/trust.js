@@ -53,7 +53,7 @@ function capital(text) {
 }
 
 function shown(trust, value) {
-  return trust.of.startsWith("probability") ? `${(100 * value).toFixed(1)} %` : String(Number(value.toPrecision(4)));
+  return trust.of.startsWith("probability") ? `${(100 * value).toFixed(1)}%` : String(Number(value.toPrecision(4)));
 }
 
 // The picture with these patches in one tone: the mean of the picture.
