@@ -18,6 +18,7 @@ from tests.training.test_classify import RECIPE
 from vitreous.cli.console import Console
 from vitreous.data.labelled import load_labelled
 from vitreous.data.readers import open_samples
+from vitreous.errors import DataError
 from vitreous.files.names import printable
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"
@@ -39,24 +40,27 @@ def test_a_console_writes_control_characters_out() -> None:
     table.add_row(Text(f"\u202egpj{CLEAR}"))
     console.print(table)
     console.print(Text(f"a{CLEAR}\rb\x9b2J"), soft_wrap=True)
+    console.print("a\nError: none", soft_wrap=True, markup=False)
     said = stream.getvalue()
     assert "\x1b[1m" in said  # its own style
     assert "\\x1b[2J" in said
+    assert "a\\x0aError: none" in said
     for command in ("\x1b[2J", "\x1b]", "\x07", "\r", "\x9b", "\u202e"):
         assert command not in said
 
 
 def test_names_that_are_text_stay_as_they_are() -> None:
-    for name in ("cat.jpg", "Ünï-猫.png", "two\nlines", "👩‍🔬.webp", "a b"):
+    for name in ("cat.jpg", "Ünï-猫.png", "👩‍🔬.webp", "a b"):
         assert printable(name) == name
 
 
-@pytest.mark.parametrize("stem", [NOT_TEXT, f"x{CLEAR}", "y" * 240])
+@pytest.mark.parametrize("stem", [NOT_TEXT, f"x{CLEAR}", "y" * 240, "x\nError: lost"])
 def test_odd_names_are_explained(run: Run, tmp_path: Path, stem: str) -> None:
     odd, plain = picture(tmp_path / "in" / f"{stem}.png"), picture(tmp_path / "in" / "plain.png", 10)
     done = run("explain", str(odd.parent), "--method", "ag_cam", "--output", str(tmp_path / "out"))
     assert done.exit_code == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+    assert not any(line.startswith("Error") for line in (done.stdout + done.stderr).splitlines())
     files = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))["pictures"]
     assert {each["file"] for each in files} == {str(odd), str(plain)}
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
@@ -88,6 +92,13 @@ def test_data_sets_with_names_that_are_no_text(tmp_path: Path) -> None:
     for text in (*samples.class_names, *train.class_names, *(entry.id for entry in samples.entries)):
         text.encode()
     assert [samples[at].picture.size for at in range(2)] == [(40, 40)] * 2
+
+
+def test_names_that_are_written_alike_are_told(tmp_path: Path) -> None:
+    for name in ("x\x07", "x\\x07"):
+        picture(tmp_path / "hen" / f"{name}.png")
+    with pytest.raises(DataError, match="two files whose names are both written"):
+        open_samples(f"folder:{tmp_path}")
 
 
 @pytest.mark.slow

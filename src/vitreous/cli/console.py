@@ -11,6 +11,7 @@ import typer
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from vitreous.errors import ExplainWarning
 from vitreous.files.names import printable
@@ -19,12 +20,17 @@ __all__ = ["Console", "complain", "plain_warnings"]
 
 
 class Console(RichConsole):
-    """Rich's, in which control characters of what is shown are written out; those of its styles are its own."""
+    """Rich's, in which control characters of what is shown are written out, also those that would begin another line.
+
+    Those of its styles, and the lines that it breaks itself, are its own.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What is shown, piece by piece."""
-        for piece in super().render(renderable, options):
-            yield piece if piece.control else Segment(printable(piece.text), piece.style)
+        whole = Text("\\x0a").join(renderable.split("\n")) if isinstance(renderable, Text) else renderable
+        for piece in super().render(whole, options):
+            text = "\n".join(map(printable, piece.text.split("\n")))
+            yield piece if piece.control else Segment(text, piece.style)
 
 
 def complain(text: str) -> None:

@@ -101,6 +101,7 @@ def _list(
     """Each name, the first line of its docstring, what there is about it, and a line per setting."""
     import inspect
 
+    from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
@@ -115,4 +116,4 @@ def _list(
             *about(name, maker),
             *(setting(each.name, each.default) for each in settings),
         ]
-        console.print(Padding(Text("\n".join(lines)), (0, 0, 1, 4)))
+        console.print(Padding(Group(*map(Text, lines)), (0, 0, 1, 4)))

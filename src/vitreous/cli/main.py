@@ -59,7 +59,7 @@ class _Commands(TyperGroup):
 def _said(error: ExplainError) -> str:
     """Its sentences; those from a worker process come at the end of that one's traceback."""
     text = str(error)
-    return text.splitlines()[-1].partition(": ")[2] if text.startswith("Caught ") else text
+    return text.rpartition(f".{type(error).__name__}: ")[2].strip() if text.startswith("Caught ") else text
 
 
 app = typer.Typer(

@@ -40,7 +40,8 @@ class Report:
             choice = job(tell)
         for name, reason in choice.unread.items():
             self._line(self.err, f"`{name}` was left out of the choice: {reason}")
-        self._line(self.out, f"{choice}\n")
+        self._line(self.out, str(choice))
+        self.out.line()
         return choice
 
     def tell(self, text: str) -> None:
@@ -117,7 +118,8 @@ class Report:
                 self.out.print(self._trust(target.name, trust))
             else:
                 self._line(self.out, f"Trust in the maps of {target.name}: {trust}")
-        self._line(self.out, f"Sheet: {result.sheet}\n")
+        self._line(self.out, f"Sheet: {result.sheet}")
+        self.out.line()
 
     @staticmethod
     def _table(title: str, detail: Detail) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,6 +47,9 @@ class Root:
         else:
             raise DataError(f"there is no folder or zip archive `{self.path}`. Check the path.")
         written = {name: printable(name) for name in found}
+        if len(set(written.values())) < len(written):
+            twice = next(name for name, count in Counter(written.values()).items() if count > 1)
+            raise DataError(f"`{self.path}` has two files whose names are both written `{twice}`. Rename one.")
         self._stored.update({shown: name for name, shown in written.items() if shown != name})
         return frozenset(written.values())
 

@@ -137,7 +137,7 @@ def choose_method(
         raise DataError(f"none of {len(files)} pictures can be read: {next(iter(unread.values()), 'there are none.')}")
     if not left:
         told = [f"{name}: {reason}" for name, reason in refused.items()]
-        raise ObservationError("\n".join(["no method gives a map of every picture. Name one: --method NAME.", *told]))
+        raise ObservationError(" ".join(["no method gives a map of every picture. Name one: --method NAME.", *told]))
     return best_of({name: [row[name] for row in rows] for name in left}, refused, unread)
 
 

@@ -11,10 +11,10 @@ _TURNING = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u20
 
 
 def printable(text: str) -> str:
-    r"""The text with everything written out that a terminal would obey, or that is no text; its lines stay.
+    r"""The text in one line, with everything written out that a terminal would obey, or that is no text.
 
-    >>> print(printable("caf\udce9\x1b[2J\u202egpj.exe"))
-    caf\xe9\x1b[2J\u202egpj.exe
+    >>> print(printable("caf\udce9\x1b[2J\u202egpj\n.exe"))
+    caf\xe9\x1b[2J\u202egpj\x0a.exe
     """
     if text.isprintable():
         return text
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 
 def _is_unseen(each: str) -> bool:
-    return each != "\n" and (each in _TURNING or unicodedata.category(each) in _UNSEEN)
+    return each in _TURNING or unicodedata.category(each) in _UNSEEN
 
 
 def _written_out(each: str) -> str:
