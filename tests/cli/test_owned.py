@@ -93,6 +93,30 @@ def test_files_that_are_not_its_own_stay(run: Run, folder: Path, tmp_path: Path,
         assert (out / name).read_bytes() == MINE
 
 
+@pytest.mark.parametrize("command", ["explain", "interactions"])
+def test_where_all_lies_is_not_told_and_may_change(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    here = tmp_path / "home"
+    pictures(here / "in", ["a/1.png", "b/2.png"])
+    (here / "in" / "bad.png").write_bytes(MINE)
+    words = (command, "--model", folder)
+    assert run(*words, here / "in", "--output", here / "out").exit_code == 1
+    assert "home" not in (here / "out" / "manifest.json").read_text()
+    assert {each["file"] for each in manifest(here / "out")["pictures"]} == {
+        "../in/a/1.png",
+        "../in/b/2.png",
+        "../in/bad.png",
+    }
+    written = {file: file.stat().st_mtime_ns for file in (here / "out").rglob("*.*") if file.stem in "12"}
+    here.rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "elsewhere" / "in")
+    assert run(*words, ".", "--output", "../out").exit_code == 1
+    for file, at in written.items():
+        assert (tmp_path / "elsewhere" / file.relative_to(here)).stat().st_mtime_ns == at
+    assert run("reproduce", "../out").exit_code == 0
+
+
 def test_settings_that_change_do_everything_anew_and_keep_the_names(run: Run, folder: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "in", ["cat.png", "dog.png"])
     run("explain", "in", "--model", folder, "--output", "out", "--method", "rollout")

@@ -33,7 +33,8 @@ def test_a_bad_picture_is_told_about_and_the_others_are_done(
     assert [bool(result.sheet) for result in results] == [True, False, True]
     assert said in results[1].error
     assert name in results[1].error
-    assert [entry["error"] for entry in manifest(job)["pictures"]] == [None, results[1].error, None]  # type: ignore[attr-defined]
+    told = results[1].error.replace(str(tmp_path), "..")  # as it lies from the output folder
+    assert [entry["error"] for entry in manifest(job)["pictures"]] == [None, told, None]  # type: ignore[attr-defined]
 
 
 def test_only_bad_pictures(job: PictureJob, tmp_path: Path) -> None:
@@ -97,5 +98,6 @@ def test_an_interrupted_run_leaves_a_manifest_of_what_was_done(job: PictureJob, 
     next(results)
     next(results)
     results.close()  # type: ignore[attr-defined]
-    assert [entry["file"] for entry in manifest(job)["pictures"]] == [str(file) for file in pictures[:2]]  # type: ignore[attr-defined]
+    told = [Path(entry["file"]).name for entry in manifest(job)["pictures"]]  # type: ignore[attr-defined]
+    assert told == [file.name for file in pictures[:2]]
     assert not [name for name in names(job.output) if name.startswith(".")]

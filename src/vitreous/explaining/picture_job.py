@@ -141,9 +141,8 @@ def describe_job(job: PictureJob) -> dict[str, Any]:
 
 
 def result_to_json(result: Result, folder: Path) -> dict[str, Any]:
-    """A result in plain values; output files by their places in the folder."""
+    """What became of a picture in plain values; output files by their places in the folder."""
     return {
-        "file": str(result.file),
         "predicted": [asdict(score) for score in result.predicted],
         "targets": [asdict(score) for score in result.targets],
         "sheet": result.sheet and result.sheet.relative_to(folder).as_posix(),

@@ -47,7 +47,7 @@ class Ledger:
     pictures: list[_Values] = field(default_factory=list[_Values])
 
     def __post_init__(self) -> None:
-        self.names = {path: name for name, path in self.old.get("files", {}).items()}
+        self.names = {_from(self.folder, path): name for name, path in self.old.get("files", {}).items()}
         same = [run for run in _runs(self.old) if all(run.get(key) == self.about[key] for key in _fixed(self.about))]
         self._whole = {each["name"]: each for run in same for each in run["pictures"] if each.get("name")}
         self._taken = {name.casefold() for name in self.names.values()}
@@ -73,7 +73,7 @@ class Ledger:
             while name.casefold() in self._taken or any(self._exists(name, suffix) for suffix in self.suffixes):
                 number += 1
                 name = f"{wanted}-{number}"
-            self._note({"name": name, "picture": path})
+            self._note({"name": name, "picture": _told_from(self.folder, path)})
             self.names[path] = name
             self._taken.add(name.casefold())
         files = [self._file(self.names[path], suffix) for suffix in self.suffixes]
@@ -88,11 +88,15 @@ class Ledger:
     def note(self, picture: Path, found: Mapping[str, Any], *, written: bool) -> None:
         """Keep what became of a picture, and whether its files were written.
 
+        The picture is called by its place from the folder, so that nothing is told of where both lie.
+
         Raises:
             DataError: the disk says no.
         """
         name = self.names.get(full_path(picture)) if written else None
-        about = {**found, "name": name, "stamp": _stamp(picture)}
+        file = _told_from(self.folder, full_path(picture))
+        said = {key: _renamed(value, picture, file) for key, value in found.items() if key != "file"}
+        about = {"file": file, **said, "name": name, "stamp": _stamp(picture)}
         self.pictures.append(about)
         self._note({"found": about})
 
@@ -102,7 +106,7 @@ class Ledger:
         Raises:
             DataError: the disk says no.
         """
-        owned = {name: path for path, name in self.names.items()}
+        owned = {name: _told_from(self.folder, path) for path, name in self.names.items()}
         write_manifest(self.folder, _joined(self.old, self.about, owned, self.pictures))
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
@@ -171,14 +175,31 @@ def outputs_in(folder: Path, job: str, suffixes: Sequence[str]) -> set[str]:
 
 
 def written_maps(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
-    """The numbers that the last run over pictures left in a folder, by the path of their picture.
+    """The numbers that the last run over pictures left in a folder, by the full path of their picture.
 
     Raises:
         DataError: the manifest is not as a run left it.
     """
     known = _checked(dict(manifest), folder / MANIFEST)
     names = [each["name"] for each in known["pictures"] if each.get("name") in known["files"]]
-    return {known["files"][name]: folder / f"{name}.npz" for name in names}
+    return {_from(folder, known["files"][name]): folder / f"{name}.npz" for name in names}
+
+
+def _told_from(folder: Path, path: str) -> str:
+    """A picture's place as the manifest of a folder has it."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # no way leads from one disk of Windows to another
+        return path
+
+
+def _from(folder: Path, told: str) -> str:
+    """The full path of what `_told_from` wrote."""
+    return full_path(folder / told)
+
+
+def _renamed(value: Any, picture: Path, told: str) -> Any:
+    return value.replace(f"`{picture}`", f"`{told}`") if isinstance(value, str) else value
 
 
 def _taken_up(folder: Path, job: str) -> _Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +76,9 @@ def interaction_pages(job: InteractionsJob, files: Sequence[Path]) -> Iterator[P
     with open_ledger(job.output, JOB, _about(job), files, SUFFIXES) as ledger:
         for file in files:
             page = _kept(ledger, file) or _page(job, file, ledger)
-            shown = {name: value and str(value) for name, value in asdict(page).items()}
-            shown |= {"window": page.window}
+            written = {"page": page.page, "numbers": page.numbers}
+            told = {name: each and each.relative_to(job.output).as_posix() for name, each in written.items()}
+            shown = {**told, "error": page.error, "window": page.window}
             ledger.note(file, shown, written=page.page is not None)
             yield page
 

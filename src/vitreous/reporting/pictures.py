@@ -38,7 +38,7 @@ def report_pictures(job: PictureJob) -> Path:
     with alone_in(job.output):
         manifest = read_own(job.output, JOB)
         told = manifest.get("pictures", [])
-        root = common_folder([Path(each["file"]) for each in told])
+        root = common_folder([job.output / each["file"] for each in told])
         cases = (_case_of(job, manifest, each, root) for each in told)
         failed = sum(bool(each.get("error")) for each in told)
         count = f"{len(told) - failed} of {len(told)}" if failed else len(told)
@@ -50,16 +50,16 @@ def _case_of(
     job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any], root: str
 ) -> tuple[str, Case | Failed]:
     """A picture of the manifest, by the name of its files."""
-    file, name = Path(told["file"]), told["name"]
+    file, name = job.output / told["file"], told["name"]
     place = str(Path(full_path(file)).relative_to(root))
     if not name:
-        return "", Failed(place, _without_folders(told["error"] or "", file))
+        return "", Failed(place, _without_folders(told["error"] or "", told["file"], file.name))
     try:
         picture = open_picture(file, job.window)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
             maps = {method: arrays[method] for method in job.methods if method in arrays}
     except DataError as error:
-        return name, Failed(place, _without_folders(str(error), file))
+        return name, Failed(place, _without_folders(str(error), str(file), file.name))
     return name, _case(job, manifest, told, View(picture, job.model.prepared().box(picture)), maps)
 
 
@@ -127,5 +127,5 @@ def _facts(job: PictureJob, manifest: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _without_folders(error: str, file: Path) -> str:
-    return error.replace(str(file), file.name)
+def _without_folders(error: str, path: str, name: str) -> str:
+    return error.replace(f"`{path}`", f"`{name}`")
