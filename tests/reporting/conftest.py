@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 
 from tests.tiny import noise
 from vitreous.render.case import Attempt, Case, MethodCase, Said
+from vitreous.render.relations import Relation
+from vitreous.reporting.pages import write_pages
 
 EVIL = '</script><script>alert("&")</script>'
 
@@ -45,6 +49,59 @@ def case() -> Case:
         command="vitreous explain cat.png",
         facts={"model": EVIL},
     )
+
+
+@pytest.fixture
+def full(case: Case) -> Case:
+    """One with all that a model at hand adds: relations of 2 × 3 patches, regions, a walk over blocks, six classes."""
+    rng = np.random.default_rng(1)
+    level = {"grid": (2, 3), "importance": 0.8, "walks": ((0, 1, 4),)}
+    rows = zip((0, 0, 1), (0, 1, 1), (0.5, 0.1, 0.2), (True, False, True), strict=True)
+    level |= {"blocks": [dict(zip(("row", "column", "importance", "kept"), each, strict=True)) for each in rows]}
+    maps = [Attempt(rng.random((2, 3)), found={"coarse": level, "fine": level}) for _ in range(6)]
+    values = np.arange(36.0).reshape(1, 6, 6)
+    return replace(
+        case,
+        methods=[MethodCase("mgrw", "MGRW", maps, blocks=True)],
+        classes=[Said(f"class {at}", "1%", 0.01) for at in range(6)],
+        trust=[],
+        relations={
+            "alike": Relation((2, 3), values),
+            "attends": Relation((2, 3), np.concatenate([values, 100 + values]), "block"),
+            "matters": "no attention was seen.",
+        },
+        regions=[np.array([[0, 1], [2, 2]])],
+    )
+
+
+@pytest.fixture
+def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[[Case], Any]]:
+    """Opens a case; nothing may go wrong on its page."""
+    context = browser.new_context(viewport={"width": 1000, "height": 800})
+    faults: list[str] = []
+
+    def opened(case: Case) -> Any:
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+        page.goto(write_pages([("cat", case)], tmp_path / "report.html", "one").as_uri())
+        page.wait_for_selector("main.alive")
+        return page
+
+    yield opened
+    context.close()
+    assert not faults
+
+
+def painted(page: Any, canvas: str) -> str:
+    """A number for what is on a canvas."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    script = """(canvas) => {
+        const shown = document.querySelector(canvas);
+        const { data } = shown.getContext("2d").getImageData(0, 0, shown.width, shown.height);
+        return String(data.reduce((total, each) => (31 * total + each) % 1000000007, 7));
+    }"""
+    return page.evaluate(script, canvas)
 
 
 @pytest.fixture(scope="session")

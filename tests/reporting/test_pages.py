@@ -135,6 +135,13 @@ def test_explanations_of_one_picture_share_its_page(model: LoadedModel, tmp_path
     np.testing.assert_allclose(np.frombuffer(base64.b64decode(packed), "<f4"), expected.flatten(), rtol=1e-6)
 
 
+def test_with_the_model_patches_are_related_for_each_class(model: LoadedModel, tmp_path: Path) -> None:
+    found = explain(model, noise(1), ["ag_cam"], "top-2")
+    relations = data_of(report(found, tmp_path / "a.html", model=model).read_text())["relations"]
+    assert [relations[kind]["layers"] for kind in ("alike", "attends", "matters")] == [1, 2, 2]
+    assert data_of(report(found, tmp_path / "b.html").read_text())["relations"] == {}
+
+
 def test_explanations_made_apart_share_a_page_too(model: LoadedModel, tmp_path: Path) -> None:
     page = report([explain(model, noise(1), each) for each in ("ag_cam", "rollout", "ag_cam")], tmp_path / "a.html")
     assert [each["title"] for each in data_of(page.read_text())["methods"]] == ["AG-CAM", "Rollout", "AG-CAM 2"]

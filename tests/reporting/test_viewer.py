@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.reporting.conftest import painted
 from vitreous.render.case import Case
 from vitreous.reporting.pages import Failed, write_pages
 
@@ -25,28 +26,8 @@ def file(case: Case, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def page(browser: Any, file: str) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1000, "height": 800})
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
-    page.goto(file)
-    page.wait_for_selector("main.alive")
-    yield page
-    context.close()
-    assert not faults
-
-
-def painted(page: Any, canvas: str) -> str:
-    """A number for what is on a canvas."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    script = """(canvas) => {
-        const shown = document.querySelector(canvas);
-        const { data } = shown.getContext("2d").getImageData(0, 0, shown.width, shown.height);
-        return String(data.reduce((total, each) => (31 * total + each) % 1000000007, 7));
-    }"""
-    return page.evaluate(script, canvas)
+def page(open_page: Callable[[Case], Any], case: Case) -> Any:
+    return open_page(case)
 
 
 def test_a_click_chooses_a_patch_on_all_maps_and_arrows_move_it(page: Any) -> None:
@@ -170,16 +151,22 @@ def _without_viewer(file: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "theme"), [(360, "dark"), (1280, "light"), (1280, "dark")])
-def test_pages_are_accessible_and_fit(browser: Any, case: Case, tmp_path: Path, width: int, theme: str) -> None:
-    pages = [("cat", case), ("", Failed("bad.png", "no picture")), ("dog", replace(case, name="dog.png"))]
+@pytest.mark.parametrize("look", [(360, "dark"), (1280, "light"), (1280, "dark")])
+def test_pages_are_accessible_and_fit(
+    browser: Any, case: Case, full: Case, tmp_path: Path, look: tuple[int, str]
+) -> None:
+    width, theme = look
+    pages = [("cat", case), ("", Failed("bad.png", "no picture")), ("dog", replace(full, name="dog.png"))]
     index = write_pages(iter(pages), tmp_path / "report.html", "three")
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme, bypass_csp=True)
     page = context.new_page()
-    for path in (index, tmp_path / "report" / "cat.html"):
-        page.goto(path.as_uri())
+    for path in (index, tmp_path / "report" / "cat.html", tmp_path / "report" / "dog.html"):
+        page.goto(f"{path.as_uri()}#patch=0,1&regions=1")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        script = "[...document.querySelectorAll('#scrubber text')].map((each) => each.getBoundingClientRect().height)"
+        assert all(height >= 14 for height in page.evaluate(script)), "letters of the chart can be read"
         page.add_script_tag(path=str(AXE))
         found = page.evaluate("async () => (await axe.run()).violations.map((each) => [each.id, each.nodes[0].html])")
         assert found == []

@@ -36,6 +36,7 @@ from vitreous.explaining.picture_job import (
 from vitreous.explaining.targets import choose_classes
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
+from vitreous.interact.relations import regions_of
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe
 from vitreous.shapes import Images, Logits
@@ -141,8 +142,7 @@ def _explain_opened(
         check_class_names(job.class_names, logits)
         targets = _targets(job, logits)
         said = [_answers(model, logits, target) for target in targets] if logits is not None else []
-        segment: Any = getattr(model.model, "regions", None)
-        regions: Any = segment(images) if callable(segment) else []
+        regions = regions_of(model.model, images)
     attempts, refused = try_methods(job, images, targets, refused)
     if len(refused) == len(job.methods):
         raise _none_applies(model.name, refused)

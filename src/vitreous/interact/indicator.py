@@ -18,7 +18,7 @@ from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits, Weights
 from vitreous.trace.each_attention import each_attention
 from vitreous.trace.observe import observe
-from vitreous.trace.observed import TokenGrid
+from vitreous.trace.observed import TokenGrid, Trace
 from vitreous.trace.target import Predicted, Target
 
 __all__ = [
@@ -32,10 +32,12 @@ __all__ = [
     "certainty",
     "discriminativeness",
     "effect",
+    "effect_of",
     "entropy",
     "impact",
     "importance",
     "interactions",
+    "patch_pairs",
     "received",
 ]
 
@@ -187,11 +189,15 @@ def effect(model: nn.Module, images: Images, target: Target = Predicted()) -> Pa
 
     Cost: one forward and one backward pass; holds the attention of all blocks.
     """
-    trace = observe(model, images)
+    return effect_of(observe(model, images), target)
+
+
+def effect_of(trace: Trace, target: Target) -> Pairs:
+    """`effect`, of a pass that was observed: one backward pass."""
     tokens, attentions = trace.tokens, trace.global_attentions
     slopes = trace.gradients(target(trace.logits.detach()), attentions)
     blocks = [
-        _pairs((attention.weights.detach() * slope).sum(1), tokens)
+        patch_pairs((attention.weights.detach() * slope).sum(1), tokens)
         for attention, slope in zip(attentions, slopes, strict=True)
     ]
     return torch.stack(blocks, 1)
@@ -221,12 +227,12 @@ def between_patches(
     weights: Float[Tensor, "batch heads tokens tokens"], tokens: TokenGrid
 ) -> Float[Tensor, "batch heads patches patches"]:
     """N times the attention between patches, rows summing to N: 1 is uniform. Half precision becomes float32."""
-    patches = _pairs(weights, tokens)
+    patches = patch_pairs(weights, tokens)
     patches = patches.to(torch.promote_types(patches.dtype, torch.float32))
     return patches / patches.sum(-1, keepdim=True) * patches.shape[-1]
 
 
-def _pairs(weights: Tensor, tokens: TokenGrid) -> Tensor:
+def patch_pairs(weights: Tensor, tokens: TokenGrid) -> Tensor:
     """Of every pair of tokens, those of patches, row by row."""
     return tokens.of_patches(tokens.of_patches(weights, -2), -1)
 

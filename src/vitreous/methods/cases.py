@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from vitreous.methods.explanation import Explanation
     from vitreous.trace.answer import Answer
 
-__all__ = ["cases_of", "method_case", "said", "shown"]
+__all__ = ["Beside", "cases_of", "method_case", "said", "shown"]
 
+Beside = Callable[[Case, Sequence[tuple["Explanation", int]]], Case]
+"""From a case, and for each of its classes an explanation and the image's place in it, to a fuller case."""
 _MOST = 3
 """Classes in the head of a page."""
 
@@ -56,12 +58,14 @@ class _Row:
 def cases_of(
     explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
     trust: Sequence[Any] = (),
+    beside: Beside | None = None,
 ) -> list[Case]:
     """A case for each picture that they explain; one of the same picture, or input, is one.
 
     Args:
         explanations: one, several, or by names of yours.
         trust: per image of a single explanation, or of several of the same images, what `vitreous.trust` gave.
+        beside: adds to a case what its explanations do not hold.
 
     Raises:
         ShapeError: there are none.
@@ -75,7 +79,7 @@ def cases_of(
             found.setdefault(_picture_key(each, at), []).append(_Row(name, each, at))
     number = len(found)
     return [
-        _case(rows, _name(rows[0], f"picture {place}" if number > 1 else ""), trust)
+        _case(rows, _name(rows[0], f"picture {place}" if number > 1 else ""), trust, beside)
         for place, rows in enumerate(found.values(), 1)
     ]
 
@@ -158,7 +162,7 @@ def _name(row: _Row, counted: str) -> str:
     return ": ".join(filter(None, (counted, file))) or "the picture"
 
 
-def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any]) -> Case:
+def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any], beside: Beside | None) -> Case:
     """One picture: columns are methods, and the answers that they explain the classes."""
     first, place = rows[0].explanation, rows[0].at
     classes = {row.wanted: row.answer for row in reversed(rows)}  # the first method's words, as rounding varies
@@ -167,7 +171,7 @@ def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any]) -> Case:
     for row in rows:
         methods.setdefault(row.name, {})[row.wanted] = row
     measured = {row.wanted: trust[row.at] for row in rows if trust}
-    return Case(
+    case = Case(
         name,
         _picture(first, place),
         [_method(each, its, list(classes)) for each, its in methods.items()],
@@ -178,6 +182,8 @@ def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any]) -> Case:
         facts={"versions": ", ".join(f"{package} {number}" for package, number in versions().items())},
         whole=first.views[place].marked() if first.views and not first.views[place].is_whole else None,
     )
+    explained = {row.wanted: (row.explanation, row.at) for row in reversed(rows)}
+    return beside(case, [explained[each] for each in classes]) if beside else case
 
 
 def _method(name: str, its: Mapping[str, _Row], wanted: Sequence[str]) -> MethodCase:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
+
+from vitreous.render.relations import Relation, Relations
 
 __all__ = ["Attempt", "Case", "MethodCase", "Said", "stretched"]
 
@@ -82,6 +84,8 @@ class Case:
         command: that makes the same maps again; empty where there is none.
         facts: what the numbers depend on, by name.
         whole: the whole picture, with what the model saw marked in it; None where it saw all of it.
+        relations: of its patches to each other; empty where no model was at hand.
+        regions: into which the model segments the picture, stage by stage: the number of each place's.
     """
 
     name: str
@@ -94,6 +98,8 @@ class Case:
     command: str = ""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     whole: Image.Image | None = None
+    relations: Relations = field(default_factory=dict[str, Relation | str])
+    regions: Sequence[Int[np.ndarray, "_ _"]] = ()
 
     @property
     def title(self) -> str:

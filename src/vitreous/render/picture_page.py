@@ -19,6 +19,7 @@ from vitreous.render.html import render
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale, draw, overlay
 from vitreous.render.page import data_uri
+from vitreous.render.relations import packed
 from vitreous.render.script import viewer
 
 __all__ = ["framed", "picture_page", "thumbnail", "told_above"]
@@ -119,9 +120,7 @@ def _beside(attempt: Attempt, picture: Image.Image | None) -> Iterator[tuple[str
     """What a method found beside its map, as titles and pictures: walks over blocks, and the blocks that stay."""
     if attempt.heatmap is None or picture is None:
         return
-    for name, level in (attempt.found or {}).items():
-        if not (isinstance(level, Mapping) and {"walks", "blocks", "grid"} <= level.keys()):
-            continue
+    for name, level in _levels(attempt):
         grid = (level["grid"][0], level["grid"][1])
         kept = torch.zeros(grid)
         for block in level["blocks"]:
@@ -129,6 +128,13 @@ def _beside(attempt: Attempt, picture: Image.Image | None) -> Iterator[tuple[str
                 kept[block["row"], block["column"]] = block["importance"]
         yield f"{name} walk", data_uri(draw_walks(picture, grid, level["walks"]))
         yield f"{name} blocks that stay", data_uri(draw_blocks(picture, kept / (kept.max() or 1)))
+
+
+def _levels(attempt: Attempt) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Walks over blocks, by the size of the blocks."""
+    for name, level in (attempt.found or {}).items():
+        if isinstance(level, Mapping) and {"walks", "blocks", "grid"} <= level.keys():
+            yield name, level
 
 
 def _map_trust(case: Case, method: MethodCase, at: int) -> dict[str, Any] | None:
@@ -180,10 +186,13 @@ def _data(case: Case) -> dict[str, Any]:
                 "signed": method.signed,
                 "blocks": method.blocks,
                 "maps": [_packed(attempt.heatmap) for attempt in method.attempts],
+                "levels": [dict(_levels(attempt)) for attempt in method.attempts],
             }
             for method in case.methods
         ],
         "trust": [case.trust_of(at) for at in range(len(case.classes))],
+        "relations": packed(case.relations),
+        "regions": [_packed(each, "<u4") for each in case.regions],
     }
 
 
@@ -196,11 +205,11 @@ def _grid(case: Case) -> dict[str, int]:
     return {"rows": rows, "columns": columns}
 
 
-def _packed(heatmap: np.ndarray[Any, Any] | None) -> dict[str, Any] | None:
-    """A map's shape, and its numbers as float32 in base 64: half precision would lose the smallest."""
+def _packed(heatmap: np.ndarray[Any, Any] | None, form: str = "<f4") -> dict[str, Any] | None:
+    """A map's shape, and its numbers in base 64, as float32 by default: half precision would lose the smallest."""
     if heatmap is None:
         return None
-    numbers = base64.b64encode(heatmap.astype("<f4").tobytes()).decode()
+    numbers = base64.b64encode(heatmap.astype(form).tobytes()).decode()
     return {"rows": heatmap.shape[0], "columns": heatmap.shape[1], "values": numbers}
 
 

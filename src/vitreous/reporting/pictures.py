@@ -10,8 +10,10 @@ import numpy as np
 
 from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError
+from vitreous.explaining.explain import inputs_of
 from vitreous.explaining.outputs import JOB
 from vitreous.explaining.picture_job import PictureJob
+from vitreous.explaining.targets import as_target
 from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import read_own
@@ -22,7 +24,9 @@ from vitreous.render.case import Attempt, Case, Said
 from vitreous.render.view import View
 from vitreous.reporting.command import command_of
 from vitreous.reporting.pages import Failed, write_pages
+from vitreous.reporting.related import related
 from vitreous.trace.answer import Answer
+from vitreous.trace.target import Classes, Predicted, Target
 
 __all__ = ["report_pictures"]
 
@@ -82,7 +86,7 @@ def _case(
         for name, method in job.methods.items()
     ]
     whole = None if view.is_whole else view.marked()
-    return Case(
+    case = Case(
         Path(told["file"]).name,
         view.part,
         methods,
@@ -94,6 +98,16 @@ def _case(
         _facts(job, manifest),
         whole,
     )
+    image, _ = inputs_of(job.model, view.whole)
+    return related(case, job.model, image, _targets(job, told))
+
+
+def _targets(job: PictureJob, told: Mapping[str, Any]) -> list[Target]:
+    """What each class of the page stands for."""
+    indices = [each["index"] for each in told["targets"]]
+    alone = len(indices) == 1 and job.target in ("predicted", "top-1")  # of a binary score, the side that it is on
+    named = [Predicted()] if alone else [Classes((index,)) for index in indices]
+    return [as_target(each, job.model.class_names, job.against or None) for each in named]
 
 
 def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, Any], classes: int) -> Iterator[Attempt]:

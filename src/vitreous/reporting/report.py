@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import nn
+
 from vitreous.errors import DataError
 from vitreous.explaining.trust.records import Trust
 from vitreous.methods.explanation import Explanation
+from vitreous.models.zoo import LoadedModel
 
 __all__ = ["report"]
 
@@ -17,6 +20,7 @@ def report(
     path: str | Path = "report.html",
     *,
     trust: Sequence[Trust] = (),
+    model: nn.Module | LoadedModel | None = None,
 ) -> Path:
     """Write explanations as one HTML file that needs no network, to hand to somebody else.
 
@@ -28,6 +32,9 @@ def report(
             share a page.
         path: of the file. Of several pictures it is the index of pages in a folder of the same name, `report/`.
         trust: what `vitreous.trust(model, explanations)` gave.
+        model: that was explained. With it a patch that is clicked shows which ones look like it, which it attends to,
+            and which matter to the class through it; and a model that cuts the picture into regions shows these. Three
+            forward passes and two backward ones a picture.
 
     Returns:
         the path.
@@ -44,10 +51,11 @@ def report(
     """
     from vitreous.methods.cases import cases_of
     from vitreous.reporting.pages import write_pages
+    from vitreous.reporting.related import beside
 
     path = Path(path)
     if path.suffix != ".html":
         raise DataError(f"`{path}` does not end in .html. Name the page so.")
-    cases = cases_of(explanations, trust)
+    cases = cases_of(explanations, trust, beside(model) if model is not None else None)
     names = [f"{place:0{len(str(len(cases)))}}" for place in range(1, len(cases) + 1)]
     return write_pages(zip(names, cases, strict=True), path, f"{len(cases)} explained pictures")

@@ -48,6 +48,21 @@ export function choice(name, options, value, changed) {
   return element("label", {}, `${name} `, select);
 }
 
+// A field that finds one of many names, which the browser suggests.
+export function finder(name, names, found) {
+  const list = element("datalist", { id: "names" }, ...names.map((each) => element("option", { value: each })));
+  const input = element("input", { type: "search", list: list.id, autocomplete: "off" });
+  const missing = element("span", { class: "bad", "aria-live": "polite" });
+  input.addEventListener("change", () => {
+    const wanted = input.value.trim().toLowerCase();
+    const exact = names.findIndex((each) => each.toLowerCase() === wanted);
+    const at = exact < 0 && wanted ? names.findIndex((each) => each.toLowerCase().includes(wanted)) : exact;
+    missing.textContent = wanted && at < 0 ? "no such class" : "";
+    if (at >= 0) found(at);
+  });
+  return element("label", {}, `${name} `, input, missing, list);
+}
+
 // Buttons of which one is pressed: [value, words] each.
 export function chips(name, options, value, changed) {
   const buttons = options.map(([key, words]) => {

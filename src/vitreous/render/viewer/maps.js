@@ -3,9 +3,12 @@
 // A map with its numbers; null stays null.
 export function unpacked(packed) {
   if (!packed) return null;
-  const bytes = Uint8Array.from(atob(packed.values), (letter) => letter.charCodeAt(0));
-  const values = new Float32Array(bytes.buffer);
+  const values = new Float32Array(bytesOf(packed.values).buffer);
   return { rows: packed.rows, columns: packed.columns, values };
+}
+
+export function bytesOf(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
 // Which values are the first and the last color of these maps together.

@@ -13,16 +13,15 @@ export function panelsOf(root, data, picture) {
       about.which = Number(figure.dataset.class);
       about.map = unpacked(about.method.maps[about.which]);
     }
-    if (!about.method || about.map) give(about, picture);
+    if (!about.method || about.map) give(about, picture ?? figure.querySelector(".stage img"), figure.querySelector(".colors"));
     return about;
   });
 }
 
-function give(panel, picture) {
+// Make a panel one to paint on, as large as a picture; `colors` is where its scale stands, if it has one.
+export function give(panel, source, colors) {
   const stage = panel.figure.querySelector(".stage");
-  const still = stage.querySelector("img");
-  const source = picture ?? still;
-  const canvas = element("canvas", { width: source.naturalWidth, height: source.naturalHeight, "aria-hidden": "true" });
+  const canvas = element("canvas", { width: source.naturalWidth ?? source.width, height: source.naturalHeight ?? source.height, "aria-hidden": "true" });
   const marks = shape("svg", {
     viewBox: `0 0 ${canvas.width} ${canvas.height}`, preserveAspectRatio: "none", "aria-hidden": "true",
   });
@@ -30,14 +29,14 @@ function give(panel, picture) {
   stage.replaceChildren(plane);
   stage.tabIndex = 0;
   stage.setAttribute("role", "application");
-  const name = panel.figure.querySelector("h2").textContent;
+  const name = panel.figure.querySelector("h2, h3").textContent;
   stage.setAttribute("aria-label", `${name}: arrow keys choose a patch, Escape none, plus and minus zoom`);
   const value = element("p", { class: "value" });
   panel.figure.append(value);
   Object.assign(panel, { stage, plane, canvas, marks, value, name });
-  if (panel.map) {
-    panel.field = enlarged(panel.map, canvas.width, canvas.height, panel.method.blocks);
-    const colors = panel.figure.querySelector(".colors");
+  if (panel.map) panel.field = enlarged(panel.map, canvas.width, canvas.height, panel.method.blocks);
+  if (colors) {
+    panel.colors = colors;
     panel.bar = element("canvas", { width: 320, height: 8, "aria-hidden": "true" });
     panel.bar.className = "bar";
     colors.querySelector("img").replaceWith(panel.bar);
@@ -48,6 +47,7 @@ function give(panel, picture) {
 // Paint a panel as the state says.
 export function show(panel, all, picture, tables, state) {
   if (!panel.stage) return;
+  if (panel.relation) panel.colors.hidden = !panel.map;
   if (!panel.map) {
     paint(panel.canvas, picture, null);
     return;
@@ -66,7 +66,7 @@ export function show(panel, all, picture, tables, state) {
 
 // A map's own scale, or one for all maps of the class.
 function scaleFor(panel, all, state) {
-  if (state.scale !== "common") return scaleOf([panel.map], panel.method.signed);
+  if (state.scale !== "common" || panel.relation) return scaleOf([panel.map], panel.method.signed);
   const shown = all.filter((each) => each.map && each.which === panel.which);
   return scaleOf(shown.map((each) => each.map), shown.some((each) => each.method.signed));
 }

@@ -1,7 +1,8 @@
 // The curves of one map, and a slider that hides patches of the picture and tells what the model then said.
 import { element, shape, slider, choice, chips } from "./elements.js";
 
-const [wide, high] = [320, 170];
+const high = 170;
+const margin = 52; // of the chart, for the numbers beside it
 const ways = [["most", "strongest patches first"], ["least", "weakest patches first"]];
 
 // Fill the scrubber for the class shown; `page` has `state`, and is told what is set.
@@ -16,7 +17,7 @@ export function fillScrubber(place, data, picture, page) {
   scrub.canvas = picture && element("canvas", { width: picture.naturalWidth, height: picture.naturalHeight });
   scrub.canvas?.setAttribute("role", "img");
   scrub.words = element("p", { "aria-live": "polite" });
-  scrub.chart = shape("svg", { viewBox: `-42 -8 ${wide + 50} ${high + 40}`, role: "img" });
+  scrub.chart = shape("svg", { role: "img" });
   scrub.chart.setAttribute("aria-label", `${trust.of} while patches are hidden`);
   const refill = (change) => {
     page.set(change);
@@ -33,6 +34,7 @@ export function fillScrubber(place, data, picture, page) {
   place.className = "scrub";
   place.replaceChildren(...(scrub.canvas ? [scrub.canvas] : []), side);
   draw(scrub);
+  new ResizeObserver(() => draw(scrub)).observe(side); // letters keep their size, whatever the width
 }
 
 function draw(scrub) {
@@ -81,6 +83,9 @@ function meanOf(pixels) {
 
 function chart(scrub, step) {
   const { trust, found } = scrub;
+  const wide = Math.max(120, Math.min(560, scrub.chart.parentElement.clientWidth - margin - 8));
+  scrub.chart.setAttribute("viewBox", `${-margin} -8 ${wide + margin + 8} ${high + 48}`);
+  scrub.chart.setAttribute("width", wide + margin + 8);
   const values = [...found.most_first.values, ...found.least_first.values];
   const share = trust.of.startsWith("probability");
   const low = share && Math.min(...values) >= 0 ? 0 : Math.min(...values);
@@ -97,7 +102,7 @@ function chart(scrub, step) {
     line(found.most_first, "most"), line(found.least_first, "least"),
     dot(found.most_first, "dot-most"), dot(found.least_first, "dot-least"),
     text(-5, 8, shown(trust, top), "end"), text(-5, high, shown(trust, low), "end"),
-    text(0, high + 16, "no patch hidden", "start"), text(wide, high + 16, "all hidden", "end"),
-    text(wide / 2, high + 30, "— strongest first    - - weakest first", "middle"),
+    text(0, high + 18, "no patch hidden", "start"), text(wide, high + 18, "all hidden", "end"),
+    text(wide / 2, high + 36, "— strongest first    - - weakest first", "middle"),
   );
 }

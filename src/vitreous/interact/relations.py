@@ -1,0 +1,104 @@
+"""Which patches of a picture look alike, attend to each other, and matter to the class through each other; regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from vitreous.errors import ExplainError, NoClassScores
+from vitreous.interact.indicator import effect_of, patch_pairs
+from vitreous.models.loaded import LoadedModel
+from vitreous.render.relations import Relation, Relations
+from vitreous.shapes import Images
+from vitreous.trace.classifier import check_classifier
+from vitreous.trace.layer import find_layer
+from vitreous.trace.layer_output import read_layer
+from vitreous.trace.observe import observe
+from vitreous.trace.observed import Trace
+from vitreous.trace.output import everything
+from vitreous.trace.reading import reading
+from vitreous.trace.settled import evaluating
+from vitreous.trace.target import Target
+
+__all__ = ["regions_of", "relations_of"]
+
+T = TypeVar("T")
+
+
+def relations_of(subject: LoadedModel, image: Images, targets: Sequence[Target]) -> Relations:
+    """The three meanings of "related" on one picture, each where the model has it, or why not.
+
+    "alike": the cosine of patch features, where a CAM would read them. "attends": attention, heads averaged, per block.
+    "matters": what an interaction adds to the class score, to first order, over all blocks, per class.
+
+    Args:
+        subject: the model, and how it is read.
+        image: one, as the model takes it.
+        targets: the classes; none of a model without a classifier.
+
+    Cost: three forward passes and two backward ones; holds the attention of all blocks.
+    """
+    model = subject.model
+    how = subject.reading
+    with reading(how):
+        try:
+            check_classifier(model, image)
+        except NoClassScores:
+            how = replace(how, output=everything, link="identity")
+    with reading(how):
+        alike = _tried(lambda: _alike(model, image))
+        trace = _tried(lambda: observe(model, image))
+        if isinstance(trace, str):
+            return {"alike": alike, "attends": trace, "matters": trace}
+        attends = _tried(lambda: _attends(trace))
+        matters = (
+            _tried(lambda: _matters(trace, targets)) if targets else "there is no class that they could matter to."
+        )
+        return {"alike": alike, "attends": attends, "matters": matters}
+
+
+def regions_of(model: nn.Module, images: Images) -> list[Int[Tensor, "batch _ _"]]:
+    """Into which a model segments its pictures by itself, stage by stage; none of most models.
+
+    Cost: a forward pass of a model that does.
+    """
+    segment: Any = getattr(model, "regions", None)
+    if not callable(segment):
+        return []
+    with evaluating(model), torch.no_grad():
+        found: Any = segment(images)
+        return found
+
+
+def _tried(look: Callable[[], T]) -> T | str:
+    """What is seen, or why it cannot be."""
+    try:
+        return look()
+    except ExplainError as error:
+        return str(error)
+
+
+def _alike(model: nn.Module, image: Images) -> Relation:
+    maps = read_layer(model, image, find_layer(model, image)).maps[0]
+    features = torch.nn.functional.normalize(maps.flatten(1).double(), dim=0)
+    return _relation((maps.shape[1], maps.shape[2]), (features.mT @ features)[None])
+
+
+def _attends(trace: Trace) -> Relation:
+    tokens = trace.tokens
+    blocks = [patch_pairs(each.weights.detach(), tokens)[0].mean(0) for each in trace.global_attentions]
+    return _relation((tokens.height, tokens.width), torch.stack(blocks), per="block")
+
+
+def _matters(trace: Trace, targets: Sequence[Target]) -> Relation:
+    classes = [effect_of(trace, target)[0].sum(0) for target in targets]
+    return _relation((trace.tokens.height, trace.tokens.width), torch.stack(classes), per="class", signed=True)
+
+
+def _relation(grid: tuple[int, int], values: Tensor, *, per: str = "", signed: bool = False) -> Relation:
+    return Relation(grid, values.float().cpu().numpy(), per, signed)

@@ -1,0 +1,47 @@
+"""What a page shows where the model is at hand: how patches are related, and into which regions it cuts the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from vitreous.explaining.targets import part_of
+from vitreous.interact.relations import regions_of, relations_of
+from vitreous.methods.cases import Beside
+from vitreous.methods.explanation import Explanation
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import describe
+from vitreous.render.case import Case
+from vitreous.shapes import Images
+from vitreous.trace.target import Target
+
+__all__ = ["beside", "related"]
+
+
+def related(case: Case, subject: LoadedModel, image: Images, targets: Sequence[Target]) -> Case:
+    """The same case with what the model says of its patches.
+
+    Args:
+        case: the picture.
+        subject: the model that it was explained for.
+        image: what the model saw, alone.
+        targets: one for each class of the case; none of a model without a classifier.
+    """
+    regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
+    return replace(case, relations=relations_of(subject, image, targets), regions=regions)
+
+
+def beside(model: nn.Module | LoadedModel) -> Beside:
+    """What adds to the cases of explanations that keep the model's input."""
+
+    def add(case: Case, explained: Sequence[tuple[Explanation, int]]) -> Case:
+        first, at = explained[0]
+        if first.inputs is None:
+            return case
+        subject = replace(describe(model), reading=first.how)
+        targets = [part_of(each.wanted, len(each.heatmap), slice(at, at + 1)) for each, at in explained if each.wanted]
+        return related(case, subject, first.inputs[at : at + 1], targets)
+
+    return add
