@@ -19,6 +19,7 @@ from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
 from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import aside, changes
+from vitreous.trace.covering import TokensOf, check_covers
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observed import TokenGrid, not_global
 from vitreous.trace.output import everything
@@ -44,8 +45,6 @@ _ALIKE = 0.95
 
 Reads = Callable[[int, str], bool]
 """Whether an attention is read, by its place among all that run and the name of the module that runs it."""
-
-_TokensOf = Callable[[Images], Float[Tensor, "tokens numbers"]]
 
 
 def measure_tokens(
@@ -77,7 +76,7 @@ def measure_tokens(
         return _measure(tokens_of, model, images, is_read, Probe.of(images, seed))
 
 
-def _measure(tokens_of: _TokensOf, model: nn.Module, images: Tensor, is_read: Reads, probe: Probe) -> TokenGrid:
+def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Reads, probe: Probe) -> TokenGrid:
     how, picture = current_reading(), probe.middle + probe.noise()
     given = tokens_of(probe.like(picture))
     before = given.to(torch.promote_types(given.dtype, torch.float32))
@@ -96,12 +95,15 @@ def _measure(tokens_of: _TokensOf, model: nn.Module, images: Tensor, is_read: Re
         if how.grid:
             return _as_said(len(before), how.grid, patches.tolist())
         places = (answers / moved).cpu()[:, patches]
-        if found := grid_of(places[0], places[1]):
-            return TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
-        if draws == _MOST_DRAWS:
-            if grid := _in_rows(places[0], places[1]):
-                return TokenGrid.of(len(before), grid, patches.tolist())
-            raise _not_laid_out(model, images, is_read, len(before), len(patches))
+        found = grid_of(places[0], places[1])
+        if found is None and draws == _MOST_DRAWS:
+            if (grid := _in_rows(places[0], places[1])) is None:
+                raise _not_laid_out(model, images, is_read, len(before), len(patches))
+            found = grid, torch.arange(len(patches))
+        if found is not None:
+            tokens = TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
+            check_covers(tokens_of, probe, step, tokens, type(model).__name__)
+            return tokens
     raise AssertionError
 
 
@@ -204,7 +206,7 @@ class _Reached(BaseException):
 
 
 @contextmanager
-def _watched(model: nn.Module, is_read: Reads) -> Generator[_TokensOf]:
+def _watched(model: nn.Module, is_read: Reads) -> Generator[TokensOf]:
     """What tells, of one image, what the first attention that is read multiplies by its weights, one row per token."""
 
     def tokens_of(image: Tensor) -> Tensor:
