@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.tiny import noise
+from tests.training.test_classify import RECIPE, dark_and_light
 from vitreous.files.manifest import MANIFEST
 
 
@@ -87,6 +89,36 @@ def test_a_benchmark(run: Run, folder: Path, dataset: str) -> None:
     assert "Say --use tests.cli.ran:Ran if you trust that code." in made.output
 
 
+def test_averages_and_checks(run: Run, folder: Path, dataset: str) -> None:
+    place, flags = dataset.partition(":")[2], ("--model", folder, "--limit", 2)
+    assert run("interactions", dataset, *flags, "--output", "average").exit_code == 0
+    checks = {"indicators": ("--pairs", 3), "removal": ("--shares", "0.5", "--place", "1")}
+    for check, more in checks.items():
+        made = run("verify", check, dataset, *flags, *more, "--output", check)
+        assert made.exit_code == 0, made.output
+    for name in ("average", *checks):
+        made = run("reproduce", name, "--output", f"{name}-again")
+        assert made.exit_code == 0, made.output
+        made = run("reproduce", name, "--dataset", f"table:{place}/boxes.csv", "--output", f"{name}-other")
+        assert made.exit_code == 1
+        change(Path(name), lambda values: values.get("trial", values).update(dataset="tests.cli.ran:Ran:x"))
+        made = run("reproduce", name, "--output", f"{name}-own")
+        assert made.exit_code == 1
+        assert "Say --dataset tests.cli.ran:Ran:x if you trust that code." in made.output
+
+
+def test_a_training_is_made_again_by_its_command(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(replace(RECIPE, epochs=1).to_toml(), encoding="utf-8")
+    flags = ("--data", dark_and_light(tmp_path / "set.npz"), "--device", "cpu")
+    assert run("train", "r.toml", *flags, "--seed", 3, "--output", "out").exit_code == 0
+    made = run("reproduce", "out")
+    assert made.exit_code == 1
+    assert "Run vitreous train out/recipe.toml --data DATA --output FOLDER" in made.output
+    assert run("train", "out/recipe.toml", *flags, "--output", "again").exit_code == 0
+    weights = [(tmp_path / place / "model.safetensors").read_bytes() for place in ("out", "again")]
+    assert weights[0] == weights[1]
+
+
 def test_code_runs_only_where_it_is_named_again(run: Run, folder: Path, tmp_path: Path) -> None:
     noise(1).save(tmp_path / "1.png")
     own = "vitreous.methods.rollout:Rollout"
@@ -101,6 +133,7 @@ def test_code_runs_only_where_it_is_named_again(run: Run, folder: Path, tmp_path
     "spoil",
     [
         lambda values: values.update(job="train"),
+        lambda values: values.update(job="evaluate"),
         lambda values: values.update(dtype=7),
         lambda values: values.update(model=["x"]),
         lambda values: values.pop("methods"),
@@ -124,4 +157,4 @@ def test_damaged_manifests_are_refused(run: Run, explained: Path, spoil: Callabl
 def test_only_a_new_folder_is_taken(run: Run, explained: Path) -> None:
     made = run("reproduce", explained, "--output", "in")
     assert made.exit_code == 1
-    assert "is not empty" in made.output
+    assert "is not empty. Give a new folder with --output" in made.output

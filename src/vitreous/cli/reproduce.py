@@ -30,13 +30,17 @@ def reproduce(
     ] = None,
     dataset: Annotated[
         str,
-        typer.Option(metavar="KIND:PATH", help="Of a benchmark, where the data set is now.", show_default=False),
+        typer.Option(
+            metavar="KIND:PATH", help="Where the data set is now. [default: where it was]", show_default=False
+        ),
     ] = "",
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="Where to compute. [default: where it was]", show_default=False)
     ] = "",
 ) -> None:
-    """Run explain, interactions or a benchmark again from its manifest, and say whether the same comes out.
+    """Run explain, interactions, a benchmark or a check again from its manifest: does the same come out?
+
+    Of a training, it says the command that makes it again.
 
     Nothing of the old run is written. Exits with 0 where all is the same to the bit, 3 where something differs, and 1
     where the run cannot be made again: a picture, the weights or the data set are gone, or others.

@@ -38,9 +38,9 @@ from vitreous.trace.reading import reading
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "SUFFIXES", "Page", "average_page", "interaction_pages"]
+__all__ = ["AVERAGES", "JOB", "SUFFIXES", "Page", "average_page", "interaction_pages"]
 
-JOB = "interactions"
+JOB, AVERAGES = "interactions", "interactions of a data set"
 """Whose the output folder is."""
 SUFFIXES = (".png", ".npz")
 """Of the files of a picture."""
@@ -124,7 +124,7 @@ def average_page(
         )
     with alone_in(job.output):
         files = [f"average{suffix}" for suffix in SUFFIXES]
-        claim(job.output, f"{JOB} of a data set", files)
+        claim(job.output, AVERAGES, files)
         return _average(job, dataset, draw_of=(limit, seed), batch_size=batch_size, tell=tell)
 
 
@@ -149,7 +149,7 @@ def _average(
     files = [job.output / f"average{suffix}" for suffix in SUFFIXES]
     page = _write(job, found, dataset, files=files, title=title, pictures=seen.images)
     drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
-    told = {"started": started, "images": seen.images, **drawn, **_about(job)}
+    told = {"started": started, "images": seen.images, **drawn, "batch_size": batch_size, **_about(job)}
     change_manifest(job.output, lambda values: {**values, **told})
     return replace(page, error="; ".join(unread.values()))
 

@@ -1,0 +1,93 @@
+"""Maps and numbers of pictures, and averages over many, made again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitreous.benchmarking.plan import reading_of
+from vitreous.errors import DataError
+from vitreous.explaining.outputs import JOB as EXPLAIN
+from vitreous.explaining.pictures import PictureJob, explain_pictures
+from vitreous.explaining.trust.measure import TrustSettings
+from vitreous.files.ledger import written_maps
+from vitreous.files.manifest import read_manifest
+from vitreous.interacting.numbers import InteractionsJob
+from vitreous.interacting.pages import SUFFIXES, average_page, interaction_pages
+from vitreous.methods import METHODS, make_method
+from vitreous.methods.method import Method
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import load
+from vitreous.reproducing.asked import REMEDY, Asked
+from vitreous.reproducing.compare import Compared, compare_files
+from vitreous.settings.typed import typed, typed_fields
+
+__all__ = ["averages", "pictures"]
+
+
+def pictures(asked: Asked) -> Iterator[Compared]:
+    """The maps or numbers of every picture."""
+    before = written_maps(asked.folder, asked.values)
+    if not before:
+        raise DataError(f"`{asked.path}` tells of no picture with results. {REMEDY}")
+    if gone := [path for path in before if not Path(path).is_file()]:
+        raise DataError(f"{len(gone)} of {len(before)} pictures are gone, such as `{gone[0]}`. Put them back.")
+    model = _load(asked)
+    files = [Path(path) for path in before]
+    run = _explain(asked, model, files) if asked.values["job"] == EXPLAIN else _interactions(asked, model, files)
+    errors = dict(run)
+    after = written_maps(asked.output, read_manifest(asked.output))
+    for path, old in before.items():
+        new = after.get(path)
+        yield compare_files(path, old, new) if new else Compared(path, math.inf, errors[Path(path)])
+
+
+def _explain(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    names = ("target", "batch_size", "alpha", "common_scale", "isolines", "window")
+    given = typed_fields(PictureJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
+    against, trust = typed(str, asked.values["against"] or ""), asked.values.get("trust")
+    methods = {name: _method(asked, name, about["settings"]) for name, about in asked.values["methods"].items()}
+    measured = TrustSettings(**typed_fields(TrustSettings, trust, f"`{asked.path}`", DataError)) if trust else None
+    named = typed(tuple[str, ...], asked.values.get("class_names") or ())
+    job = PictureJob(model, methods, against=against, output=asked.output, trust=measured, class_names=named, **given)
+    for result in explain_pictures(job, files):
+        yield result.file, result.error
+
+
+def _method(asked: Asked, name: str, settings: Mapping[str, Any]) -> Method:
+    second = settings.get("fine")
+    fine = {"fine": typed(str, second["model"])} if second else {}
+    return make_method(name if name in METHODS else asked.check_own(name), **{**settings, **fine})
+
+
+def _interactions(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for page in interaction_pages(_job(asked, model), files):
+        yield Path(page.file), page.error
+
+
+def averages(asked: Asked) -> Iterator[Compared]:
+    """The numbers of a data set's average."""
+    dataset = asked.dataset(asked.values["dataset"])
+    limit, seed, batch_size = (typed(int, asked.values[name]) for name in ("limit", "seed", "batch_size"))
+    average_page(_job(asked, _load(asked)), dataset, limit=limit, seed=seed, batch_size=batch_size)
+    if read_manifest(asked.output)["fingerprint"] != asked.values["fingerprint"]:
+        raise DataError(f"`{dataset}` has other pictures than those of the manifest. Put back those that it had.")
+    name = f"average{SUFFIXES[1]}"
+    yield compare_files(dataset, asked.folder / name, asked.output / name)
+
+
+def _job(asked: Asked, model: LoadedModel) -> InteractionsJob:
+    names = ("indicator", "block", "query", "mass", "share", "window")
+    given = typed_fields(InteractionsJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
+    return InteractionsJob(model, output=asked.output, **given)
+
+
+def _load(asked: Asked) -> LoadedModel:
+    reading = reading_of(asked.values["reading"], asked.path)
+    texts = typed(tuple[str, ...], asked.values.get("prompts") or ())
+    name = typed(str, asked.values["model"])
+    model = load(name, device=asked.device, dtype=asked.dtype, prompts=texts, **reading.said())
+    asked.check_weights(model.weights_sha256, asked.values["weights_sha256"], model.name)
+    return model
