@@ -7,27 +7,32 @@ explanation = vitreous.explain(model, "cat.jpg")       # AG-CAM of the predicted
 explanation.save("cat.png")
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from vitreous.errors import ExplainError as ExplainError
-from vitreous.explaining.explain import explain as explain
-from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
-from vitreous.explaining.trust.measure import trust as trust
-from vitreous.explaining.trust.records import Trust as Trust
-from vitreous.interact.indicator import Interactions as Interactions
-from vitreous.interact.patch_removal import prune as prune
-from vitreous.interacting.interactions import interactions as interactions
-from vitreous.methods import METHODS as METHODS
-from vitreous.methods.method import Explanation as Explanation
-from vitreous.models.preprocess import Preprocess as Preprocess
-from vitreous.models.zoo import LoadedModel as LoadedModel
-from vitreous.models.zoo import load as load
-from vitreous.render.view import View as View
-from vitreous.reporting.report import report as report
-from vitreous.trace.edit import stop_gradient as stop_gradient
-from vitreous.trace.observe import observe as observe
-from vitreous.trace.recorder import record as record
-from vitreous.trace.target import Classes as Classes
-from vitreous.trace.target import Margin as Margin
-from vitreous.trace.target import Predicted as Predicted
+
+if TYPE_CHECKING:
+    from vitreous.explaining.explain import explain as explain
+    from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
+    from vitreous.explaining.trust.measure import trust as trust
+    from vitreous.explaining.trust.records import Trust as Trust
+    from vitreous.interact.indicator import Interactions as Interactions
+    from vitreous.interact.patch_removal import prune as prune
+    from vitreous.interacting.interactions import interactions as interactions
+    from vitreous.methods import METHODS as METHODS
+    from vitreous.methods.explanation import Explanation as Explanation
+    from vitreous.models.preprocess import Preprocess as Preprocess
+    from vitreous.models.zoo import LoadedModel as LoadedModel
+    from vitreous.models.zoo import load as load
+    from vitreous.render.view import View as View
+    from vitreous.reporting.report import report as report
+    from vitreous.trace.edit import stop_gradient as stop_gradient
+    from vitreous.trace.observe import observe as observe
+    from vitreous.trace.recorder import record as record
+    from vitreous.trace.target import Classes as Classes
+    from vitreous.trace.target import Margin as Margin
+    from vitreous.trace.target import Predicted as Predicted
 
 __all__ = [
     "METHODS",
@@ -54,3 +59,38 @@ __all__ = [
 ]
 
 __version__ = "0.2.0"
+
+_ROOMS = {
+    "Classes": "trace.target",
+    "Explanation": "methods.explanation",
+    "Interactions": "interact.indicator",
+    "LoadedModel": "models.zoo",
+    "METHODS": "methods",
+    "Margin": "trace.target",
+    "Predicted": "trace.target",
+    "Preprocess": "models.preprocess",
+    "Trust": "explaining.trust.records",
+    "TrustSettings": "explaining.trust.measure",
+    "View": "render.view",
+    "explain": "explaining.explain",
+    "interactions": "interacting.interactions",
+    "load": "models.zoo",
+    "observe": "trace.observe",
+    "prune": "interact.patch_removal",
+    "record": "trace.recorder",
+    "report": "reporting.report",
+    "stop_gradient": "trace.edit",
+    "trust": "explaining.trust.measure",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What is above for the type checker is imported when it is first asked for: a name alone needs no torch."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'vitreous' has no attribute '{name}'")
+    found = globals()[name] = getattr(import_module(f"vitreous.{_ROOMS[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vitreous.cli.completion import complete_methods, complete_metrics, complete_models
 from vitreous.cli.options import CheckContents, Precision, Window
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
@@ -16,10 +17,8 @@ from vitreous.cli.settings import Settings, read_settings
 if TYPE_CHECKING:
     from vitreous.benchmarking.loop import RowProgress
     from vitreous.benchmarking.plan import Plan
-    from vitreous.cli.console import Console
-    from vitreous.statistics.tables import Table
 
-__all__ = ["EXAMPLES", "benchmark", "show_table"]
+__all__ = ["EXAMPLES", "benchmark"]
 
 EXAMPLES = """
 **Data sets**
@@ -69,7 +68,9 @@ Everything from a file: `vitreous benchmark --plan plan.toml`, with
 
 Interrupt it whenever you like: run again, it goes on where it stopped, also with more pictures, methods or metrics.
 """
-_METHODS = "ag_cam,attention_grad_cam,raw_attention,rollout,transformer_attribution,generic_attention,legrad,attn_lrp"
+_METHODS = (
+    "ag_cam, attention_grad_cam, raw_attention, rollout, transformer_attribution, generic_attention, legrad, attn_lrp"
+)
 _METRICS = "perturbation"
 
 
@@ -94,12 +95,17 @@ def benchmark(
     ] = "",
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="As for 'vitreous explain'; repeat it for several. [default: default]"),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_models,
+            help="As for 'vitreous explain'; repeat it for several. [default: default]",
+        ),
     ] = None,
     method: Annotated[
         str,
         typer.Option(
             metavar="NAME,…",
+            autocompletion=complete_methods,
             help="Methods by name, see 'vitreous methods'. The baselines random, center_gaussian and edges always "
             f"join. [default: {_METHODS}]",
             show_default=False,
@@ -109,6 +115,7 @@ def benchmark(
         str,
         typer.Option(
             metavar="NAME,…",
+            autocompletion=complete_metrics,
             help="Metrics by name, see 'vitreous metrics'; perturbation:chefer and perturbation:rise are its published "
             "protocols. "
             f"[default: {_METRICS}]",
@@ -175,6 +182,7 @@ def benchmark(
     from vitreous.benchmarking.plan import use_own
     from vitreous.cli.console import Console
     from vitreous.cli.progress import bars, stoppable
+    from vitreous.cli.tables import show_table
     from vitreous.data.depth import asked_window
     from vitreous.models.device import find_device
 
@@ -257,30 +265,3 @@ def _make_plan(path: Path | None, preset: str, flags: dict[str, Any]) -> Plan:
         raise typer.BadParameter("names no data set. Give KIND:PATH, or a --plan.", param_hint="DATASET")
     usual: dict[str, Any] = {"methods": _rows(_METHODS), "metrics": _rows(_METRICS)}
     return Plan(**{**usual, **PRESETS.get(preset, {}), **flags})
-
-
-def show_table(console: Console, shown: Table, files: Sequence[Path]) -> None:
-    """All grids of a table, how to read them, and where they are."""
-    from rich import table
-    from rich.text import Text
-
-    for heading, about, (head, *body) in shown.grids():
-        grid = table.Table(title=Text(heading, "bold"), box=None, title_justify="left", padding=(0, 2, 0, 0))
-        for at, (name, *values) in enumerate(zip(head, *body, strict=True)):
-            # in a narrow terminal lines break, and no name or number is cut
-            width = max(map(len, (name, *values)))
-            grid.add_column(Text(name), justify="right" if at else "left", no_wrap=True, min_width=width)
-        for row in body:
-            grid.add_row(*map(Text, row))
-        console.print(grid, crop=False)
-        _lines(console, [about, ""] if about else [""])
-    _lines(console, [shown.legend, *shown.remarks])
-    _lines(console, [f"Tables: {', '.join(map(str, files))}"])
-
-
-def _lines(console: Console, lines: Sequence[str]) -> None:
-    """Plain text, never wrapped, so that paths can be copied."""
-    from rich.text import Text
-
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)

@@ -1,10 +1,13 @@
-"""Where commands write: names from files cannot command the terminal."""
+"""Where commands write, and how much: names from files cannot command the terminal."""
 
 from __future__ import annotations
 
+import logging
+import time
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import typer
@@ -16,14 +19,21 @@ from rich.text import Text
 from vitreous.errors import ExplainWarning
 from vitreous.files.names import printable
 
-__all__ = ["Console", "complain", "plain_warnings"]
+__all__ = ["Console", "complain", "plain_warnings", "quiet", "say", "talkative"]
+
+_QUIET = ContextVar("quiet", default=False)
 
 
 class Console(RichConsole):
     """Rich's, in which control characters of what is shown are written out, also those that would begin another line.
 
-    Those of its styles, and the lines that it breaks itself, are its own.
+    Those of its styles, and the lines that it breaks itself, are its own. Within `quiet`, nothing is shown on standard
+    output, unless it says quiet=False.
     """
+
+    def __init__(self, *, quiet: bool | None = None, **settings: Any) -> None:
+        silent = _QUIET.get() and not settings.get("stderr")
+        super().__init__(quiet=silent if quiet is None else quiet, **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What is shown, piece by piece."""
@@ -31,6 +41,12 @@ class Console(RichConsole):
         for piece in super().render(whole, options):
             text = "\n".join(map(printable, piece.text.split("\n")))
             yield piece if piece.control else Segment(text, piece.style)
+
+
+def say(text: str) -> None:
+    """A line on standard output."""
+    if not _QUIET.get():
+        typer.echo(printable(text))
 
 
 def complain(text: str) -> None:
@@ -55,3 +71,34 @@ def plain_warnings() -> Generator[None]:
         warnings.showwarning = show
         warnings.simplefilter("always", ExplainWarning)
         yield
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Within the block, commands write errors and warnings alone."""
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
+
+
+@contextmanager
+def talkative() -> Generator[None]:
+    """Within the block, what the libraries log is shown, and at its end how long it took."""
+    root, handler, start = logging.getLogger(), logging.StreamHandler(), time.monotonic()
+    handler.setFormatter(_Printable("%(name)s: %(message)s"))
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        typer.echo(f"Took {time.monotonic() - start:.1f} s.", err=True)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

@@ -43,7 +43,7 @@ def evaluate(
     from rich.table import Table
 
     from vitreous.cli.confusions import confusion_lines
-    from vitreous.cli.console import Console
+    from vitreous.cli.console import Console, say
     from vitreous.cli.progress import ANEW, counting, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.evaluation.calibrate import calibrate
@@ -62,11 +62,11 @@ def evaluate(
     for name, score in found.scores.items():
         table.add_row(name, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}")
     console.print(table)
-    typer.echo(f"calibration error {found.calibration_error:.4f}")
+    say(f"calibration error {found.calibration_error:.4f}")
     for line in confusion_lines(found.confusion, found.class_names):
-        typer.echo(line)
+        say(line)
     console.print(f"Written to {output}", soft_wrap=True, markup=False)
     if calibrated:
         with stoppable(again=f"the scores are written, the calibration is not; {ANEW}"):
             temperature = calibrate(loaded, data, split, workers=workers, window=pixels)
-        typer.echo(f"Class scores are now divided by {temperature:.4f}, in {model}.")
+        say(f"Class scores are now divided by {temperature:.4f}, in {model}.")

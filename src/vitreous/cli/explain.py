@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitreous.cli.completion import complete_methods
 from vitreous.cli.options import (
     Checkpoint,
     Device,
@@ -61,7 +62,7 @@ A model without a class token: `vitreous explain cat.jpg --method rollout,raw_at
 """
 
 _BEST = "best"
-_USUAL = "ag_cam,transformer_attribution,attn_lrp,grad_cam,rollout"
+_USUAL = "ag_cam, transformer_attribution, attn_lrp, grad_cam, rollout"
 """One method of each kind: a sheet that says something about any model, in seconds."""
 
 
@@ -94,6 +95,7 @@ def explain(
         str,
         typer.Option(
             metavar="NAME,…",
+            autocompletion=complete_methods,
             help="Methods by name, with commas between; 'all' takes every method that needs a few passes at most and "
             "applies to the model, and 'best' the one of them that has the best ABPC on the pictures, which takes 10 "
             "forward passes for each. See 'vitreous methods'.",

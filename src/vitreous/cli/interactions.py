@@ -98,11 +98,10 @@ def interactions(
     """
     import torch
 
-    from vitreous.cli.console import Console, complain
+    from vitreous.cli.console import Console, complain, say
     from vitreous.cli.progress import counting, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.data.readers import DATASETS
-    from vitreous.files.names import printable
     from vitreous.files.writing import check_writable
     from vitreous.interacting.numbers import InteractionsJob
     from vitreous.interacting.pages import JOB, average_page, interaction_pages
@@ -132,6 +131,6 @@ def interactions(
             if page.error:
                 complain(page.error)
             if page.page:
-                typer.echo(printable(f"Page: {page.page}"))
+                say(f"Page: {page.page}")
             failed |= bool(page.error)
     raise typer.Exit(int(failed))

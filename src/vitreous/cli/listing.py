@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = ["methods", "metrics", "models"]
@@ -50,16 +50,25 @@ _KINDS = {
 def methods() -> None:
     """List the methods: what each shows, what it needs of a model, where it was published, its settings."""
     from vitreous.methods import METHODS
+    from vitreous.settings.source import told_by
 
-    def about(_: str, maker: Any) -> list[str]:
-        kinds = [meaning for kind, meaning in _KINDS.items() if getattr(maker, kind, False)]
-        return [f"needs {_NEEDS[maker.family]}", *kinds, maker.source]
+    def about(facts: Mapping[str, Any]) -> list[str]:
+        return [
+            f"needs {_NEEDS[facts['family']]}",
+            *(meaning for kind, meaning in _KINDS.items() if facts.get(kind)),
+            facts["source"],
+        ]
 
-    _list(METHODS, about, lambda name, default: f"--set {name}={default}")
+    _list(
+        (name, [told.summary, *about(told.facts), *(f"--set {key}={value}" for key, value in told.settings.items())])
+        for name in METHODS
+        for told in [told_by(*METHODS.home(name))]
+    )
 
 
 def metrics() -> None:
     """List the metrics: what each says, what it reads and gives (↑ more is better, ↓ less), its settings in a plan."""
+    import inspect
     import json
 
     import typer
@@ -70,15 +79,18 @@ def metrics() -> None:
     def about(name: str, maker: Any) -> list[str]:
         presets = [f"{name}:{preset}" for preset, judge in PRESETS.items() if type(judge) is maker]
         return [
+            (inspect.getdoc(maker) or "").partition("\n")[0],
             f"reads {', '.join(_READS[each] for each in maker.reads() if each in _READS)}",
             *(f"{name} {number.better} {number.meaning}" for name, number in maker.numbers.items()),
             *([f"as published: {', '.join(presets)}"] if presets else []),
             maker.source,
+            *(
+                f"{key}, unset" if each.default is None else f"{key} = {json.dumps(each.default)}"
+                for key, each in inspect.signature(maker).parameters.items()
+            ),
         ]
 
-    _list(
-        METRICS, about, lambda name, default: f"{name}, unset" if default is None else f"{name} = {json.dumps(default)}"
-    )
+    _list((name, about(name, maker)) for name, maker in METRICS.items())
     typer.echo("Settings go into a plan, below [metrics.NAME]; see 'vitreous benchmark --help'.")
 
 
@@ -92,28 +104,18 @@ def models() -> None:
     table = Table.grid(padding=(0, 3, 0, 0))
     for spec, meaning in _SPECS.items():
         table.add_row(Text(spec, "bold"), Text(meaning))
-    Console(highlight=False).print(table)
+    Console(quiet=False, highlight=False).print(table)
 
 
-def _list(
-    makers: Mapping[str, Any], about: Callable[[str, Any], Iterable[str]], setting: Callable[[str, Any], str]
-) -> None:
-    """Each name, the first line of its docstring, what there is about it, and a line per setting."""
-    import inspect
-
+def _list(entries: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Each name, and below it what there is to say of it, a line each."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
     from vitreous.cli.console import Console
 
-    console = Console(highlight=False)
-    for name, maker in makers.items():
+    console = Console(quiet=False, highlight=False)
+    for name, lines in entries:
         console.print(Text(name, "bold"))
-        settings = inspect.signature(maker).parameters.values()
-        lines = [
-            (inspect.getdoc(maker) or "").partition("\n")[0],
-            *about(name, maker),
-            *(setting(each.name, each.default) for each in settings),
-        ]
         console.print(Padding(Group(*map(Text, lines)), (0, 0, 1, 4)))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
-from torch import OutOfMemoryError
 from typer.core import TyperGroup
 
 from vitreous import __version__
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
 from vitreous.cli.benchmark import benchmark
-from vitreous.cli.console import complain, plain_warnings
+from vitreous.cli.console import complain, plain_warnings, quiet, talkative
 from vitreous.cli.detect import detect
 from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
@@ -28,14 +28,25 @@ from vitreous.errors import ExplainError, UnknownName
 __all__ = ["app", "run"]
 
 _USAGE = 2
+_ANYWHERE = {"--debug", "--quiet", "-q", "--verbose", "-v"}
 
 
 class _Commands(TyperGroup):
     """Errors of ours and of the disk are one line; the rest are bugs and keep their traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what is common to all commands wherever it stands."""
+        own = args[: args.index("--")] if "--" in args else args
+        common = [each for each in own if each in _ANYWHERE]
+        return super().parse_args(ctx, [*common, *(each for each in own if each not in _ANYWHERE), *args[len(own) :]])
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            with plain_warnings():
+            with ExitStack() as told:
+                told.enter_context(plain_warnings())
+                for wanted, how in ((ctx.params["quiet"], quiet), (ctx.params["verbose"], talkative)):
+                    if wanted:
+                        told.enter_context(how())
                 return super().invoke(ctx)
         except ExplainError as error:
             if ctx.params["debug"]:
@@ -49,11 +60,17 @@ class _Commands(TyperGroup):
             raise typer.Exit(1) from None
         except KeyboardInterrupt:  # where nothing is half done: loading, reading, writing a page
             stop("Stopped.")
-        except OutOfMemoryError:
+        except _out_of_memory():
             if ctx.params["debug"]:
                 raise
             complain("there is not enough memory. Free some, or take smaller batches or pictures.")
             raise typer.Exit(1) from None
+
+
+def _out_of_memory() -> tuple[type[BaseException], ...]:
+    """The error of a job that ran; none where torch was not needed."""
+    torch = sys.modules.get("torch")
+    return (torch.OutOfMemoryError,) if torch else ()
 
 
 def _said(error: ExplainError) -> str:
@@ -67,7 +84,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.command("explain", epilog=EXAMPLES)(explain)
 app.command("interactions")(interactions)
@@ -95,8 +111,15 @@ def _main(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and warnings.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also say what the libraries log, and how long it took.")
+    ] = False,
 ) -> None:
-    """See through Vision Transformers: what in a picture made the model decide as it did?"""
+    """See through Vision Transformers: what in a picture made the model decide as it did?
+
+    `--debug`, `--quiet` and `--verbose` may also stand after the command.
+    """
 
 
 def run() -> None:

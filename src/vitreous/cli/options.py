@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vitreous.cli.completion import complete_models
 from vitreous.errors import DataError
 
 __all__ = [
@@ -66,6 +67,7 @@ Model = Annotated[
     str,
     typer.Option(
         metavar="NAME",
+        autocompletion=complete_models,
         help="The model: 'default', 'pneumonia', 'timm:NAME', 'torchvision:NAME', 'hf:ID', 'open_clip:NAME/TAG', or "
         "the folder of a saved model. See 'vitreous models'.",
     ),

@@ -113,7 +113,7 @@ def training_shown(output: Path, epochs: int, *, every: float = 60.0) -> Generat
     from vitreous.training.log import Judged, Note, StepDone
     from vitreous.training.processes import is_first
 
-    console = Console(quiet=not is_first())
+    console = Console(quiet=None if is_first() else True)
     with bars(console) as progress:
         bar, said = progress.add_task("starting", total=None), monotonic()
 

@@ -6,12 +6,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitreous.cli.options import Link, ModelOutput, output_of, pair_of
-from vitreous.trace.reading import Said
+
+if TYPE_CHECKING:
+    from vitreous.trace.reading import Said
+else:
+    Said = dict  # what it is made of needs torch
 
 __all__ = ["Said", "reads"]
 

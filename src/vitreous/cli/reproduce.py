@@ -45,19 +45,16 @@ def reproduce(
     Nothing of the old run is written. Exits with 0 where all is the same to the bit, 3 where something differs, and 1
     where the run cannot be made again: a picture, the weights or the data set are gone, or others.
     """
-    from vitreous.cli.console import complain
+    from vitreous.cli.console import complain, say
     from vitreous.cli.progress import stoppable
-    from vitreous.files.names import printable
     from vitreous.reproducing.reproduce import reproduce as run
 
     with stoppable(again=f"what is there of it lies in {output}: remove that, or give another --output"):
         done = run(manifest, output, own=use or [], dataset=dataset, device=device)
     for part in done.parts:
-        typer.echo(printable(str(part)))
+        say(str(part))
     for change in done.changed:
         complain(f"another version: {change}")
     same = sum(not part.apart for part in done.parts)
-    typer.echo(
-        f"{'Reproduced' if not done.apart else 'Not reproduced'}: {same} of {len(done.parts)} are the same to the bit."
-    )
+    say(f"{'Reproduced' if not done.apart else 'Not reproduced'}: {same} of {len(done.parts)} are the same to the bit.")
     raise typer.Exit(_DIFFERS if done.apart else 0)

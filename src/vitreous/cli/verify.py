@@ -182,9 +182,9 @@ def _read(trial: Trial, how: Said, window: str | None) -> Trial:
 def _run(check: Check, trial: Trial, output: Path, device: str, dtype: Precision, *, contents: bool) -> None:
     import torch
 
-    from vitreous.cli.benchmark import show_table
     from vitreous.cli.console import Console
     from vitreous.cli.progress import counting
+    from vitreous.cli.tables import show_table
     from vitreous.interacting.verification.job import verify
     from vitreous.models.device import find_device
 

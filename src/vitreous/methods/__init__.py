@@ -3,87 +3,56 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vitreous.methods.ablation_cam import AblationCAM
-from vitreous.methods.ag_cam import AGCAM
-from vitreous.methods.attcat import AttCAT
-from vitreous.methods.attention_grad_cam import AttentionGradCAM
-from vitreous.methods.attn_lrp import AttnLRP
-from vitreous.methods.bt_head import BTHead
-from vitreous.methods.bt_token import BTToken
-from vitreous.methods.cam import CAM
-from vitreous.methods.center_gaussian import CenterGaussian
-from vitreous.methods.cp_lrp import CPLRP
-from vitreous.methods.decompx import DecompX
-from vitreous.methods.edges import Edges
-from vitreous.methods.eigen_cam import EigenCAM
-from vitreous.methods.generic_attention import GenericAttention
-from vitreous.methods.grad_cam import GradCAM
-from vitreous.methods.grad_cam_plus_plus import GradCAMPlusPlus
-from vitreous.methods.hires_cam import HiResCAM
-from vitreous.methods.input_x_gradient import InputXGradient
-from vitreous.methods.integrated_gradients import IntegratedGradients
-from vitreous.methods.layer_cam import LayerCAM
-from vitreous.methods.legrad import LeGrad
-from vitreous.methods.libra_grad import LibraGrad
-from vitreous.methods.lrp import LRP
-from vitreous.methods.method import ListedMethod, Method
-from vitreous.methods.mgrw import MGRW
-from vitreous.methods.occlusion import Occlusion
-from vitreous.methods.patch_posterior import PatchPosterior
-from vitreous.methods.random import Random
-from vitreous.methods.raw_attention import RawAttention
-from vitreous.methods.relevance_cam import RelevanceCAM
-from vitreous.methods.rise import RISE
-from vitreous.methods.rollout import Rollout
-from vitreous.methods.score_cam import ScoreCAM
-from vitreous.methods.tam import TAM
-from vitreous.methods.tis import TIS
-from vitreous.methods.transformer_attribution import TransformerAttribution
-from vitreous.methods.vit_cx import ViTCX
-from vitreous.settings.named import find, make
+from vitreous.settings.named import Listed, find, make
+
+if TYPE_CHECKING:
+    from vitreous.methods.method import ListedMethod, Method
 
 __all__ = ["METHODS", "is_method", "make_method", "setting_names", "title_of"]
 
-METHODS: dict[str, type[ListedMethod]] = {
-    "ablation_cam": AblationCAM,
-    "ag_cam": AGCAM,
-    "attcat": AttCAT,
-    "attention_grad_cam": AttentionGradCAM,
-    "attn_lrp": AttnLRP,
-    "bt_head": BTHead,
-    "bt_token": BTToken,
-    "cam": CAM,
-    "center_gaussian": CenterGaussian,
-    "cp_lrp": CPLRP,
-    "decompx": DecompX,
-    "edges": Edges,
-    "eigen_cam": EigenCAM,
-    "generic_attention": GenericAttention,
-    "grad_cam": GradCAM,
-    "grad_cam_plus_plus": GradCAMPlusPlus,
-    "hires_cam": HiResCAM,
-    "input_x_gradient": InputXGradient,
-    "integrated_gradients": IntegratedGradients,
-    "layer_cam": LayerCAM,
-    "legrad": LeGrad,
-    "libra_grad": LibraGrad,
-    "lrp": LRP,
-    "mgrw": MGRW,
-    "occlusion": Occlusion,
-    "patch_posterior": PatchPosterior,
-    "random": Random,
-    "raw_attention": RawAttention,
-    "relevance_cam": RelevanceCAM,
-    "rise": RISE,
-    "rollout": Rollout,
-    "score_cam": ScoreCAM,
-    "tam": TAM,
-    "tis": TIS,
-    "transformer_attribution": TransformerAttribution,
-    "vit_cx": ViTCX,
-}
+METHODS: Listed[type[ListedMethod]] = Listed(
+    __name__,
+    {
+        "ablation_cam": "ablation_cam:AblationCAM",
+        "ag_cam": "ag_cam:AGCAM",
+        "attcat": "attcat:AttCAT",
+        "attention_grad_cam": "attention_grad_cam:AttentionGradCAM",
+        "attn_lrp": "attn_lrp:AttnLRP",
+        "bt_head": "bt_head:BTHead",
+        "bt_token": "bt_token:BTToken",
+        "cam": "cam:CAM",
+        "center_gaussian": "center_gaussian:CenterGaussian",
+        "cp_lrp": "cp_lrp:CPLRP",
+        "decompx": "decompx:DecompX",
+        "edges": "edges:Edges",
+        "eigen_cam": "eigen_cam:EigenCAM",
+        "generic_attention": "generic_attention:GenericAttention",
+        "grad_cam": "grad_cam:GradCAM",
+        "grad_cam_plus_plus": "grad_cam_plus_plus:GradCAMPlusPlus",
+        "hires_cam": "hires_cam:HiResCAM",
+        "input_x_gradient": "input_x_gradient:InputXGradient",
+        "integrated_gradients": "integrated_gradients:IntegratedGradients",
+        "layer_cam": "layer_cam:LayerCAM",
+        "legrad": "legrad:LeGrad",
+        "libra_grad": "libra_grad:LibraGrad",
+        "lrp": "lrp:LRP",
+        "mgrw": "mgrw:MGRW",
+        "occlusion": "occlusion:Occlusion",
+        "patch_posterior": "patch_posterior:PatchPosterior",
+        "random": "random:Random",
+        "raw_attention": "raw_attention:RawAttention",
+        "relevance_cam": "relevance_cam:RelevanceCAM",
+        "rise": "rise:RISE",
+        "rollout": "rollout:Rollout",
+        "score_cam": "score_cam:ScoreCAM",
+        "tam": "tam:TAM",
+        "tis": "tis:TIS",
+        "transformer_attribution": "transformer_attribution:TransformerAttribution",
+        "vit_cx": "vit_cx:ViTCX",
+    },
+)
 
 
 def make_method(name: str, /, **settings: Any) -> Method:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vitreous.metrics.infidelity import Completeness, Infidelity
-from vitreous.metrics.localization import BoxOverlap, CorLoc, EnergyPointing, MaskOverlap, MaxBoxAccuracy, Pointing
-from vitreous.metrics.metric import Metric
-from vitreous.metrics.perturbation import Perturbation
-from vitreous.metrics.road import Road
-from vitreous.metrics.saco import AverageDrop, SaCo
-from vitreous.metrics.segmentation import Segmentation
-from vitreous.metrics.stability import ModelRandomization, SensitivityMax
-from vitreous.settings.named import find, make
+from vitreous.settings.named import Listed, find, make
+
+if TYPE_CHECKING:
+    from vitreous.metrics.metric import Metric
 
 __all__ = ["METRICS", "is_metric", "make_metric"]
 
-METRICS: dict[str, type[Metric]] = {
-    "average_drop": AverageDrop,
-    "box_overlap": BoxOverlap,
-    "completeness": Completeness,
-    "cor_loc": CorLoc,
-    "energy_pointing": EnergyPointing,
-    "infidelity": Infidelity,
-    "mask_overlap": MaskOverlap,
-    "max_box_accuracy": MaxBoxAccuracy,
-    "model_randomization": ModelRandomization,
-    "perturbation": Perturbation,
-    "pointing": Pointing,
-    "road": Road,
-    "saco": SaCo,
-    "segmentation": Segmentation,
-    "sensitivity_max": SensitivityMax,
-}
+METRICS: Listed[type[Metric]] = Listed(
+    __name__,
+    {
+        "average_drop": "saco:AverageDrop",
+        "box_overlap": "localization:BoxOverlap",
+        "completeness": "infidelity:Completeness",
+        "cor_loc": "localization:CorLoc",
+        "energy_pointing": "localization:EnergyPointing",
+        "infidelity": "infidelity:Infidelity",
+        "mask_overlap": "localization:MaskOverlap",
+        "max_box_accuracy": "localization:MaxBoxAccuracy",
+        "model_randomization": "stability:ModelRandomization",
+        "perturbation": "perturbation:Perturbation",
+        "pointing": "localization:Pointing",
+        "road": "road:Road",
+        "saco": "saco:SaCo",
+        "segmentation": "segmentation:Segmentation",
+        "sensitivity_max": "stability:SensitivityMax",
+    },
+)
 
 
 def make_metric(name: str, /, **settings: Any) -> Metric:
@@ -54,4 +52,6 @@ def make_metric(name: str, /, **settings: Any) -> Metric:
 
 def is_metric(made: Any) -> bool:
     """Whether a class is one of metrics."""
+    from vitreous.metrics.metric import Metric
+
     return isinstance(made, type) and issubclass(made, Metric)

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from vitreous.errors import UnknownName
 from vitreous.settings.typed import typed_fields
 
-__all__ = ["find", "is_own", "make", "own"]
+__all__ = ["Listed", "find", "is_own", "make", "own"]
+
+T = TypeVar("T", bound=type)
+
+
+class Listed(MutableMapping[str, T]):
+    """Classes by name, each imported when it is asked for: the names alone cost nothing."""
+
+    def __init__(self, package: str, homes: Mapping[str, str]) -> None:
+        """Each name's "module:Class" in the package."""
+        self._found = dict[str, T]()
+        self._homes = {name: f"{package}.{home}" for name, home in homes.items()}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._found:
+            module, attribute = self.home(name)
+            self._found[name] = cast("T", getattr(import_module(module), attribute))
+        return self._found[name]
+
+    def __setitem__(self, name: str, made: T) -> None:
+        self._homes[name], self._found[name] = f"{made.__module__}:{made.__qualname__}", made
+
+    def __delitem__(self, name: str) -> None:
+        del self._homes[name]
+        self._found.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+    def home(self, name: str) -> tuple[str, str]:
+        """The module and the class of that name, which this does not import."""
+        module, _, attribute = self._homes[name].partition(":")
+        return module, attribute
 
 
 def find(kind: str, name: str, known: Mapping[str, Any], is_one: Callable[[Any], bool]) -> Any:
