@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vitreous.errors import ExplainError as ExplainError
 
 if TYPE_CHECKING:
+    from vitreous.data.pictures import open_picture as open_picture
     from vitreous.explaining.explain import explain as explain
     from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
     from vitreous.explaining.trust.measure import trust as trust
@@ -51,6 +52,7 @@ __all__ = [
     "interactions",
     "load",
     "observe",
+    "open_picture",
     "prune",
     "record",
     "report",
@@ -76,6 +78,7 @@ _ROOMS = {
     "interactions": "interacting.interactions",
     "load": "models.zoo",
     "observe": "trace.observe",
+    "open_picture": "data.pictures",
     "prune": "interact.patch_removal",
     "record": "trace.recorder",
     "report": "reporting.report",

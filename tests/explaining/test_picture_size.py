@@ -109,7 +109,7 @@ def test_tensors_with_a_picture_beside_them() -> None:
     found = vitreous.explain(model, images)
     assert found.at_picture_size(1).shape == images.shape[2:], "the input's own pixels"
     assert found.mask().shape == images.shape[2:]
-    with pytest.raises(ShapeError, match=r"Give it: overlay\(picture=…\)"):
+    with pytest.raises(ShapeError, match=r"was made from tensors\. Give the picture: picture=vitreous\.open_picture"):
         found.overlay()
     assert found.overlay(picture=PICTURE).size == PICTURE.size
     assert found.overlay(picture=PICTURE.convert("L"), isolines=True).size == PICTURE.size
@@ -119,7 +119,7 @@ def test_tensors_with_a_picture_beside_them() -> None:
     assert beside.overlay(whole=True, picture=seen).tobytes() == given.overlay(whole=True).tobytes()
     assert beside.boxes(0.3, picture=seen) == given.boxes(0.3)
     loaded = replace(found, inputs=None)
-    with pytest.raises(ShapeError, match="has no picture"):
+    with pytest.raises(ShapeError, match="was made from tensors"):
         loaded.at_picture_size()
 
 
@@ -129,7 +129,7 @@ def test_what_is_saved_can_be_loaded(name: str, explained: Explanation, tmp_path
     explained.save(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as arrays:
         assert set(arrays) == {"heatmap", "logits", "target", "about"}, "neither pictures nor inputs"
-        assert json.loads(str(arrays["about"]))["made_by"]["method"] == repr(make_method(name))
+        assert json.loads(str(arrays["about"]))["maps"]["heatmap"]["method"] == repr(make_method(name))
     back = Explanation.load(tmp_path / "a.npz")
     for field in ("heatmap", "logits", "target"):
         assert torch.equal(getattr(back, field), getattr(explained, field))
@@ -142,6 +142,13 @@ def test_what_is_saved_can_be_loaded(name: str, explained: Explanation, tmp_path
     torch.testing.assert_close(
         back.at_picture_size(picture=seen), explained.at_picture_size(), equal_nan=True, rtol=0, atol=0
     )
+    whole = explained.views[0].whole
+    assert back.boxes(0.3, picture=whole) == explained.boxes(0.3), "the file knows the part that the model saw"
+    for wrong, said in ((whole.resize((9, 9)), "has 90 × 60 pixels, and this one 9 × 9"), ("a.png", "got `str`")):
+        with pytest.raises(ShapeError, match=said):
+            back.overlay(picture=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="was read from a file, which holds no pictures"):
+        back.boxes()
     with pytest.raises(ModelError, match=r"was read from a file, which holds its maps and not itself"):
         back.method(CASES["timm_vit"].model(), CASES["timm_vit"].images())
     back.save(tmp_path / "b.npz")
@@ -162,7 +169,7 @@ def test_files_that_save_has_not_written_are_refused(explained: Explanation, tmp
     with pytest.raises(DataError, match="there is no file"):
         Explanation.load(path)
     np.savez(path, ag_cam=np.zeros((1, 2, 2)))
-    with pytest.raises(DataError, match=r"has no array `about`\. Give a file that Explanation\.save wrote\."):
+    with pytest.raises(DataError, match=r"has no array `about`\. Give a file that Explanation\.save or"):
         Explanation.load(path)
     explained.save(path)
     with np.load(path) as arrays:
@@ -177,7 +184,9 @@ def test_files_that_save_has_not_written_are_refused(explained: Explanation, tmp
         {"about": np.array("{")},
         {"about": np.array(json.dumps(about | {"link": "odds"}))},
         {"about": np.array(json.dumps(about | {"class_names": [1]}))},
-        {"about": np.array(json.dumps(about | {"made_by": "ag_cam"}))},
+        {"about": np.array(json.dumps(about | {"maps": {"heatmap": "ag_cam"}}))},
+        {"about": np.array(json.dumps(about | {"maps": {}}))},
+        {"about": np.array(json.dumps(about | {"crops": about["crops"][:1]}))},
     ):
         np.savez(path, **(whole | change))
         with pytest.raises(DataError, match="Give"):

@@ -11,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
+import vitreous
 from tests.explaining.made_up import TWO, Brightness, manifest, names, run
 from tests.tiny import noise
-from vitreous.errors import UnknownName
+from vitreous import Explanation
+from vitreous.errors import DataError, UnknownName
 from vitreous.explaining import outputs
 from vitreous.explaining.explain import explain
 from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.targets import choose_classes
-from vitreous.methods import METHODS
+from vitreous.methods import METHODS, make_method
 from vitreous.methods.method import Method
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import registry
@@ -43,12 +45,12 @@ def test_the_maps_are_those_of_explain(job: PictureJob, pictures: list[Path]) ->
     (result,) = run(job, pictures[:1])
     assert result.maps
     with np.load(result.maps) as maps:
-        assert set(maps) == {*TWO, "target", "logits"}
+        assert set(maps) == {*TWO, "target", "logits", "about"}
         for name, method in TWO.items():
             alone = explain(job.model, pictures[0], method)
             np.testing.assert_allclose(maps[name], alone.heatmap.numpy(), rtol=1e-5, atol=1e-7)
             assert maps["target"] == alone.target.numpy()
-            np.testing.assert_allclose(maps["logits"], alone.logits[0].numpy(), rtol=1e-5)
+            np.testing.assert_allclose(maps["logits"], alone.logits.numpy(), rtol=1e-5)
 
 
 def test_the_manifest_says_which_layer_was_read(job: PictureJob, pictures: list[Path]) -> None:
@@ -92,6 +94,32 @@ def test_top_k_gives_a_map_per_target(job: PictureJob, pictures: list[Path]) -> 
         for at, target in enumerate(result.targets):
             alone = explain(job.model, pictures[0], "ag_cam", target.index)
             np.testing.assert_allclose(maps["ag_cam"][at], alone.heatmap[0].numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_maps_on_disk_are_explanations(job: PictureJob, pictures: list[Path]) -> None:
+    methods = {name: make_method(name) for name in ("ag_cam", "attn_lrp")}
+    run(replace(job, methods=methods, target="top-2"), pictures[:1])
+    picture, path = vitreous.open_picture(pictures[0]), job.output / "a.npz"
+    with pytest.raises(DataError, match=r"holds the maps of ag_cam, attn_lrp\. Say which: load\(path, 'ag_cam'\)"):
+        Explanation.load(path)
+    with pytest.raises(UnknownName, match="attn_lrp"):
+        Explanation.load(path, "attn_lpr")
+    for name in methods:
+        back = Explanation.load(path, name)
+        for at in range(2):
+            alone = explain(job.model, pictures[0], name, int(back.target[at]))  # type: ignore[index]
+            assert str(back.answer(at)) == str(alone.answer())
+            assert back.signed == alone.signed == (name == "attn_lrp")
+            here, there = back.at_picture_size(at, picture=picture), alone.at_picture_size()
+            torch.testing.assert_close(here, there, equal_nan=True, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_without_a_map_are_no_explanations(job: PictureJob, pictures: list[Path]) -> None:
+    run(replace(job, methods={"brightness": Brightness()}, target="top-4"), pictures[:1])
+    back = Explanation.load(job.output / "a.npz")
+    assert len(back.heatmap) == 3
+    assert 3 not in back.target.tolist()  # type: ignore[union-attr]
+    assert "Brightness" in repr(back)
 
 
 def test_a_target_without_a_map_is_nan(job: PictureJob, pictures: list[Path]) -> None:

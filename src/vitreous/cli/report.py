@@ -18,7 +18,7 @@ from vitreous.explaining.pictures import PictureJob, Result
 from vitreous.explaining.trust.records import Trust
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods import title_of
-from vitreous.methods.explanation import Detail
+from vitreous.methods.detail import Detail
 
 __all__ = ["Report"]
 

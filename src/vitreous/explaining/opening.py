@@ -14,7 +14,7 @@ from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError, ShapeError
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.sheet import PANEL, fit
-from vitreous.render.view import View
+from vitreous.render.view import Crop, View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +29,8 @@ class Opened:
     Attributes:
         file: where it came from.
         image: the model's input.
-        view: the part that the model sees.
+        crop: which part of the picture the model sees.
+        view: that part.
         marked: the whole picture, with that part marked in it.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         warning: what was said of how it was read; empty for nothing.
@@ -37,6 +38,7 @@ class Opened:
 
     file: Path
     image: Float[Tensor, "channels height width"]
+    crop: Crop
     view: Image
     marked: Image
     window: tuple[float, float] | None = None
@@ -54,7 +56,7 @@ def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | 
         picture = open_picture(file, window)
         image, view = preprocess(picture), View(picture, preprocess.box(picture))
         shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
-        return Opened(file, image, *shown, picture.info.get("window"), picture.info.get("warning", ""))
+        return Opened(file, image, view.crop, *shown, picture.info.get("window"), picture.info.get("warning", ""))
     except DataError as error:
         return error
     except ShapeError as error:

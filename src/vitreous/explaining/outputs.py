@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,14 +14,17 @@ from torch import Tensor
 from vitreous.explaining.trust.records import Trust
 from vitreous.files.writing import whole_file
 from vitreous.methods import title_of
-from vitreous.methods.explanation import Detail
+from vitreous.methods.archive import About, made_by, write_archive
+from vitreous.methods.detail import Detail
+from vitreous.methods.method import Method
 from vitreous.methods.saved import SAME
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.isolines import draw_isolines
 from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, save_page, sheet
-from vitreous.trace.answer import Answer, answer, assumed, is_opposed
+from vitreous.render.view import Crop
+from vitreous.trace.answer import Answer, answer, assumed, is_opposed, score_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,11 +87,13 @@ class Explained:
 
     Attributes:
         file: where it came from.
-        view: the part that the model saw, at the size of a panel.
+        crop: which part of it the model saw.
+        view: that part, at the size of a panel.
         marked: the whole picture with that part marked in it, likewise.
         model: that saw it.
         logits: its class scores; None where it has no classifier.
         targets: the classes explained; none of a model without a classifier.
+        made_by: the methods by their names.
         attempts: by method, for each of these classes what it found, or why there is nothing; without any, for none.
         against: the class that these were held against; empty for none.
         regions: where the model segments the picture, its region maps, stage by stage.
@@ -100,11 +104,13 @@ class Explained:
     """
 
     file: Path
+    crop: Crop
     view: Image
     marked: Image
     model: LoadedModel
     logits: Float[Tensor, " classes"] | None
     targets: tuple[Answer, ...]
+    made_by: Mapping[str, Method]
     attempts: Mapping[str, Sequence[MethodResult | str]]
     against: str = ""
     regions: tuple[Tensor, ...] = ()
@@ -158,16 +164,27 @@ class Explained:
 
 
 def write_maps(path: Path, explained: Explained) -> None:
-    """Write the `.npz`: by method (targets, h, w), raw, NaN where it gave no map; `target` and `logits` if any.
+    """Write the `.npz`, as `methods/archive.py` says: a map for each method, and a row of it for each target.
 
     Raises:
         DataError: the disk says no.
     """
-    arrays: dict[str, Any] = {method: _stack(explained.attempts[method]) for method in explained.methods}
-    if explained.logits is not None:
-        arrays |= {"target": np.array([each.index for each in explained.targets]), "logits": _numpy(explained.logits)}
+    maps = {method: _stack(explained.attempts[method]) for method in explained.methods}
+    rows, logits, targets = len(next(iter(maps.values()))), explained.logits, explained.targets
+    names, link = explained.model.class_names, explained.model.reading.link
+    count = 0 if logits is None else len(logits)
+    opposed = tuple(each.name != score_name(each.index, names, count, link) for each in targets)
+    about = About(
+        {name: made_by(explained.made_by[name], explained.layers.get(name, "")) for name in maps},
+        names,
+        link,
+        opposed if any(opposed) else (),
+        (explained.crop,) * rows,
+    )
+    scores = None if logits is None else logits.expand(rows, -1)
+    target = None if logits is None else torch.tensor([each.index for each in targets])
     with whole_file(path) as part:
-        np.savez(part, **arrays)
+        write_archive(part, about, maps, scores, target)
 
 
 def write_sheet(path: Path, explained: Explained, style: Style) -> None:
@@ -256,12 +273,7 @@ def _verdict(explained: Explained, at: int, method: str) -> str:
     return trust.verdict(method) if isinstance(trust, Trust) else ""
 
 
-def _stack(attempts: Sequence[MethodResult | str]) -> np.ndarray[Any, np.dtype[Any]]:
+def _stack(attempts: Sequence[MethodResult | str]) -> Tensor:
     """One map per target, NaN where there is none."""
     blank = torch.full_like(next(each.heatmap for each in attempts if isinstance(each, MethodResult)), torch.nan)
-    return _numpy(torch.stack([each.heatmap if isinstance(each, MethodResult) else blank for each in attempts]))
-
-
-def _numpy(values: Tensor) -> np.ndarray[Any, np.dtype[Any]]:
-    """As numpy can hold it: half precision becomes float32, exactly."""
-    return values.detach().to(torch.promote_types(values.dtype, torch.float32)).cpu().numpy()
+    return torch.stack([each.heatmap if isinstance(each, MethodResult) else blank for each in attempts])

@@ -15,7 +15,7 @@ from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.explaining.trust.records import Trust
 from vitreous.files.manifest import versions
 from vitreous.masking.forward import Progress
-from vitreous.methods.explanation import Detail
+from vitreous.methods.detail import Detail
 from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
 from vitreous.settings.typed import typed_fields

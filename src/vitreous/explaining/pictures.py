@@ -150,11 +150,13 @@ def _explain_opened(
     explained = [
         Explained(
             picture.file,
+            picture.crop,
             picture.view,
             picture.marked,
             model,
             None if logits is None else logits[at],
             tuple(each[at] for each in said),
+            job.methods,
             {name: rows[at] for name, rows in attempts.items()},
             job.against,
             tuple(stage[at] for stage in regions),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError
 from vitreous.masking.components import Box, boxes_by_rank
+from vitreous.methods.detail import Detail
 from vitreous.shapes import Heatmap, Images, Logits, PixelMap, PixelMask, TargetClass
 from vitreous.trace.answer import Answer, answer, score_name
 from vitreous.trace.reading import Reading, current_reading, reading
@@ -21,27 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vitreous.methods.method import Method
-    from vitreous.render.sheet import Panel
-    from vitreous.render.view import View
+    from vitreous.render.view import Crop, View
 
-__all__ = ["Detail", "Explanation"]
-
-
-@runtime_checkable
-class Detail(Protocol):
-    """What a method found in one image beside the map."""
-
-    def table(self) -> Sequence[Mapping[str, Any]]:
-        """Rows of plain values, all with the same names."""
-        ...
-
-    def panels(self, picture: Image) -> Sequence[Panel]:
-        """What to show of it on a sheet."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it in plain values, for a manifest."""
-        ...
+__all__ = ["Explanation"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,8 +46,10 @@ class Explanation:
         inputs: (batch, channels, height, width), the model's input itself, not a copy; None where nobody kept it.
         wanted: what was asked for, as a function of the scores; None where nobody kept it.
         how: the model was read.
+        crops: per image, which part of its picture the model saw, where only that is known: of a file that was loaded.
 
-    What was given (`views`, `inputs`, `wanted`, `how`) stays in memory with the explanation; `save` writes none of it.
+    What was given (`views`, `inputs`, `wanted`, `how`) stays in memory with the explanation; of it, `save` writes which
+    part of each picture the model saw.
 
     Raises:
         DegenerateMap: a map is constant or not finite, so it would explain nothing.
@@ -84,6 +68,7 @@ class Explanation:
     inputs: Images | None = None
     wanted: Target | None = None
     how: Reading = Reading()  # noqa: RUF009  # frozen
+    crops: tuple[Crop, ...] = ()
 
     def __post_init__(self) -> None:
         flat = self.heatmap.flatten(1)
@@ -150,11 +135,12 @@ class Explanation:
 
         Args:
             index: of the image.
-            picture: that the image was made of, where tensors were explained: seen as a whole by the model, or a
-                `vitreous.View` that says which part was. Without it, the pixels are those of the model's input.
+            picture: that the image was made of, where tensors were explained or a file was loaded: a
+                `vitreous.View`, or a PIL image, as `vitreous.open_picture` gives it. Of the latter the model saw what
+                the file says or, where tensors were explained, all. Without it, the pixels are the model's input's.
 
         Raises:
-            ShapeError: the explanation knows neither a picture nor an input.
+            ShapeError: the explanation knows neither a picture nor an input, or the picture is another's.
         """
         from vitreous.render.overlay import spread
 
@@ -237,11 +223,14 @@ class Explanation:
     def _view(self, index: int, picture: Image | View | None) -> View:
         from vitreous.render.view import View
 
+        if isinstance(picture, View):
+            return picture
         if picture is not None:
-            return picture if isinstance(picture, View) else View.of(picture.convert("RGB"))
+            return self.crops[index].on(picture) if self.crops else View.of(picture)
         if not self.views:
+            source = "read from a file, which holds no pictures" if self.crops else "made from tensors"
             raise ShapeError(
-                "this explanation was made from tensors, so it has no picture. Give it: overlay(picture=…), or explain "
+                f"this explanation was {source}. Give the picture: picture=vitreous.open_picture(path), or explain "
                 "pictures or paths."
             )
         return self.views[index]
@@ -256,8 +245,8 @@ class Explanation:
         """Write raw numbers (`.npz`, for `load`), the details' table (`.csv`) or the sheet (`.png`, …).
 
         Arrays of the `.npz`: `heatmap` (batch, h, w), `logits` (batch, classes) and `target` (batch,), the latter two
-        where there are any; and `about`, a text of JSON with `made_by` (`method`, `title`, `published`, `signed`,
-        `blocks`), `class_names`, `layer`, `link` and `opposed`. Half precision is written as float32.
+        where there are any; and `about`, a text of JSON with what made the map, the class names and which part of each
+        picture the model saw (`vitreous.methods.archive`). Half precision is written as float32.
 
         Raises:
             ShapeError: a table is asked for, and the method gave no details.
@@ -268,15 +257,21 @@ class Explanation:
         write(self, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path) -> Explanation:
-        """What `save` wrote to a `.npz`, on the CPU. Its method says what made it, and cannot be called.
+    def load(cls, path: str | Path, method: str = "") -> Explanation:
+        """What `save` or `vitreous explain` wrote to a `.npz`, on the CPU. Its method says what made it, no more.
+
+        Args:
+            path: of the file.
+            method: which of the maps in it, where there are several, such as "ag_cam". Of a picture that was explained
+                for several classes, each is an image of the batch.
 
         Raises:
-            DataError: there is no such file, or `save` has not written it.
+            DataError: there is no such file, it was written by neither, or it holds several maps and none is named.
+            UnknownName: there is no map of that name.
         """
-        from vitreous.methods.saved import read_numbers
+        from vitreous.methods.archive import read_archive
 
-        return read_numbers(Path(path))
+        return read_archive(Path(path), method)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """What a notebook shows: the page of `vitreous.report`, or the sheet where no page can be."""

@@ -8,9 +8,39 @@ from math import ceil
 
 from PIL import Image, ImageDraw
 
-__all__ = ["View"]
+from vitreous.errors import ShapeError
+
+__all__ = ["Crop", "View"]
 
 _FAINT, _INNER, _OUTER = 0.6, "#ffffff", "#16181d"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a picture a model saw, where the picture is not at hand.
+
+    Attributes:
+        size: (width, height) of the picture, upright.
+        box: of the part, as in a `View`.
+    """
+
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+
+    def on(self, picture: Image.Image) -> View:
+        """The picture, with that part.
+
+        Raises:
+            ShapeError: it is no PIL image, or of another size.
+        """
+        shown = _rgb(picture)
+        if shown.size != tuple(self.size):
+            had, got = ("{} × {}".format(*each) for each in (self.size, shown.size))
+            raise ShapeError(
+                f"the explained picture has {had} pixels, and this one {got}. Give that picture, upright: "
+                "vitreous.open_picture(path)."
+            )
+        return View(shown, self.box)
 
 
 @dataclass(frozen=True)
@@ -28,8 +58,18 @@ class View:
 
     @classmethod
     def of(cls, picture: Image.Image) -> View:
-        """A picture of which the model saw all."""
-        return cls(picture, (0, 0, picture.width, picture.height))
+        """A picture of which the model saw all.
+
+        Raises:
+            ShapeError: it is no PIL image.
+        """
+        shown = _rgb(picture)
+        return cls(shown, (0, 0, shown.width, shown.height))
+
+    @property
+    def crop(self) -> Crop:
+        """The same without the picture."""
+        return Crop(self.whole.size, self.box)
 
     @property
     def is_whole(self) -> bool:
@@ -74,3 +114,9 @@ class View:
         left, top = min(left, width - 1), min(top, height - 1)
         box = left, top, max(right, left + 1), max(bottom, top + 1)
         return View(self.whole.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0), box)
+
+
+def _rgb(picture: object) -> Image.Image:
+    if not isinstance(picture, Image.Image):
+        raise ShapeError(f"a picture is a PIL image; got `{type(picture).__name__}`. Give vitreous.open_picture(path).")
+    return picture.convert("RGB")

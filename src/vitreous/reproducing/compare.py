@@ -19,6 +19,8 @@ __all__ = ["Compared", "compare_arrays", "compare_files", "compare_records"]
 
 _TIMES = ("seconds",)
 """What is never the same twice."""
+_SAID = "about.npy"
+"""Of an archive of maps, what made them: said in words, and no result."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +102,5 @@ def _apart(old: Record, new: Record) -> float:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with open_arrays(path, "Its maps cannot be compared.") as found:
-        names = [name.removesuffix(".npy") for name in found.archive.namelist()]
+        names = [name.removesuffix(".npy") for name in found.archive.namelist() if name != _SAID]
         return {name: found[name] for name in names}

@@ -26,9 +26,9 @@ from vitreous.explaining.trust.orders import (
 )
 from vitreous.explaining.trust.records import Curve, MapTrust, Trust
 from vitreous.masking.forward import Progress
+from vitreous.methods.archive import Saved
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method, SlowMethod
-from vitreous.methods.saved import Saved
 from vitreous.metrics.bands import hidden_logits
 from vitreous.metrics.fills import metric_fill
 from vitreous.models.loaded import LoadedModel
