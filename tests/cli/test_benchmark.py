@@ -70,7 +70,7 @@ def test_a_plan_and_flags_before_it(run: Run, folder: Path, data: str) -> None:
     [
         ("ag_cam", ("box_overlap ·", "abpc", "attention_grad_cam")),
         ("chefer", ("segmentation ·", "perturbation ·", "partial_lrp")),
-        ("mgrw", ("segmentation ·", "mean_ap", "score_cam", "relevance_cam")),
+        ("mgrw", ("segmentation ·", "class_ap_11", "mgrw_fine", "score_cam", "relevance_cam")),
     ],
 )
 def test_a_preset(run: Run, folder: Path, data: str, preset: str, said: tuple[str, ...]) -> None:

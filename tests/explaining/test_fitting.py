@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tests.tiny import noise, save_model
 from vitreous import explain, load
+from vitreous.explaining import outputs
 from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.methods import METHODS, make_method
@@ -53,6 +54,32 @@ def test_the_second_model_may_come_as_anything(coarse: LoadedModel, fine_folder:
     maps.append(explain(coarse, picture, make_method("mgrw", fine=loaded, **FEW)).heatmap)
     assert maps[0].shape == (1, 8, 8)
     assert all(torch.equal(maps[0], other) for other in maps)
+
+
+def test_the_second_model_may_be_the_first(coarse: LoadedModel, tmp_path: Path) -> None:
+    method = make_method("mgrw", fine="same", **FEW)
+    job = PictureJob(coarse, {"mgrw": method}, output=tmp_path / "out")
+    picture = tmp_path / "picture.png"
+    noise(5).save(picture)
+    (result,) = explain_pictures(job, [picture])
+    assert result.sheet
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["methods"]["mgrw"]["settings"]["fine"] == "same"
+    assert [each["grid"] for each in manifest["pictures"][0]["details"]["mgrw"][0].values()] == [[4, 4], [8, 8]]
+
+
+def test_a_sheet_shows_blocks_as_blocks(coarse: LoadedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[bool] = []
+    draw = outputs.overlay
+    monkeypatch.setattr(
+        outputs, "overlay", lambda *given, **words: drawn.append(words["blocks"]) or draw(*given, **words)
+    )
+    noise(5).save(tmp_path / "a.png")
+    methods = {"mgrw": make_method("mgrw", **FEW), "rollout": make_method("rollout")}
+    list(explain_pictures(PictureJob(coarse, methods, output=tmp_path / "out"), [tmp_path / "a.png"]))
+    assert drawn == [True, False]
+    found = explain(coarse, noise(5), "mgrw", **FEW)
+    assert found.overlay() == draw(found.pictures[0], found.heatmap[0], blocks=True)
 
 
 def test_an_adapted_model_sees_the_same_pixels(coarse: LoadedModel, fine_folder: Path) -> None:

@@ -115,6 +115,75 @@ def test_parts_that_do_not_touch_are_each_searched() -> None:
     assert nodes(found.finest) == {(0, 1), (7, 6)}
 
 
+def test_the_same_model_is_searched_on_halves_of_its_patches() -> None:
+    model, images = planted(((1, 1),), grid=(2, 3))
+    with torch.no_grad():
+        images[:, :, SIDE : SIDE + 2, SIDE : 2 * SIDE] = 0  # only the lower half of the block is bright
+    found = search(model, images, fine="same")
+    assert nodes(reduct(found).coarse) == {(1, 1)}
+    assert nodes(reduct(found).finest) == {(3, 2), (3, 3)}
+    assert found.heatmap.shape == (1, 4, 6)
+
+
+def test_patches_that_cannot_be_halved_are_refused() -> None:
+    torch.manual_seed(0)
+    model = Planted(((1, 1),), (3, 3), (0, 0))
+    model.patches = nn.Conv2d(3, 4, 3, 3)
+    with pytest.raises(ShapeError, match='fine="same" halves the patches, and 6×6 blocks do not tile 9×9 pixels'):
+        search(model, torch.rand(1, 3, 9, 9), fine="same")
+
+
+def test_fine_walks_may_keep_to_their_coarse_block() -> None:
+    model, images = planted(((1, 1), (1, 2)), grid=(3, 4))
+    together, apart = (
+        reduct(search(model, images, fine="same", fine_graph=graph)).finest for graph in ("parts", "blocks")
+    )
+    assert len(together.walks) == 1
+    inside = [{(node // 8 // 2, node % 8 // 2) for node in walked} for walked in apart.walks]
+    assert inside == [{(1, 1)}, {(1, 2)}]
+
+
+class Corner(Planted):
+    """Scores the brightness of its block where the first one is dark, of another where it is bright."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = super().forward(images)
+        means = F.adaptive_avg_pool2d(images.mean(1), self.grid)
+        bright = torch.stack([3 * means[:, 3, 2], torch.zeros(len(images))], 1) + 1e-7 * scores
+        return torch.where(means[:, :1, 0] < 0.5, scores, bright)
+
+
+def test_the_coarse_reduct_alone_may_be_seen() -> None:
+    model, images = planted(((1, 1),), grid=(2, 3))
+    fine = Corner(((2, 3),), (4, 6), (0, 0))
+    fine.patches = nn.Conv2d(3, 4, SIDE // 2, SIDE // 2)
+    assert nodes(reduct(search(model, images, fine=fine)).finest) == {(3, 2)}
+    assert nodes(reduct(search(model, images, fine=fine, context="reduct")).finest) == {(2, 3)}
+
+
+class Both(nn.Module):
+    """The darker half of the picture decides: hiding one block does what hiding both does."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Tensor:
+        looks = self.inner(images)
+        darker = torch.minimum(images[..., :SIDE].mean((1, 2, 3)), images[..., SIDE:].mean((1, 2, 3)))
+        return torch.stack([3 * darker + 1e-7 * looks[:, 0], looks[:, 1]], 1)
+
+
+def test_blocks_of_which_one_is_enough_are_told_one_by_one() -> None:
+    model, images = planted((), grid=(1, 2))
+    at_once, one_by_one = (
+        reduct(search(Both(model), images, sequential=sequential)).coarse for sequential in (False, True)
+    )
+    assert at_once.losses.max() < 1e-6
+    assert int(one_by_one.kept.sum()) == 1
+    assert one_by_one.losses.max().item() == pytest.approx(one_by_one.importance, rel=1e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
 def test_no_batch_size_changes_anything(batch_size: int) -> None:
     case = CASES["timm_vit"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.reference.test_metrics import falling
 from vitreous.metrics.localization import CorLoc, EnergyPointing, MaxBoxAccuracy, Pointing
 from vitreous.metrics.metric import scaled
-from vitreous.metrics.segmentation import average_precision, eleven_point_precision
+from vitreous.metrics.segmentation import Segmentation, average_precision, eleven_point_precision
 
 
 def curve(scores: list[float], labels: list[bool]) -> list[tuple[float, float]]:
@@ -34,6 +34,22 @@ def test_average_precisions(levels: int) -> None:
         assert area[at].item() == pytest.approx(expected)
         tenths = [max(p for r, p in points if r >= step / 10 - 1e-12) for step in range(11)]
         assert eleven[at].item() == pytest.approx(sum(tenths) / 11)
+
+
+def test_average_precision_of_classes() -> None:
+    """Equation 18: the mean over background and object, here each of the pictures' own curves."""
+    maps, truth = torch.rand(3, 4, 4), torch.rand(3, 4, 4) < 0.4
+    values = Segmentation()(maps, truth)
+    expected: list[list[float]] = []
+    for heatmap, mask in zip(maps.flatten(1), truth.flatten(1), strict=True):
+        spread = ((heatmap - heatmap.min()) / (heatmap.max() - heatmap.min())).double()
+        both = []
+        for scores, labels in ((1 - spread, ~mask), (spread, mask)):
+            points = curve(scores.tolist(), labels.tolist())
+            both.append(sum(max(p for r, p in points if r >= step / 10 - 1e-12) for step in range(11)) / 11)
+        expected.append(both)
+    found = Segmentation().summary({name: value.double().mean(0) for name, value in values.items()})
+    assert found["class_ap_11"].item() == pytest.approx(sum(map(sum, expected)) / 6)
 
 
 def blobs(mask: Tensor) -> list[set[tuple[int, int]]]:

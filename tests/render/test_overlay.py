@@ -89,6 +89,16 @@ def test_overlay_keeps_the_size_of_the_picture(dtype: torch.dtype) -> None:
     assert overlay(picture, torch.rand(4, 7).to(dtype).requires_grad_()).size == (37, 21)
 
 
+def test_blocks_keep_their_edges() -> None:
+    picture, heatmap = Image.new("RGB", (8, 8)), torch.tensor([[0.0, 1.0], [0.5, 0.0]])
+    drawn = np.asarray(overlay(picture, heatmap, alpha=1, blocks=True))
+    for row in (0, 1):
+        for column in (0, 1):
+            block = drawn[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            assert (block == block[0, 0]).all()
+    assert len(np.unique(np.asarray(overlay(picture, heatmap, alpha=1)).reshape(-1, 3), axis=0)) > 3
+
+
 def test_alpha_runs_from_the_picture_to_the_map() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (2, 2, 3), dtype=np.uint8))
     heatmap = torch.tensor([[0.0, 0.2], [0.5, 1.0]])

@@ -111,7 +111,11 @@ def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> Markup | 
             try:
                 found = explain(run.subject, batch.images, method, target)
                 scale = Scale.of([found.heatmap[0]], signed=found.signed)
-                panels.append(Panel(title_of(row), overlay(picture, found.heatmap[0], scale=scale), scale=scale))
+                panels.append(
+                    Panel(
+                        title_of(row), overlay(picture, found.heatmap[0], scale=scale, blocks=found.blocks), scale=scale
+                    )
+                )
             except (ExplainError, torch.OutOfMemoryError):
                 panels.append(Panel(title_of(row), None, "no map"))
     return page.picture(sheet(panels, title=entry.id), about)

@@ -24,7 +24,6 @@ from vitreous.trace.reading import Reading
 
 __all__ = [
     "BASELINES",
-    "PRESETS",
     "Plan",
     "make_methods",
     "plan_metric",
@@ -249,47 +248,3 @@ def use_own(plan: Plan, classes: Mapping[str, str]) -> Plan:
             raise UnknownName("method or metric", name, ["package.module:Name"])
         rows[row] = {**rows.get(row, {}), "use": name}
     return replace(plan, methods=methods, metrics=metrics)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "ag_cam": {
-        "methods": {
-            "ag_cam": {},
-            "attention_grad_cam": {},
-            "rollout": {},
-            "transformer_attribution": {},
-        },
-        "metrics": {"box_overlap": {}, "perturbation": {"preset": "ag_cam"}},
-        "target": "label",
-        "whole": True,
-        "reference": "ag_cam",
-    },
-    "chefer": {
-        "methods": {
-            "transformer_attribution": {"start_layer": 1},
-            "rollout": {"start_layer": 1},
-            "raw_attention": {},
-            "attention_grad_cam": {},
-            "lrp": {"rules": "orig"},
-            "partial_lrp": {"use": "lrp", "readout": "last_layer", "rules": "orig"},
-        },
-        "metrics": {"segmentation": {}, "perturbation": {"preset": "chefer"}},
-        "target": "predicted",
-        "follow": "label",
-        "whole": True,
-        "reference": "transformer_attribution",
-    },
-    "mgrw": {
-        "methods": {"mgrw": {}, "raw_attention": {}, "score_cam": {}, "relevance_cam": {}},
-        "metrics": {"segmentation": {}},
-        "target": "predicted",
-        "whole": True,
-        "reference": "mgrw",
-    },
-}
-"""The papers' protocols, as far as they do not depend on the data and the model.
-
-AG-CAM explains the predicted class for its boxes, where only pictures classified right count: that is the label, which
-it explains for its curves. So one heat map serves both. MGRW's fine row needs a second model, which a plan names:
-`[methods.mgrw_fine]` with `use = "mgrw"` and `fine = "timm:vit_base_patch16_224"`.
-"""

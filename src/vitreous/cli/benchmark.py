@@ -89,7 +89,7 @@ def benchmark(
         str,
         typer.Option(
             metavar="PAPER",
-            help="A paper's methods, metrics and protocol: ag_cam, chefer or mgrw. Options go before it.",
+            help="A paper's methods, metrics and protocol: ag_cam, chefer, mgrw or mgrw_medical. Options go before it.",
             show_default=False,
         ),
     ] = "",
@@ -254,7 +254,8 @@ def _own_classes(uses: Sequence[str]) -> dict[str, str]:
 
 def _make_plan(path: Path | None, preset: str, flags: dict[str, Any]) -> Plan:
     """The preset, overridden by the file, overridden by the flags."""
-    from vitreous.benchmarking.plan import PRESETS, Plan, read_plan
+    from vitreous.benchmarking.plan import Plan, read_plan
+    from vitreous.benchmarking.presets import PRESETS
     from vitreous.errors import UnknownName
 
     if preset and preset not in PRESETS:

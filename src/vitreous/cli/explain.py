@@ -47,6 +47,8 @@ Your own weights and classes: `vitreous explain cat.jpg --model timm:vit_base_pa
 
 Classes in your own words: `vitreous explain cat.jpg --model hf:my/clip --prompt "a cat" --prompt "a dog"`
 
+The blocks that a decision hangs on, coarse and then fine: `vitreous explain cat.jpg --method mgrw --set fine=same`
+
 Coarse blocks by one model, fine ones by another: `vitreous explain cat.jpg --model torchvision:vit_l_32
 --method mgrw --set fine=torchvision:vit_b_16`
 

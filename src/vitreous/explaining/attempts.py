@@ -67,7 +67,9 @@ def _attempt(
         if isinstance(each, Explanation):
             details = each.details or [None] * len(images)
             found[name] = [
-                MethodResult(*pair, each.layer, each.signed, isinstance(each.method, ScorelessMethod))
+                MethodResult(
+                    *pair, each.layer, each.signed, isinstance(each.method, ScorelessMethod), blocks=each.blocks
+                )
                 for pair in zip(each.heatmap, details, strict=True)
             ]
         elif isinstance(each, NoClassScores | ObservationError):

@@ -20,7 +20,7 @@ def complete_method(method: Method, subject: LoadedModel) -> Method:
     """The method, with the settings that follow from the model where they were left empty.
 
     `mean` and `std`, for one that fills in pixels: how they are normalized, where the model says so. `fine`, a second
-    model: loaded if it is a spec, and made to take the input of the first.
+    model: loaded if it is a spec, and made to take the input of the first; "same" is the first one.
 
     Raises:
         UnknownName, ShapeError: a setting is of another type than its annotation says.
@@ -32,7 +32,7 @@ def complete_method(method: Method, subject: LoadedModel) -> Method:
     if subject.preprocess and values.get("std") == ():
         changes = {"mean": subject.preprocess.mean, "std": subject.preprocess.std}
     fine = values.get("fine")
-    if fine is not None and not isinstance(fine, Adapted):
+    if fine is not None and fine != "same" and not isinstance(fine, Adapted):
         changes["fine"] = Adapted(_load(fine, subject), subject)
     return replace(method, **changes) if changes else method  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
 

@@ -58,11 +58,11 @@ class Style:
     isolines: bool = False
     common_scale: bool = False
 
-    def draw(self, picture: Image, heatmap: Tensor, scale: Scale) -> Image:
+    def draw(self, picture: Image, found: MethodResult, scale: Scale) -> Image:
         """One map on its picture."""
         if self.isolines:
-            return draw_isolines(picture, heatmap, scale)
-        return overlay(picture, heatmap, alpha=self.alpha, scale=scale)
+            return draw_isolines(picture, found.heatmap, scale, blocks=found.blocks)
+        return overlay(picture, found.heatmap, alpha=self.alpha, scale=scale, blocks=found.blocks)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class MethodResult:
     Attributes:
         signed: the map has two sides.
         scoreless: it is the same for every class.
+        blocks: it is of whole blocks.
     """
 
     heatmap: Tensor
@@ -79,6 +80,7 @@ class MethodResult:
     layer: str = ""
     signed: bool = False
     scoreless: bool = False
+    blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ def _overlays(explained: Explained, at: int, style: Style, common: Scale | None,
         found = explained.attempts[method][at]
         if isinstance(found, MethodResult):
             scale = common or Scale.of([found.heatmap], signed=found.signed)
-            shown = style.draw(explained.view, found.heatmap, scale)
+            shown = style.draw(explained.view, found, scale)
             caption = SAME if found.scoreless else ""
             yield Panel(title_of(method), shown, caption, scale, note=_verdict(explained, at, method))
             if details and found.detail:

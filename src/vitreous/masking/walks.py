@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["Neighbors", "components", "draw_clocks", "edge_weights", "neighbors_of", "visited", "walk"]
+__all__ = ["Neighbors", "components", "draw_clocks", "edge_weights", "joined", "neighbors_of", "visited", "walk"]
 
 Neighbors = Int[Tensor, "nodes slots"]
 """Per node the node in each direction, -1 beyond the edge of the grid; slots k and -1-k are opposite directions."""
@@ -46,6 +46,16 @@ def edge_weights(
     tiny = torch.finfo(colors.dtype).tiny
     scaled = squared / squared.amax((1, 2), keepdim=True).clamp(min=tiny)
     return (-beta * scaled).exp().clamp(min=tiny) * there
+
+
+def joined(regions: Int[Tensor, "images nodes"], neighbors: Neighbors) -> Bool[Tensor, "images nodes slots"]:
+    """Where an edge joins two nodes of one region; nodes of a region below 0 have none.
+
+    >>> joined(torch.tensor([[0, 0, 1, -1]]), neighbors_of(1, 4))[0, :, 2].tolist()
+    [True, False, False, False]
+    """
+    there = torch.where(neighbors >= 0, regions[:, neighbors.clamp(min=0)], -1)
+    return (there == regions[:, :, None]) & (there >= 0)
 
 
 def walk(

@@ -124,6 +124,11 @@ class Explanation:
         return bool(getattr(self.method, "signed", False))
 
     @property
+    def blocks(self) -> bool:
+        """Whether its maps are of whole blocks, which keep their edges at the size of a picture."""
+        return bool(getattr(self.method, "blocks", False))
+
+    @property
     def pictures(self) -> tuple[Image, ...]:
         """Per image, the part of the picture that the model saw; none where tensors were given."""
         return tuple(view.part for view in self.views)
@@ -144,12 +149,11 @@ class Explanation:
         """
         from vitreous.render.overlay import spread
 
-        whole = bool(getattr(self.method, "blocks", False))
         if picture is None and not self.views and self.inputs is not None:
             height, width = self.inputs.shape[-2:]
-            return spread(self.heatmap[index], (width, height), (0, 0, width, height), blocks=whole)
+            return spread(self.heatmap[index], (width, height), (0, 0, width, height), blocks=self.blocks)
         view = self._view(index, picture)
-        return spread(self.heatmap[index], view.whole.size, view.box, blocks=whole)
+        return spread(self.heatmap[index], view.whole.size, view.box, blocks=self.blocks)
 
     def mask(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> PixelMask:
         """Where the map of one image is strong, in the pixels of its whole picture: (height, width).
@@ -215,9 +219,9 @@ class Explanation:
         view = self._view(index, picture)
         scale = Scale.of([self.heatmap[index]], signed=self.signed)
         if isolines:
-            drawn = draw_isolines(view.part, self.heatmap[index], scale)
+            drawn = draw_isolines(view.part, self.heatmap[index], scale, blocks=self.blocks)
         else:
-            drawn = overlay(view.part, self.heatmap[index], alpha=alpha, scale=scale)
+            drawn = overlay(view.part, self.heatmap[index], alpha=alpha, scale=scale, blocks=self.blocks)
         return view.marked(drawn) if whole else drawn
 
     def _view(self, index: int, picture: Image | View | None) -> View:

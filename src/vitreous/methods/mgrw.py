@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vitreous.errors import DegenerateMap, ModelError, ShapeError, check_setting
+from vitreous.errors import ModelError, ShapeError, check_setting
 from vitreous.masking.fill import make_fill
 from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.moves import rounding
 from vitreous.masking.patches import refine
-from vitreous.masking.walks import components, draw_clocks, edge_weights, neighbors_of, visited, walk
+from vitreous.methods.block_search import BlockSearch
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family
 from vitreous.methods.raw_attention import raw_attention
 from vitreous.methods.readout import Readout, check_readout
-from vitreous.methods.reduct import Level, Reduct, ThresholdScale, best_walk, survivors
+from vitreous.methods.reduct import Level, Reduct, ThresholdScale
 from vitreous.methods.requirements import check_at_least, check_digits
+from vitreous.methods.rollout import rollout
 from vitreous.settings.typed import Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
 from vitreous.trace.reading import Reading, current_reading, link_of, reading
 from vitreous.trace.target import Predicted, Scale, Target, probabilities
 
-__all__ = ["MGRW", "DecisionClasses", "importance"]
+__all__ = ["MGRW", "Context", "DecisionClasses", "FineGraph", "StartAttention", "importance"]
 
 DecisionClasses = Literal["target", "top5", "all"]
 """D of their equation 10: the explained class, the five most probable, or every class."""
-_FEWEST_WALKS = 50
+StartAttention = Literal["last", "mean", "rollout"]
+"""M_s of their equation 7: the last layer's attention, all layers' mean, or their rollout."""
+Context = Literal["picture", "reduct"]
+"""What is seen beside the fine blocks: the whole picture, or the coarse blocks that stay."""
+FineGraph = Literal["parts", "blocks"]
+"""What fine walks keep to: coarse blocks that touch, or each coarse block."""
+_SAME = "same"
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,11 @@ class MGRW:
     divided into its patches and searched again. heat = loss / largest loss where a block stays, 0 elsewhere.
 
     The paper's settings are the defaults for photographs; for medical pictures it takes walks=5000, length=20,
-    coarse_threshold=0.2, fine_threshold=0.1. Where it leaves a choice open, the literal reading of its formulas is
-    classes="all" and scale="absolute"; with many classes, hardly a block then passes its thresholds. Parts of the
-    coarse result that do not touch are searched apart at the fine level, each with at least 50 walks.
+    coarse_threshold=0.2, fine_threshold=0.1. It leaves much open: `scale`, `beta`, `directions`, `classes`, `score`,
+    `attention`, `context`, `fine_graph`, `sequential` and `fill` are readings, and each default is a choice of ours.
+    Literal are classes="all" and scale="absolute", by which, with many classes, hardly a block passes the thresholds.
+    What each does to accuracy and IoU is in results/EVIDENCE.md of the repository. Parts that are searched apart at the
+    fine level have at least 50 walks each.
 
     Attributes:
         walks: at each level.
@@ -63,10 +72,16 @@ class MGRW:
         directions: 4 neighbors (edges touch) or 8 (corners too).
         classes: whose scores I averages over: "target", "top5" or "all".
         score: "probability" or "logit".
-        readout: of the last layer's attention: "class", or "mean" for models that pool the patches.
+        attention: that is largest where walks start: the "last" layer's, the layers' "mean", or their "rollout".
+        readout: of that attention: "class", or "mean" for models that pool the patches.
+        context: at the fine level: "picture" hides the fine blocks in the whole picture; "reduct" shows the model the
+            coarse blocks that stay, and nothing else, before and after.
+        fine_graph: "parts": fine walks go on over coarse blocks that touch; "blocks": each stays in its coarse block.
+        sequential: judge blocks one after another, from the smallest loss up, among those that are still there; else
+            each among all. A forward pass for each, which do not share a batch.
         fine: a second classifier of the same classes that takes the same input and whose smaller patches tile it;
-            through `vitreous.explain` or on the command line any module or spec, such as timm:vit_base_patch16_224,
-            or a model of `vitreous.load` that is read in a way of its own.
+            through `vitreous.explain` or on the command line any module or spec, such as torchvision:vit_b_16, or a
+            model of `vitreous.load` that is read in a way of its own. Or "same": the one model, its patches halved.
         fill: what hides a block: "black", "gray", "white", "mean", "blur".
         mean: of the pixels' normalization; `vitreous.explain` knows it from the model.
         std: likewise.
@@ -97,7 +112,11 @@ class MGRW:
     directions: int = 4
     classes: DecisionClasses = "target"
     score: Scale = "probability"
+    attention: StartAttention = "last"
     readout: Readout = "class"
+    context: Context = "picture"
+    fine_graph: FineGraph = "parts"
+    sequential: bool = False
     fine: Any = None
     fill: str = "black"
     mean: Sequence[float] = field(default=(), repr=False)
@@ -120,21 +139,26 @@ class MGRW:
         own = getattr(self.fine, "reading", None)
         # its classes are the first one's, and so is what their scores stand for
         how = replace(own, link=current_reading().link) if isinstance(own, Reading) else current_reading()
-        with reading(how):
-            finer = self._look(self.fine, images) if isinstance(self.fine, nn.Module) else None
-        if finer:
-            _check_same_classes(logits.shape[1], finer[1].shape[1])
-            _check_finer(images, attention, finer[0])
-        direction = target(logits)
-        search = partial(self._search, direction=direction, progress=progress)
-        everywhere = torch.ones_like(attention, dtype=torch.bool)
-        coarse = search(model, images, attention, members=everywhere, threshold=self.coarse_threshold)
-        reducts = tuple(Reduct(level) for level in coarse)
-        if finer:
-            kept = torch.stack([level.kept for level in coarse])
-            children = refine(kept, (finer[0].shape[1], finer[0].shape[2]))
+        finer = None
+        if self.fine == _SAME:
+            finer = refine(attention, (2 * attention.shape[1], 2 * attention.shape[2]))
+            _check_halves(images, finer)
+        elif isinstance(self.fine, nn.Module):
             with reading(how):
-                fine = search(self.fine, images, finer[0], members=children, threshold=self.fine_threshold)
+                finer, others = self._look(self.fine, images)
+            _check_same_classes(logits.shape[1], others.shape[1])
+            _check_finer(images, attention, finer)
+        direction = target(logits)
+        search = partial(self._search, images=images, direction=direction, progress=progress)
+        everywhere = torch.zeros_like(attention, dtype=torch.long)
+        coarse = search(model, attention, everywhere, threshold=self.coarse_threshold)
+        reducts = tuple(Reduct(level) for level in coarse)
+        if finer is not None:
+            kept = torch.stack([level.kept for level in coarse])
+            regions = self._fine_regions(kept, (finer.shape[1], finer.shape[2]))
+            with reading(how):
+                second = model if self.fine == _SAME else self.fine
+                fine = search(second, finer, regions, threshold=self.fine_threshold)
             reducts = tuple(Reduct(*levels) for levels in zip(coarse, fine, strict=True))
         heatmap = torch.stack([reduct.finest.weights for reduct in reducts]).to(images)
         return Explanation(heatmap, logits, direction.argmax(1), self, details=reducts)
@@ -143,77 +167,74 @@ class MGRW:
         check_setting("scale", self.scale, get_args(ThresholdScale))
         check_setting("classes", self.classes, get_args(DecisionClasses))
         check_setting("score", self.score, get_args(Scale))
+        check_setting("attention", self.attention, get_args(StartAttention))
+        check_setting("context", self.context, get_args(Context))
+        check_setting("fine_graph", self.fine_graph, get_args(FineGraph))
         check_setting("directions", self.directions, (4, 8))
         check_at_least("walks", self.walks, 1)
         check_at_least("length", self.length, 1)
         check_at_least("beta", self.beta, 0)
         check_at_least("batch_size", self.batch_size, 1)
-        if not isinstance(self.fine, nn.Module | None):
-            raise ModelError(f"`fine` is {self.fine!r}, not a module. Give one, or go through vitreous.explain.")
+        if not isinstance(self.fine, nn.Module | None) and self.fine != _SAME:
+            raise ModelError(
+                f'`fine` is {self.fine!r}, not a module. Give one, or "same", or go through vitreous.explain.'
+            )
 
     def _look(self, model: nn.Module, images: Images) -> tuple[Heatmap, Logits]:
-        """Where the last layer looks, and the class scores. The autograd graph ends here."""
+        """Where the model looks, and the class scores. The autograd graph ends here."""
         trace = observe(model, images)
         tokens = check_readout(trace, "mgrw", self.readout)
-        weights = trace.global_attentions[-1].weights.detach()
-        return raw_attention(tokens, weights, self.readout), trace.logits.detach()
+        weights = [attention.weights.detach() for attention in trace.global_attentions]
+        logits = trace.logits.detach()
+        if self.attention == "rollout":
+            return rollout(tokens, [each.mean(1) for each in weights], self.readout), logits
+        read = weights if self.attention == "mean" else weights[-1:]
+        return torch.stack([raw_attention(tokens, each, self.readout) for each in read]).mean(0), logits
+
+    def _fine_regions(self, kept: PatchMask, grid: tuple[int, int]) -> Int[Tensor, "images rows columns"]:
+        """For each fine block the part that walks keep to; -1 where none goes."""
+        blocks = torch.arange(kept[0].numel()).view(kept.shape[1:]) if self.fine_graph == "blocks" else 0
+        coarse = torch.where(kept, blocks, -1)
+        return refine(coarse.double(), grid).long()
 
     def _search(
         self,
         model: nn.Module,
-        images: Images,
         attention: Heatmap,
+        regions: Int[Tensor, "images h w"],
         *,
+        images: Images,
         direction: Logits,
-        members: PatchMask,
         threshold: float,
         progress: Progress | None,
     ) -> list[Level]:
-        """Algorithm 3 for every image: walk among the members, take the best walk of each part, reduce."""
-        grid = (attention.shape[1], attention.shape[2])
-        neighbors = neighbors_of(*grid, self.directions)
-        inside = members.flatten(1).cpu()
-        weights = edge_weights(self._colors(images, grid), neighbors, self.beta)
-        teams = [
-            _team(components(row, neighbors), heat, self.walks)
-            for row, heat in zip(inside, attention.flatten(1).cpu(), strict=True)
+        """One level of every image."""
+        outside = (regions < 0) & (self.context == "reduct")
+        measures = [
+            partial(self._importance, model, images[at : at + 1], direction=direction[at], beside=beside)
+            for at, beside in enumerate(outside)
         ]
-        sizes = [len(starts) for starts, _ in teams]
-        paths = walk(
-            neighbors,
-            weights * inside[:, neighbors.clamp(min=0)],
-            torch.arange(len(teams)).repeat_interleave(torch.tensor(sizes)),
-            torch.cat([starts for starts, _ in teams]),
-            torch.cat([draw_clocks(size, self.length - 1, self.directions, self.seed) for size in sizes]),
-        ).split(sizes)
-        seen = [visited(path, grid) for path in paths]
-        distinct = [sets.unique(dim=0, return_inverse=True) for sets in seen]
-
-        levels: list[Level] = []
-        done, total = 0, sum(1 + len(sets) for sets, _ in distinct)
-        for at, (sets, which) in enumerate(distinct):
-            measure = partial(self._importance, model, images[at : at + 1], direction[at])
-            found = measure(sets, _later(progress, done, total))[which]
-            if not found.any():
-                remedy = 'Choose another target, or score="logit"; an untrained head (all zeros) also gives this.'
-                raise DegenerateMap("`MGRW` found no walk that changes the score", at, remedy)
-            parts = [teams[at][1] == part for part in teams[at][1].unique()]
-            best = [best_walk(found, seen[at].sum((1, 2)), part) for part in parts]
-            walks = tuple(tuple(paths[at][one][paths[at][one] >= 0].tolist()) for one in best)
-            levels.append(_level(measure, seen[at][best].any(0), walks, threshold, self.scale))
-            done += 1 + len(sets)
-        return levels
+        colors = self._colors(images, (attention.shape[1], attention.shape[2]))
+        search = BlockSearch(
+            self.walks, self.length, self.directions, self.beta, self.seed, threshold, self.scale, self.sequential
+        )
+        return search(measures, colors, attention, regions, progress)
 
     def _importance(
         self,
         model: nn.Module,
         image: Images,
-        direction: Float[Tensor, " classes"],
         hidden: PatchMask,
-        progress: Progress | None = None,
+        progress: Progress | None,
+        *,
+        direction: Float[Tensor, " classes"],
+        beside: Bool[Tensor, "h w"],
     ) -> Float[Tensor, " sets"]:
-        """Algorithm 2: I of each set of blocks, 0 where it is mere rounding. The intact image runs with them."""
-        masks = torch.cat([torch.zeros_like(hidden[:1]), hidden]).to(image.device)
+        """Algorithm 2: I of each set of blocks, 0 where it is mere rounding. The image without them runs along.
+
+        What lies in `beside` is hidden throughout.
+        """
+        masks = torch.cat([torch.zeros_like(hidden[:1]), hidden]).to(image.device) | beside.to(image.device)
         fill = make_fill(self.fill, self.mean, self.std)
         logits = masked_logits(model, image, masks, fill, batch_size=self.batch_size, progress=progress)[0]
         found = importance(logits[0], logits[1:], direction, self.classes, self.score)
@@ -251,38 +272,6 @@ def importance(
     return (after - before)[:, decided].abs().mean(1)
 
 
-def _level(
-    measure: Callable[[PatchMask], Tensor],
-    union: PatchMask,
-    walks: tuple[tuple[int, ...], ...],
-    threshold: float,
-    scale: ThresholdScale,
-) -> Level:
-    """The reduct of the best walks' blocks: what hiding all of them does, and all but one."""
-    blocks = union.flatten().nonzero()[:, 0]
-    but_one = union.flatten().repeat(len(blocks), 1)
-    but_one[torch.arange(len(blocks)), blocks] = False
-    whole, parts = measure(torch.cat([union[None], but_one.unflatten(1, union.shape)])).split([1, len(blocks)])
-    losses = torch.zeros(union.numel(), dtype=whole.dtype)
-    kept = torch.zeros(union.numel(), dtype=torch.bool)
-    losses[blocks] = whole - parts
-    kept[blocks] = survivors(whole - parts, whole.item(), threshold, scale)
-    return Level(walks, whole.item(), losses.view(union.shape), kept.view(union.shape))
-
-
-def _team(parts: Sequence[Tensor], attention: Float[Tensor, " nodes"], walks: int) -> tuple[Tensor, Tensor]:
-    """The start of each walker and the part that it walks in: walkers in proportion to the parts' sizes."""
-    sizes = [int(part.sum()) for part in parts]
-    counts = torch.tensor([max(min(_FEWEST_WALKS, walks), round(walks * size / sum(sizes))) for size in sizes])
-    starts = torch.stack([attention.masked_fill(~part, -torch.inf).argmax() for part in parts])
-    return starts.repeat_interleave(counts), torch.arange(len(parts)).repeat_interleave(counts)
-
-
-def _later(progress: Progress | None, done: int, total: int) -> Progress | None:
-    """Progress of one image, told as that of all."""
-    return progress and (lambda new, _: progress(done + new, total))
-
-
 def _check_same_classes(coarse: int, fine: int) -> None:
     if coarse != fine:
         raise ShapeError(
@@ -297,4 +286,13 @@ def _check_finer(images: Images, coarse: Heatmap, fine: Float[Tensor, "batch row
         raise ShapeError(
             f"the fine model has {new[0]}×{new[1]} blocks, which are fewer than the coarse one's {old[0]}×{old[1]} or "
             f"do not tile its {pixels[0]}×{pixels[1]} pixels. Give one with smaller patches, or of another input size."
+        )
+
+
+def _check_halves(images: Images, fine: Float[Tensor, "batch rows columns"]) -> None:
+    pixels, blocks = tuple(images.shape[-2:]), tuple(fine.shape[-2:])
+    if any(side % count for side, count in zip(pixels, blocks, strict=True)):
+        raise ShapeError(
+            f'fine="same" halves the patches, and {blocks[0]}×{blocks[1]} blocks do not tile '
+            f"{pixels[0]}×{pixels[1]} pixels. Give a second model with smaller patches, or none."
         )

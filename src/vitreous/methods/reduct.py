@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vitreous.render.sheet import Panel
 
-__all__ = ["Level", "Reduct", "ThresholdScale", "best_walk", "survivors"]
+__all__ = ["Level", "Reduct", "ThresholdScale", "best_walk", "survivors", "unit_of"]
 
 ThresholdScale = Literal["max", "absolute", "relative"]
 """What a block's loss is divided by before the threshold: the largest loss, 1, or the importance of all blocks."""
@@ -30,7 +30,8 @@ class Level:
         walks: the most important walk of each connected part, as nodes in order; block (row, column) of a grid is node
             row · width + column.
         importance: I of their blocks together.
-        losses: how much less hiding the others does, I(E) - I(E∖i); 0 where no walk came by.
+        losses: how much less hiding the others does, I(E) - I(E∖i), E what each block was judged among; 0 where no walk
+            came by.
         kept: the reduct: the blocks that stay.
     """
 
@@ -133,7 +134,14 @@ def survivors(
     >>> survivors(torch.tensor([0.1, 0.02, 0.05]), 0.6, threshold=0.3)
     tensor([ True, False,  True])
     """
-    largest = losses.max()
-    unit = {"max": largest, "absolute": 1.0, "relative": whole}[scale]
-    kept = (losses > threshold * unit) & (losses > 0)
+    kept = (losses > threshold * unit_of(losses, whole, scale)) & (losses > 0)
     return kept if kept.any() else torch.arange(len(losses)) == losses.argmax()
+
+
+def unit_of(losses: Float[Tensor, " blocks"], whole: float, scale: ThresholdScale) -> float:
+    """What losses are divided by before they meet a threshold.
+
+    >>> unit_of(torch.tensor([0.25, 0.5]), 0.75, "max")
+    0.5
+    """
+    return {"max": losses.max().item(), "absolute": 1.0, "relative": whole}[scale]

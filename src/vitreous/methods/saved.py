@@ -51,11 +51,11 @@ def draw_sheet(explanation: Explanation) -> Image:
         about = SAME if getattr(explanation.method, "scoreless", False) else caption
         scale = Scale.of([heatmap], signed=explanation.signed)
         if not explanation.views:
-            panels.append(Panel(name, draw(heatmap, scale), about, scale))
+            panels.append(Panel(name, draw(heatmap, scale, blocks=explanation.blocks), about, scale))
             continue
         view = explanation.views[at]
         panels.append(Panel(view.whole.info.get("file", name), view.shrunk(2 * PANEL).marked(), caption))
-        panels.append(Panel(name, overlay(view.part, heatmap, scale=scale), about, scale))
+        panels.append(Panel(name, overlay(view.part, heatmap, scale=scale, blocks=explanation.blocks), about, scale))
         if explanation.details:
             panels += explanation.details[at].panels(view.part)
     images = len(explanation.heatmap)

@@ -104,8 +104,9 @@ class Segmentation(Metric):
     The map at picture size, min-max normalized; foreground is what lies above the map's own mean. Pixel accuracy and
     IoU come from pixels counted over the whole data set (equations 13 and 14 of MGRW, whose precision and recall of
     the foreground, 15 and 16, are given too). Average precision is per image, of the scores [1 − map, map] of all
-    pixels against [background, foreground], then the mean over images (18): `mean_ap` is the area under the curve,
-    `mean_ap_11` the 11-point form (17).
+    pixels against [background, foreground] together, then the mean over images, as Chefer et al. have it: `mean_ap` is
+    the area under the curve, `mean_ap_11` the 11-point form (17). Literally, equation 18 is a mean over classes, which
+    is `class_ap_11`: the 11-point form of background and foreground apart, each a mean over images, and their mean.
 
     As the authors print it, F1 is taken of each row of the picture, then the mean over rows (`f1_of_rows`). Every image
     counts. They explain the predicted class, and start rollout and transformer attribution at layer 1.
@@ -115,8 +116,9 @@ class Segmentation(Metric):
     numbers: ClassVar[Mapping[str, Number]] = {
         "pixel_accuracy": Number("↑", "share of pixels on the right side"),
         "mean_iou": Number("↑", "intersection over union, mean of object and background"),
-        "mean_ap": Number("↑", "area under precision over recall"),
-        "mean_ap_11": Number("↑", "its 11-point form"),
+        "mean_ap": Number("↑", "area under precision over recall, mean over pictures"),
+        "mean_ap_11": Number("↑", "its 11-point form, mean over pictures"),
+        "class_ap_11": Number("↑", "the 11-point form of object and background apart, mean of the two"),
         "mean_f1": Number("↑", "F1, mean over pictures"),
         "precision": Number("↑", "share of what is marked that is object"),
         "recall": Number("↑", "share of the object that is marked"),
@@ -126,7 +128,7 @@ class Segmentation(Metric):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Pixels by true and predicted class, and scores."""
-        return {"confusion": (2, 2), "mean_ap": (), "mean_ap_11": (), "mean_f1": ()}
+        return {"confusion": (2, 2), "mean_ap": (), "mean_ap_11": (), "class_ap_11": (2,), "mean_f1": ()}
 
     def __call__(self, heatmap: Heatmap, truth: PictureMask) -> dict[str, Tensor]:
         """Values per image."""
@@ -141,6 +143,13 @@ class Segmentation(Metric):
             "confusion": confusion(truth.long(), marked.long(), 2),
             "mean_ap": average_precision(scores, positive),
             "mean_ap_11": eleven_point_precision(scores, positive),
+            "class_ap_11": torch.stack(
+                [
+                    eleven_point_precision(each.flatten(1), where.flatten(1))
+                    for each, where in ((1 - values, ~truth), (values, truth))
+                ],
+                1,
+            ),
             "mean_f1": rows,
         }
 
@@ -152,6 +161,8 @@ class Segmentation(Metric):
             "mean_iou": class_iou(counts).mean(),
             "mean_ap": means["mean_ap"],
             "mean_ap_11": means["mean_ap_11"],
+            # records of 0.1 have none
+            **({"class_ap_11": means["class_ap_11"].mean()} if "class_ap_11" in means else {}),
             "mean_f1": means["mean_f1"],
             "precision": class_precision(counts)[1],
             "recall": class_recall(counts)[1],

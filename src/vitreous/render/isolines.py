@@ -20,16 +20,18 @@ _SMALL = 1024
 """Pictures up to so many pixels long are drawn twice as large, so that lines have smooth edges."""
 
 
-def draw_isolines(picture: Image.Image, heatmap: Tensor, scale: Scale) -> Image.Image:
+def draw_isolines(picture: Image.Image, heatmap: Tensor, scale: Scale, *, blocks: bool = False) -> Image.Image:
     """The picture with lines where the map crosses `LEVELS`, in the colors of the scale, edge to edge.
 
     Args:
         picture: RGB, exactly the part that the model saw.
         heatmap: (h, w), raw.
         scale: of the colors.
+        blocks: the map is of whole blocks, which keep their edges.
     """
     finer = 2 if max(picture.size) <= _SMALL else 1
-    places = scale.of_values(upsample(heatmap.detach(), (finer * picture.height, finer * picture.width)))
+    size = (finer * picture.height, finer * picture.width)
+    places = scale.of_values(upsample(heatmap.detach(), size, blocks=blocks))
     levels = np.array(LEVELS if not scale.signed else sorted((1 + side * at) / 2 for at in LEVELS for side in (-1, 1)))
     line = finer * ceil(max(picture.size) / 300)
     crossed = _thick(_crossings(places, levels), line)

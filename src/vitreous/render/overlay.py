@@ -1,10 +1,10 @@
 """A heat map laid on its picture. How maps are resized and scaled for the eye is stated here, and only here.
 
-Resizing is bilinear with `align_corners=False`: a patch is an area, so the map's edges meet the picture's edges, and a
-patch's value lies at the patch's center. By default each map has a scale of its own: from its lowest value to its
-highest, or, of a map with two sides, as far from zero on both as it reaches on either; so colors compare places of one
-map, never two maps, and zero is always the middle of two sides. The picture shows through where a map is weak, so that
-what does not matter looks as it was.
+Resizing is bilinear with `align_corners=False`: a patch is an area, so the map's edges meet the picture's edges, and
+a patch's value lies at the patch's center; a map of whole blocks fills each with its value, as metrics take it. By
+default each map has a scale of its own: from its lowest value to its highest, or, of a map with two sides, as far
+from zero on both as it reaches on either; so colors compare places of one map, never two maps, and zero is always the
+middle of two sides. The picture shows through where a map is weak, so that what does not matter looks as it was.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Scale:
         return np.abs(2 * places - 1) if self.signed else places
 
 
-def upsample(heatmap: Tensor, size: tuple[int, int]) -> Float[Tensor, "height width"]:
-    """One map (h, w) at (height, width): bilinear, edge to edge.
+def upsample(heatmap: Tensor, size: tuple[int, int], *, blocks: bool = False) -> Float[Tensor, "height width"]:
+    """One map (h, w) at (height, width), edge to edge: bilinear, or each number fills its block.
 
     Raises:
         ShapeError: not one map.
@@ -81,6 +81,8 @@ def upsample(heatmap: Tensor, size: tuple[int, int]) -> Float[Tensor, "height wi
     if heatmap.ndim != 2:
         raise ShapeError(f"`heatmap` must be (h, w); got {tuple(heatmap.shape)}. Take one map of the batch.")
     wide = heatmap.to(torch.promote_types(heatmap.dtype, torch.float32))
+    if blocks:
+        return F.interpolate(wide[None, None], size, mode="nearest-exact")[0, 0]
     return F.interpolate(wide[None, None], size, mode="bilinear", align_corners=False)[0, 0]
 
 
@@ -98,10 +100,7 @@ def spread(
     width, height = size
     left, top, right, bottom = box
     shape = (bottom - top, right - left)
-    if blocks:
-        drawn = F.interpolate(heatmap.detach()[None, None], shape, mode="nearest-exact")[0, 0]
-    else:
-        drawn = upsample(heatmap.detach(), shape)
+    drawn = upsample(heatmap.detach(), shape, blocks=blocks)
     page = drawn.new_full((height, width), torch.nan)
     upper, lefter, lower, righter = max(top, 0), max(left, 0), min(bottom, height), min(right, width)
     page[upper:lower, lefter:righter] = drawn[upper - top : lower - top, lefter - left : righter - left]
@@ -109,7 +108,13 @@ def spread(
 
 
 def overlay(
-    picture: Image.Image, heatmap: Tensor, *, alpha: float = 0.75, signed: bool = False, scale: Scale | None = None
+    picture: Image.Image,
+    heatmap: Tensor,
+    *,
+    alpha: float = 0.75,
+    signed: bool = False,
+    scale: Scale | None = None,
+    blocks: bool = False,
 ) -> Image.Image:
     """The picture with the map on it, edge to edge, at the picture's size.
 
@@ -120,6 +125,7 @@ def overlay(
             weakest all of it.
         signed: the map has two sides, on either side of zero.
         scale: of the colors; by default the map's own.
+        blocks: the map is of whole blocks, which keep their edges.
 
     Raises:
         ShapeError: not one map, constant, not finite; or `alpha` outside [0, 1].
@@ -127,12 +133,12 @@ def overlay(
     if not 0 <= alpha <= 1:
         raise ShapeError(f"`alpha` must lie in [0, 1]; got {alpha:g}. 0 shows the picture alone, 1 hides it.")
     scale = scale or Scale.of([heatmap.detach()], signed=signed)
-    places = scale.of_values(upsample(heatmap.detach(), (picture.height, picture.width)))
+    places = scale.of_values(upsample(heatmap.detach(), (picture.height, picture.width), blocks=blocks))
     opacity = Image.fromarray(np.rint(255 * alpha * scale.strength(places)).astype(np.uint8))
     return Image.composite(Image.fromarray(colorize(places, scale.palette)), picture, opacity)
 
 
-def draw(heatmap: Tensor, scale: Scale, *, patch: int = 16) -> Image.Image:
+def draw(heatmap: Tensor, scale: Scale, *, patch: int = 16, blocks: bool = False) -> Image.Image:
     """The map alone, each patch `patch` pixels wide: for when there is no picture to lay it on."""
     size = (patch * heatmap.shape[0], patch * heatmap.shape[1])
-    return Image.fromarray(colorize(scale.of_values(upsample(heatmap.detach(), size)), scale.palette))
+    return Image.fromarray(colorize(scale.of_values(upsample(heatmap.detach(), size, blocks=blocks)), scale.palette))

@@ -112,7 +112,10 @@ def _still(method: MethodCase, attempt: Attempt, picture: Image.Image | None) ->
         return None
     heatmap = torch.from_numpy(np.ascontiguousarray(attempt.heatmap))
     scale = Scale.of([heatmap], signed=method.signed)
-    drawn = overlay(picture, heatmap, scale=scale) if picture else _fitted(draw(heatmap, scale), _STILL)
+    if picture:
+        drawn = overlay(picture, heatmap, scale=scale, blocks=method.blocks)
+    else:
+        drawn = _fitted(draw(heatmap, scale, blocks=method.blocks), _STILL)
     return _Still(data_uri(drawn), number(scale.low), number(scale.high), method.signed)
 
 
