@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from vitreous.data.depth import Window, asked_window
 from vitreous.errors import DataError, UnknownName, check_setting
+from vitreous.files.reading import read_toml
 from vitreous.methods import is_method, make_method
 from vitreous.methods.method import Method
 from vitreous.methods.requirements import check_at_least
@@ -147,13 +147,7 @@ def read_plan(path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any]) -
         DataError: the file is missing, is no TOML, has a value of another type, or names code to run.
         UnknownName: it sets something that does not exist.
     """
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"there is no plan at {path}. Give the path of a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
-    return to_plan(values, path, flags, preset)
+    return to_plan(read_toml(path, "plan"), path, flags, preset)
 
 
 def to_plan(given: Mapping[str, Any], path: Path, flags: Mapping[str, Any], preset: Mapping[str, Any] = {}) -> Plan:

@@ -55,5 +55,5 @@ def _parsed(value: str) -> Any:
     """1 is a number, true a truth value, mean a word."""
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value

@@ -166,7 +166,7 @@ def _parsed(spec: str | Path, query: str) -> dict[str, Any]:
             raise ModelError(f"`{setting}` of `{spec}` has no value. Write NAME=VALUE, with & between several.")
         try:
             made[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             made[name] = value
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from shutil import disk_usage
@@ -12,9 +13,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vitreous.errors import DataError
+from vitreous.files.arrays import open_arrays
 from vitreous.files.writing import check_writable, whole_file
 
 __all__ = ["KeptAnswers"]
+
+_REMEDY = "Remove both; the teacher is asked again."
 
 
 class KeptAnswers:
@@ -27,7 +31,7 @@ class KeptAnswers:
             saved about anything else is overwritten.
 
     Raises:
-        DataError: it cannot be written there, or the disk has no room for it.
+        DataError: it cannot be written there, the disk has no room for it, or what is there is damaged.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], about: str) -> None:
@@ -72,8 +76,14 @@ class KeptAnswers:
         """Which rows an earlier process saved about the same."""
         if not (self._path.is_file() and self._index.is_file()):
             return None
-        with np.load(self._index, allow_pickle=False) as index:
-            return index["known"] if str(index["about"]) == self._about else None
+        with open_arrays(self._index, _REMEDY) as index:
+            if str(index["about"]) != self._about:
+                return None
+            known = index["known"]
+        fits = known.shape == self._shape[:2] and known.dtype == bool
+        if not fits or self._path.stat().st_size != 2 * math.prod(self._shape):
+            raise DataError(f"`{self._index}` and `{self._path}` are not as a run left them. {_REMEDY}")
+        return known
 
     def _make_room(self) -> None:
         self.remove()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import isfinite
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from vitreous.errors import DataError, UnknownName
+from vitreous.files.reading import read_toml
 from vitreous.settings.typed import typed_fields
 from vitreous.training.listing import near_settings
 
@@ -32,13 +32,7 @@ def check_range(record: Any, least: float, most: float, *names: str) -> None:
 
 def read_record(kind: Any, path: Path) -> Any:
     """The frozen record of that kind in a TOML file. Raises as `read_recipe`."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"there is no recipe at {path}. Give the path of a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML: {error}. Correct that line.") from None
-    return make_record(kind, values, path)
+    return make_record(kind, read_toml(path, "recipe"), path)
 
 
 def write_record(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,219 @@
+"""Every reader of files from anywhere, each with small whole files that it reads."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.data.test_labelled import archive
+from tests.data.trees import TREES
+from tests.tiny import noise, save_model
+from tests.training.test_classify import RECIPE
+from tests.training.test_detect import RECIPE as DETECTION
+from vitreous.benchmarking.plan import read_plan
+from vitreous.data.labelled import load_labelled
+from vitreous.data.objects import read_scenes
+from vitreous.data.pictures import open_picture
+from vitreous.data.readers import open_samples
+from vitreous.explaining.asked import read_class_names
+from vitreous.explaining.explain import explain
+from vitreous.explaining.pictures import PictureJob, explain_pictures
+from vitreous.files.ledger import open_ledger
+from vitreous.files.manifest import check_own_file
+from vitreous.methods import METHODS
+from vitreous.methods.explanation import Explanation
+from vitreous.models.checkpoint import read_state
+from vitreous.models.detection.card import DetectorCard, load_detector
+from vitreous.models.zoo import load
+from vitreous.reporting.pictures import report_pictures
+from vitreous.reproducing.reproduce import reproduce
+from vitreous.statistics.store import Record, Store
+from vitreous.training import recipe
+from vitreous.training.classify import train
+from vitreous.training.detection.recipe import read_detection_recipe
+from vitreous.training.kept import KeptAnswers
+
+__all__ = ["READERS", "Read"]
+
+Read = Callable[[], object]
+
+
+def _samples(kind: str, root: Path) -> Read:
+    spec = TREES[kind](root)
+    return lambda: [entry.open() for entry in open_samples(spec).entries]
+
+
+def _picture(suffix: str, root: Path) -> Read:
+    file = root / f"a{suffix}"
+    noise(1).save(file)
+    return lambda: open_picture(file)
+
+
+def _labelled(root: Path) -> Read:
+    return _pictures_of(Path(TREES["npz"](root).partition(":")[2]))
+
+
+def _scenes(root: Path) -> Read:
+    TREES["coco"](root)
+    return lambda: [scene.objects() for scene in read_scenes(root, "val2017").scenes]
+
+
+def _model(root: Path) -> Read:
+    save_model(root, embed_dim=8, depth=1, num_heads=1)
+    return lambda: load(root)
+
+
+def _checkpoint(root: Path) -> Read:
+    torch.save({"state_dict": {"a": torch.zeros(4), "b": torch.ones(2, 3)}, "epoch": 3}, root / "a.pth")
+    return lambda: read_state(root / "a.pth")
+
+
+def _plan(root: Path) -> Read:
+    text = 'dataset = "folder:x"\nlimit = 3\nmethods = ["rollout"]\n[metrics.box_overlap]\nmisclassified = true\n'
+    (root / "plan.toml").write_text(text)
+    return lambda: read_plan(root / "plan.toml", {}, {})
+
+
+def _recipe(root: Path) -> Read:
+    (root / "recipe.toml").write_bytes((Path(recipe.__file__).parent / "recipes" / "taught.toml").read_bytes())
+    return lambda: recipe.read_recipe(root / "recipe.toml")
+
+
+def _ledger(root: Path) -> Read:
+    picture = root / "a.png"
+    with open_ledger(root, "explain", {"target": "predicted"}, [picture], (".npz",)) as ledger:
+        ledger.claim(picture)
+        ledger.note(picture, {"file": "a.png"}, written=True)
+
+    def read() -> None:
+        with open_ledger(root, "explain", {"target": "predicted"}, [picture], (".npz",)) as ledger:
+            ledger.whole(picture)
+
+    return read
+
+
+def _results(root: Path) -> Read:
+    Store(root).add([Record("m", "r", "k", f"{at}", "x", [1.0, 2.0]) for at in range(3)])
+    return lambda: Store(root).read()
+
+
+def _training_folder(root: Path) -> Read:
+    for part in ("train", "val"):
+        for at, kind in enumerate(("cat", "hen")):
+            (root / part / kind).mkdir(parents=True)
+            noise(at, (6, 4)).save(root / part / kind / "a.png")
+    return _pictures_of(root)
+
+
+def _class_table(root: Path) -> Read:
+    archive(root / "set.npz")
+    (root / "classes.csv").write_text('label,words\n0,cat\n1,"hen, chicken"\n', encoding="utf-8")
+    return _pictures_of(root / "set.npz")
+
+
+def _pictures_of(place: Path) -> Read:
+    return lambda: [
+        picture for split in load_labelled(place)[:2] for picture in map(split.__getitem__, range(len(split)))
+    ]
+
+
+def _class_names(root: Path) -> Read:
+    (root / "names.txt").write_text("cat\ndog\nÜbung\n", encoding="utf-8")
+    return lambda: read_class_names(root / "names.txt")
+
+
+def _explanation(root: Path) -> Read:
+    model = load(save_model(root.parent.parent / "model", embed_dim=8, depth=1, num_heads=1))
+    explain(model, noise(1), "rollout").save(root / "a.npz")
+    return lambda: Explanation.load(root / "a.npz")
+
+
+def _job(root: Path) -> PictureJob:
+    model = load(save_model(root.parent.parent / "model", embed_dim=8, depth=1, num_heads=1))
+    noise(1, (8, 8)).save(root / "a.png")
+    job = PictureJob(model, {"rollout": METHODS["rollout"]()}, output=root / "out")
+    list(explain_pictures(job, [root / "a.png"]))
+    return job
+
+
+def _manifest(root: Path) -> Read:
+    _job(root)
+
+    def read() -> None:
+        out = root / "again"
+        try:
+            reproduce(root / "out", out)
+        finally:
+            for file in sorted(out.rglob("*"), reverse=True):
+                file.rmdir() if file.is_dir() else file.unlink()
+
+    return read
+
+
+def _report(root: Path) -> Read:
+    job = _job(root)
+    return lambda: report_pictures(job)
+
+
+def _training(root: Path) -> Read:
+    data, brief = load_labelled(archive(root.parent.parent / "set.npz")), replace(RECIPE, epochs=1, batch_size=2)
+    list(train(brief, data, root))
+    (root / "last" / "model.safetensors").unlink()
+    return lambda: list(train(recipe.read_recipe(root / "recipe.toml"), data, root, resume=True))
+
+
+def _detector(root: Path) -> Read:
+    statistics = ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    card = DetectorCard("test_resnet", {}, ("box", "disk"), False, 8, 4, (64,), 96, *statistics)
+    card.save(root, card.build().state_dict())
+    return lambda: load_detector(root, torch.device("cpu"))
+
+
+def _detection_recipe(root: Path) -> Read:
+    (root / "recipe.toml").write_text(DETECTION.to_toml(), encoding="utf-8")
+    return lambda: read_detection_recipe(root / "recipe.toml")
+
+
+def _answers(root: Path) -> Read:
+    def kept() -> KeptAnswers:
+        return KeptAnswers(root / "answers.bin", (1, 4, 3), "a teacher")
+
+    answers, index = kept(), torch.arange(4)
+    answers.put(0, index, torch.ones(4, 3))
+    answers.save()
+    del answers  # the file is mapped
+    return lambda: [known := kept().known(0, index), kept().get(0, index[known]) if known.any() else None]
+
+
+def _figures(root: Path) -> Read:
+    (root / "evaluation.json").write_text('{"job": "evaluate", "scores": {"top1": {"value": 0.5}}}')
+    return lambda: check_own_file(root / "evaluation.json", "evaluate")
+
+
+READERS: dict[str, Callable[[Path], Read]] = {
+    **{kind: functools.partial(_samples, kind) for kind in TREES},
+    **{f"picture{suffix}": functools.partial(_picture, suffix) for suffix in (".png", ".jpg", ".gif", ".tif", ".webp")},
+    "labelled": _labelled,
+    "scenes": _scenes,
+    "model": _model,
+    "checkpoint": _checkpoint,
+    "plan": _plan,
+    "recipe": _recipe,
+    "ledger": _ledger,
+    "results": _results,
+    "training folder": _training_folder,
+    "class table": _class_table,
+    "class names": _class_names,
+    "explanation": _explanation,
+    "manifest": _manifest,
+    "report": _report,
+    "training": _training,
+    "detector": _detector,
+    "detection recipe": _detection_recipe,
+    "answers": _answers,
+    "figures": _figures,
+}
