@@ -83,3 +83,10 @@ def test_how_the_model_is_read_is_in_the_manifest(run: Run, folder: Path, pictur
     del manifest["trial"]["reading"]  # an earlier version's
     Path("found/manifest.json").write_text(json.dumps(manifest))
     assert run(*words).exit_code == 0, "said nothing, as now"
+
+
+def test_a_folder_in_which_nothing_was_measured_takes_other_settings(run: Run, folder: Path, pictures: str) -> None:
+    words = ("verify", "removal", pictures, "--model", folder, "--output", "found", "--shares", "0.5", "--place")
+    assert run(*words, "7").exit_code == 2  # there are not so many blocks
+    assert run(*words, "1").exit_code == 0
+    assert "holds results of other settings" in run(*words, "input").stderr

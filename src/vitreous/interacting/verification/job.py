@@ -193,7 +193,7 @@ def _labels(trial: Trial, samples: Samples, subject: LoadedModel) -> dict[int, i
 def _check_same(manifest: dict[str, Any], output: Path) -> dict[str, Any]:
     """What is known of the data set; results of something else are refused, more pictures in other batches welcome."""
     old = read_own(output, manifest["job"])
-    if "trial" not in old:  # nothing, or a claim
+    if "trial" not in old or not Store(output).read():  # nothing, a claim, or a run that measured nothing
         return manifest["dataset"]
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
