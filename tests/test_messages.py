@@ -35,8 +35,8 @@ MESSAGES = {
     "windows": (
         lambda: make_method("ag_cam")(*_case("timm_swin")),
         "the first attention of `SwinTransformer` is not between all patches of the picture. Windowed, pooled "
-        "and channel attention, and heads that share an axis with the images, give no global map: use a method that "
-        "reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`.",
+        "and channel attention, and heads or views of a picture that share an axis with the images, give no global "
+        "map: use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`.",
     ),
     "a CNN": (
         lambda: make_method("ag_cam")(*_case("timm_resnet")),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,6 +45,8 @@ RANDOM = {
     "dropout of pixels": Drawing(lambda x: F.dropout(x, 0.3, training=True)),
     "noise": Drawing(lambda x: x + 0.1 * torch.randn_like(x)),
     "dropout at the end": Drawing(after=lambda x: F.dropout(x, 0.5, training=True)),
+    "numpy's noise": Drawing(lambda x: x + 0.1 * torch.from_numpy(np.random.randn(*x.shape)).to(x)),
+    "Python's coin": Drawing(after=lambda x: x if random.random() < 0.5 else 2 * x),
     "a coin": Drawing(after=lambda x: x if torch.rand([]) < 0.5 else 2 * x),
 }
 

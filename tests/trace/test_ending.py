@@ -65,6 +65,20 @@ ENDS: dict[str, tuple[Callable[[Tensor], Any], Callable[[Tensor], Tensor], dict[
     "squeezed afterwards": (lambda z: torch.sigmoid(z[:, :1]).squeeze(1), single, {}),
     "logsigmoid": (lambda z: F.logsigmoid(z[:, :1]), single, {}),
     "labels": (lambda z: z.sigmoid(), lambda z: z, {"link": "sigmoid"}),
+    "percent": (lambda z: z.softmax(1) * 100, lambda z: z, {}),
+    "percent in place": (lambda z: z.softmax(1).mul_(100), lambda z: z, {}),
+    "percent of one": (lambda z: 100 * z[:, :1].sigmoid(), single, {}),
+    "a sigmoid by hand": (lambda z: 1 / (1 + torch.exp(-z[:, :1])), lambda z: z[:, :1], {}),
+    "another by hand": (lambda z: z[:, :1].exp() / (z[:, :1].exp() + 1), single, {}),
+    "a third by hand": (lambda z: (1 + torch.exp(-z[:, 0])).reciprocal(), single, {}),
+    "by its tangent": (lambda z: 0.5 * (torch.tanh(z[:, :1] / 2) + 1), single, {}),
+    "against it": (lambda z: 1 - z[:, :1].sigmoid(), lambda z: -z[:, :1], {}),
+    "labels by hand": (lambda z: 1 / (1 + torch.exp(-z)), lambda z: z, {"link": "sigmoid"}),
+    "a mean of sigmoids": (
+        lambda z: torch.stack([z[:, :1].sigmoid()] * 2).mean(0),
+        single,
+        {},
+    ),
     "two heads": (lambda z: torch.cat([z[:, :1].sigmoid(), z[:, 1:].sigmoid()], 1), lambda z: z, {"link": "sigmoid"}),
 }
 
@@ -138,11 +152,21 @@ def test_one_probability_of_several_is_read_by_its_odds() -> None:
     torch.testing.assert_close(logits_of(run(model, images()), "Model", 2).sigmoid()[:, 0], model(images()))
 
 
+def test_percentages_by_hand_are_probabilities() -> None:
+    model = ending(lambda z: 100 * z.exp() / z.exp().sum(1, keepdim=True))
+    torch.testing.assert_close(logits_of(run(model, images()), "Model", 2).softmax(1), model(images()) / 100)
+
+
 REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, Any], str]] = {
     "labels without a word": (torch.sigmoid, {}, r'ends in a sigmoid, and its 3 scores are.*Say link="sigmoid"'),
     "a softmax read as labels": (lambda z: z.softmax(1), {"link": "sigmoid"}, r'ends in a softmax.*Say link="softmax"'),
     "one score": (lambda z: z[:, :1].softmax(1), {}, r"the softmax of a single score, which is 1"),
     "some of them": (lambda z: z.softmax(1)[:, :2], {}, r"returns 2 probabilities of a softmax over others"),
+    "stretched": (lambda z: 62 * z[:, :1].sigmoid() + 18, {}, r"makes of a sigmoid, which are no class sc.*identity"),
+    "weighted": (lambda z: z.softmax(1) * torch.tensor([1.0, 2, 3]), {}, r"arithmetic makes of a softmax"),
+    "twice": (lambda z: z.softmax(1) * 2, {}, r"arithmetic makes of a softmax"),
+    "of a distance": (lambda z: torch.exp(-(z**2) / 99), {}, r"arithmetic makes of an exponential"),
+    "labels by hand": (lambda z: 1 / (1 + torch.exp(-z)), {}, r'ends in a sigmoid, and its 3.*Say link="sigmoid"'),
     "saturated and made by hand": (
         lambda z: torch.stack([1 - (300 * z[:, 0]).sigmoid(), (300 * z[:, 0]).sigmoid()], 1),
         {},
@@ -156,15 +180,17 @@ def test_probabilities_that_cannot_be_read_are_refused(name: str) -> None:
     end, how, said = REFUSED[name]
     with pytest.raises(ModelError, match=said):
         vitreous.explain(ending(end), images(), "raw_attention", **how)
+    if "arithmetic" in said:  # as the message says
+        values = vitreous.explain(ending(end), images(), "raw_attention", target=0, link="identity").logits
+        torch.testing.assert_close(values, ending(end)(images()).detach())
 
 
 def test_what_only_looks_like_an_ending_is_none() -> None:
     scores = torch.randn(2, 3)
     with Ending():
-        gated, scaled, halves = scores * scores.sigmoid(), scores.sigmoid(), scores.softmax(1)
-        scaled *= 10
-        halves = halves * 2
-    for found in (gated, scaled, halves, scores):
+        gated, bounded, scale = scores * scores.sigmoid(), 30 * (scores / 30).tanh(), scores * torch.zeros(1).exp()
+        linear, squares = F.linear(scores.softmax(1), torch.randn(3, 3)), scores.exp().log() * 2
+    for found in (gated, bounded, scale, linear, squares, scores):
         assert scores_behind(found, "Model") is found
 
 

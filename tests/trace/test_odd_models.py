@@ -89,9 +89,9 @@ class _Bare(nn.Module):
 def test_heads_folded_into_the_batch_are_refused() -> None:
     model, images = _Bare(folded=True), torch.randn(2, 3, 32, 32)
     for name in ("ag_cam", "rollout", "generic_attention", "mgrw", "attcat", "transformer_attribution"):
-        with pytest.raises(NoGlobalAttention, match="heads that share an axis with the images"):
+        with pytest.raises(NoGlobalAttention, match="heads or views of a picture that share an axis"):
             make_method(name, **({"fill": "mean"} if name == "mgrw" else {}))(model, images)
-    with pytest.raises(NoGlobalAttention, match="heads that share an axis with the images"):
+    with pytest.raises(NoGlobalAttention, match="heads or views of a picture that share an axis"):
         restricted_logits(model, images, {0: torch.ones(1, 16, 16, dtype=torch.bool)})
 
 

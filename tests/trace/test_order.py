@@ -8,6 +8,7 @@ from copy import deepcopy
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import vitreous
@@ -66,7 +67,16 @@ def _sorted(tokens: Tensor) -> Tensor:
     return tokens.gather(1, torch.cat([order[:, :1] * 0, order], 1)[..., None].expand_as(tokens))
 
 
+PERMUTATION = torch.eye(13)[SHUFFLED]
+
 BETWEEN = {
+    "by a matrix": lambda tokens: PERMUTATION @ tokens,
+    "by a matrix of the patches": _patches(PERMUTATION[1:, 1:].matmul),
+    "by a linear map": lambda tokens: F.linear(tokens.mT, PERMUTATION).mT,
+    "by a matrix behind": lambda tokens: (tokens.transpose(1, 2) @ PERMUTATION.T).transpose(1, 2),
+    "by a sum": lambda tokens: torch.einsum("mn,bnd->bmd", PERMUTATION, tokens),
+    "by a batch of matrices": lambda tokens: torch.bmm(PERMUTATION.expand(len(tokens), -1, -1), tokens),
+    "by a convolution of one": lambda tokens: F.conv1d(tokens, PERMUTATION[..., None]),
     "flipped": _patches(lambda patches: patches.flip(1)),
     "rolled": _patches(lambda patches: patches.roll(5, 1)),
     "rolled by one": _patches(lambda patches: patches.roll(1, 1)),

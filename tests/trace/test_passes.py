@@ -22,7 +22,7 @@ from vitreous.errors import (
     ObservationError,
     UnknownName,
 )
-from vitreous.methods import METHODS
+from vitreous.methods import METHODS, make_method
 from vitreous.trace.layer import find_layer
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.recorder import record
@@ -268,3 +268,24 @@ def test_a_query_among_the_tokens_is_the_one_that_is_read() -> None:
     torch.testing.assert_close(found.heatmap.flatten(1), expected)
     assert found.logits is not None
     assert found.logits.shape == (2, CLASSES + 1)
+
+
+@pytest.mark.parametrize("name", ["raw_attention", "ag_cam", "grad_cam", "legrad", "bt_head"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_views_joined_along_the_batch_are_told_as_such(name: str, *, inside: bool) -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = CASES["timm_vit"].model()
+            if inside:
+                self.model.patch_embed.register_forward_pre_hook(
+                    lambda _, given: torch.cat([given[0], given[0].flip(3)])
+                )
+
+        def forward(self, images: Tensor) -> Tensor:
+            views = images if inside else torch.cat([images, images.flip(3)])
+            return self.model(views).unflatten(0, (2, -1)).mean(0)
+
+    remedy = "a model of one view in its place" if inside else "a model of one view, the module `model` by itself"
+    with pytest.raises(ObservationError, match=rf"`Views` makes 2 views of one image.*{remedy}"):
+        make_method(name)(Views(), CASES["timm_vit"].images())

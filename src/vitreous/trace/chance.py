@@ -1,10 +1,13 @@
-"""Whether a model draws torch's random numbers: of one that does, a map would show one draw of many."""
+"""Whether a model draws random numbers, of torch, numpy or Python: a map would show one draw of many."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,9 +47,10 @@ def no_chance(model: nn.Module, images: Tensor) -> Generator[None]:
         _check_repeats(model, images[:1])
 
 
-def _states(device: torch.device) -> list[bytes]:
-    """Of torch's generators, which its functions draw from where they are given none."""
-    states = [torch.get_rng_state().numpy().tobytes()]
+def _states(device: torch.device) -> list[Any]:
+    """Of the generators that functions draw from where they are given none."""
+    states: list[Any] = [torch.get_rng_state().numpy().tobytes(), random.getstate()]
+    states += [each.tobytes() if isinstance(each, np.ndarray) else each for each in np.random.get_state(legacy=True)]
     if device.type != "cpu":
         states.append(torch.get_device_module(device).get_rng_state(device).numpy().tobytes())
     return states
@@ -61,6 +65,6 @@ def _check_repeats(model: nn.Module, image: Tensor) -> None:
     if any(each.shape != first.shape or (each - first).norm() > near for each in others):
         raise ObservationError(
             f"`{type(model).__name__}` gives other numbers each time that it runs on the same image: it draws random "
-            "ones in its forward pass, as dropout or noise does that stays on in evaluation. Switch that off, or call "
-            "torch.manual_seed(0) at the start of its forward to explain one draw."
+            "ones in its forward pass, as dropout or noise does that stays on in evaluation. Switch that off, or seed "
+            "them at the start of its forward to explain one draw: torch.manual_seed(0), and numpy's and Python's own."
         )

@@ -21,7 +21,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from vitreous.errors import ModelError
 from vitreous.shapes import Logits
 from vitreous.trace.moves import MOVES
-from vitreous.trace.reading import current_reading, link_read
+from vitreous.trace.reading import LINKS, current_reading, link_read
 
 __all__ = ["Ending", "scores_behind"]
 
@@ -53,7 +53,19 @@ _KINDS: dict[Any, _Kind] = {
     **dict.fromkeys(_called("sigmoid", "expit") | _called("sigmoid_"), _Kind("sigmoid", torch.sigmoid)),
     **dict.fromkeys(_called("logsigmoid"), _Kind("sigmoid", F.logsigmoid, is_log=True)),
 }
+# what a sigmoid is written out with: of these scores, it is `of`
+_WRITTEN: dict[Any, _Kind] = {
+    **dict.fromkeys(_called("exp"), _Kind("exponential", torch.sigmoid)),
+    **dict.fromkeys(_called("tanh"), _Kind("hyperbolic tangent", lambda scores: (2 * scores).sigmoid())),
+}
 _CLAMPED = _called("clamp") | _called("clip") | _called("clamp_min") | _called("clamp_max")
+_NAMES = (
+    "add add_ sub sub_ subtract rsub mul mul_ multiply div div_ divide true_divide neg negative reciprocal mean sum "
+    "__radd__ __rsub__ __rmul__ __rdiv__ __rtruediv__"
+)
+_ARITHMETIC = frozenset[Any]().union(*map(_called, _NAMES.split()))
+_SHARES = (1.0, 100.0)
+"""What all probabilities are together: they may be given in percent."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +77,18 @@ class _Behind:
         kind: what made it.
         rounding: of the type that it was made in.
         version: of the tensor; what is written into it afterwards was not made of these.
+        is_whole: whether it is what `kind` makes; or arithmetic followed.
     """
 
     scores: Tensor
     kind: _Kind
     rounding: float
     version: int
+    is_whole: bool
 
 
-def _note(made: Tensor, scores: Tensor, kind: _Kind, rounding: float) -> None:
-    _BEHIND[made] = _Behind(scores, kind, rounding, _version(made))
+def _note(made: Tensor, scores: Tensor, kind: _Kind, rounding: float, *, is_whole: bool = True) -> None:
+    _BEHIND[made] = _Behind(scores, kind, rounding, _version(made), is_whole)
 
 
 def _noted(made: Tensor) -> _Behind | None:
@@ -111,13 +125,32 @@ class Ending(TorchFunctionMode):
             scores = given.clone() if in_place else given
             result = func(*args, **options)
             if kind.link == "sigmoid" or result.ndim <= 2:
-                _note(result, scores, kind, torch.finfo(result.dtype).eps)
+                _note(result, scores, kind, _rounding(result))
             return result
+        worked = _worked(args) if _BEHIND and func in _ARITHMETIC else None  # it may write in place
         result = func(*args, **options)
+        if func in _WRITTEN and 0 < result.ndim <= 2:
+            _note(result, args[0] if args else options["input"], _WRITTEN[func], _rounding(result), is_whole=False)
+        elif worked is not None:
+            _note(result, worked.scores, worked.kind, max(worked.rounding, _rounding(result)), is_whole=False)
         moved = _BEHIND and (func in MOVES or func in _CLAMPED)
         if moved and isinstance(result, Tensor) and result is not (*args, None)[0]:
             _follow(func, args, options, result)
         return result
+
+
+def _rounding(tensor: Tensor) -> float:
+    return torch.finfo(tensor.dtype).eps
+
+
+def _worked(args: tuple[Any, ...]) -> _Behind | None:
+    """What stands behind the numbers that arithmetic is done with; nothing behind what a sigmoid only gates."""
+    given = [each for each in args if isinstance(each, Tensor)]
+    behind = [found for each in given if (found := _noted(each)) is not None]
+    if not behind or any(each.kind.is_log for each in behind):
+        return None
+    gated = [each for each in given if each.numel() >= behind[0].scores.numel() and _noted(each) is None]
+    return None if gated else behind[0]
 
 
 def _follow(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor) -> None:
@@ -128,8 +161,9 @@ def _follow(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     if not known or len(known) < len(behind) or any(each.kind is not known[0].kind for each in known):
         return
     kind, rounding = known[0].kind, max(each.rounding for each in known)
-    if func in _CLAMPED:
-        _note(result, known[0].scores, kind, rounding)
+    whole = all(each.is_whole for each in known)
+    if func in _CLAMPED or any(leaf.shape != found.scores.shape for leaf in leaves if (found := behind[id(leaf)])):
+        _note(result, known[0].scores, kind, rounding, is_whole=whole and func in _CLAMPED)
         return
 
     def back(leaf: Tensor) -> Tensor:
@@ -137,7 +171,7 @@ def _follow(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
         return found.scores if found else leaf
 
     args, kwargs = pytree.tree_map_only(Tensor, back, (args, kwargs))
-    _note(result, func(*args, **kwargs), kind, max(rounding, torch.finfo(result.dtype).eps))
+    _note(result, func(*args, **kwargs), kind, max(rounding, _rounding(result)), is_whole=whole)
 
 
 def scores_behind(found: Logits, model: str) -> Logits:
@@ -156,16 +190,20 @@ def scores_behind(found: Logits, model: str) -> Logits:
     if current_reading().link == "identity":  # values, whatever made them
         return found
     behind = _noted(found)
-    if behind is not None and _makes(behind, found):
-        _check_link(behind.kind.link, found.shape[1], model)
-        return behind.scores
+    if behind is not None and (scores := _made_of(behind, found)) is not None:
+        _check_link(behind.kind.link if behind.kind.link in LINKS else "sigmoid", found.shape[1], model)
+        return scores
     shares = found.detach().double()
     # chance does not sum to 1 in float32; what summed many classes rounded more often
     near = (4 + found.shape[1] ** 0.5) * torch.finfo(torch.promote_types(found.dtype, torch.float32)).eps
-    if found.shape[1] > 1 and bool((shares >= 0).all()) and bool(((shares.sum(1) - 1).abs() <= near).all()):
-        _check_link("softmax", found.shape[1], model)
-        return _finite(found.log(), found, model)
+    for whole in _SHARES if found.shape[1] > 1 and bool((shares >= 0).all()) else ():
+        if bool(((shares.sum(1) / whole - 1).abs() <= near).all()):
+            _check_link("softmax", found.shape[1], model)
+            return _finite((found / whole).log(), found, model)
     if behind is None or behind.kind.is_log:
+        return found
+    if not behind.is_whole and not (behind.kind.link == "sigmoid" and bool(((shares >= 0) & (shares <= 1)).all())):
+        _check_said(behind.kind, model)
         return found
     if found.shape[1] > 1 and behind.kind.link == "softmax":
         raise ModelError(
@@ -176,13 +214,35 @@ def scores_behind(found: Logits, model: str) -> Logits:
     return _finite(found.logit(), found, model)
 
 
-def _makes(behind: _Behind, found: Logits) -> bool:
-    """Whether these scores give what was returned, in the axis of the classes."""
+def _made_of(behind: _Behind, found: Logits) -> Logits | None:
+    """The scores that give what was returned, in the axis of the classes; None where these do not."""
     if behind.scores.shape != found.shape:
-        return False
-    wide = torch.promote_types(found.dtype, torch.float32)
-    made = behind.kind.of(behind.scores.detach().to(wide))
-    return torch.allclose(made, found.detach().to(wide), rtol=4 * behind.rounding, atol=4 * behind.rounding)
+        return None
+    wide, near = torch.promote_types(found.dtype, torch.float32), 4 * behind.rounding
+    scores = behind.scores.detach().to(wide)
+    if behind.is_whole:
+        return behind.scores if torch.allclose(behind.kind.of(scores), found.detach().to(wide), near, near) else None
+    for whole in _SHARES:
+        shares = found.detach().to(wide) / whole
+        for sign in (1, -1):  # 1 / (1 + exp(-x)) as well as 1 - 1 / (1 + exp(-x))
+            if torch.allclose(behind.kind.of(sign * scores), shares, 4 * near, near):
+                at = sign * (2 if behind.kind.link == "hyperbolic tangent" else 1)
+                return behind.scores if at == 1 else at * behind.scores
+    return None
+
+
+def _check_said(kind: _Kind, model: str) -> None:
+    """Refuse to guess what was made of probabilities by arithmetic; a hyperbolic tangent may bound scores.
+
+    Raises:
+        ModelError: nobody says what it stands for.
+    """
+    if kind.link != "hyperbolic tangent" and current_reading().link is None:
+        raise ModelError(
+            f"`{model}` returns what arithmetic makes of {'an' if kind.link == 'exponential' else 'a'} {kind.link}, "
+            'which are no class scores. Let it return the scores, or say what they stand for: link="identity" '
+            '(--link identity) for values, or link="softmax" or "sigmoid" where they are scores all the same.'
+        )
 
 
 def _check_link(link: str, scores: int, model: str) -> None:

@@ -145,7 +145,7 @@ class Interceptor(TorchFunctionMode):
             return func(*args, **kwargs)
         seen, bits = len(self._sizes), self._flow.above((args, kwargs))
         if bits:
-            self.reorders.see(func, args, kwargs, len(self._sizes))
+            self.reorders.see(func, args, kwargs, len(self._sizes), self._flow.above)
         result = self._route(func, args, kwargs)
         bits |= (2 << len(self._sizes)) - (2 << seen)  # the attentions that ran in this call
         self._flow.mark(args[0] if func is Tensor.__setitem__ else result, bits)

@@ -24,6 +24,7 @@ from vitreous.trace.recording import Recording
 from vitreous.trace.reorder import Reorders
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.upright import check_upright
+from vitreous.trace.views import check_views
 
 __all__ = ["find_layer"]
 
@@ -39,7 +40,7 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
     Raises:
         UnknownName: the model has no such module.
         NoTokenGrid: its output has no place on the picture, or no module's has; or it lies mirrored there.
-        ObservationError: several passes ran, and none was chosen.
+        ObservationError: several passes ran, and none was chosen; or several views of an image in one.
         ModelError, ShapeError: as `observe`.
 
     Cost: a forward and a backward pass of one image; four more forward passes where a pass or a part is chosen, or
@@ -105,6 +106,7 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders]
         layer, _ = _last_read(candidates, seen)
     except NoTokenGrid:
         seen.check_one_pass()
+        check_views(model, images)
         raise
     return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model)), seen.reorders
 

@@ -168,7 +168,8 @@ def not_global(model: str) -> NoGlobalAttention:
     """Why the first attention of a model gives no map, and what to do."""
     return NoGlobalAttention(
         f"the first attention of `{model}` is not between all patches of the picture. Windowed, pooled and channel "
-        f"attention, and heads that share an axis with the images, give no global map: {_INSTEAD}"
+        "attention, and heads or views of a picture that share an axis with the images, give no global map: "
+        f"{_INSTEAD}"
     )
 
 

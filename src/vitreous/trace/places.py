@@ -28,6 +28,7 @@ from vitreous.trace.reading import current_reading
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import is_scripted, nothing_observed, settled
+from vitreous.trace.views import check_views
 
 __all__ = ["SAY", "Reads", "grid_of", "measure_tokens"]
 
@@ -64,7 +65,8 @@ def measure_tokens(
 
     Raises:
         NothingObserved: none is, or none ran.
-        NoGlobalAttention: it runs in windows, between channels, or from some tokens to others.
+        NoGlobalAttention: it runs in windows, between channels, from some tokens to others, or in several views of an
+            image.
         NoTokenGrid: the tokens that move with the picture do not lie on a grid that covers it; or they are others than
             `Reading` says.
 
@@ -73,7 +75,11 @@ def measure_tokens(
     """
     _check_picture(model, images)
     with no_chance(model, images), _watched(model, is_read) as tokens_of:
-        return _measure(tokens_of, model, images, is_read, Probe.of(images, seed))
+        try:
+            return _measure(tokens_of, model, images, is_read, Probe.of(images, seed))
+        except NoGlobalAttention:
+            check_views(model, images)
+            raise
 
 
 def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Reads, probe: Probe) -> TokenGrid:

@@ -121,7 +121,7 @@ class Recording:
             NoTokenGrid: it does.
         """
         last = max(at for at, size in zip(self.places, self.sizes, strict=True) if size)
-        if self.reorders.before(last, tokens.patches):
+        if self.reorders.before(last, tokens.patches, tokens.tokens):
             self.measure_order(tokens)
 
     @cached_property
