@@ -247,3 +247,41 @@ def test_warnings_are_a_line_and_in_the_manifest(run: Run, folder: Path) -> None
     plain, deep = json.loads(Path("explained/manifest.json").read_text())["pictures"]
     assert plain["warning"].startswith(unused)
     assert (deep["warning"], deep["window"]) == ("", [0, 4095])
+
+
+def test_exports_are_files_for_other_programs(run: Run, folder: Path) -> None:
+    for at, place in enumerate(("a", "b")):
+        Path("in", place).mkdir(parents=True)
+        noise(at).save(Path("in", place, "x.png"))
+    words = ["explain", "in", "--model", folder, "--method", "ag_cam,grad_cam", "--target", "top-2"]
+    done = run(*words, "--export", "svg, coco", "--output", "out")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "Exports: out/exports" in done.stdout
+    made = {each.relative_to("out/exports").as_posix() for each in Path("out/exports").rglob("*.*")}
+    read = json.loads(Path("out/exports/ag_cam.json").read_text())
+    classes = [each["id"] - 1 for each in read["categories"]]
+    single = {each for each in made if each.endswith(".svg")}
+    assert made - single == {"ag_cam.json", "grad_cam.json", "manifest.json", ".manifest.json.lock"}
+    assert len(single) == 8
+    assert single <= {f"{at}/x/{m}-{c}.svg" for at in "ab" for m in ("ag_cam", "grad_cam") for c in classes}
+    assert [each["file_name"] for each in read["images"]] == ["a/x.png", "b/x.png"]
+    assert {each["image_id"] for each in read["annotations"]} == {1, 2}
+    done = run(*words, "--export", "csv", "--output", "out")  # its own folder is filled further
+    assert done.exit_code == 0
+    assert len([*Path("out/exports").rglob("*.csv")]) == 8
+
+
+def test_what_cannot_be_exported_is_told_before_any_work(run: Run, folder: Path) -> None:
+    done = run("explain", "--model", folder, "--export", "tif")
+    assert done.exit_code == 2
+    assert "tiff" in done.stderr
+    Path("mine/exports").mkdir(parents=True)
+    Path("mine/exports/x").write_text("mine")
+    Path("pages").mkdir()
+    Path("pages/report.html").write_text("mine")
+    for words in (("--export", "csv", "--output", "mine"), ("--report", "--output", "pages")):
+        done = run("explain", "--model", folder, *words)
+        assert done.exit_code == 1
+        assert "is there already" in done.stderr
+        assert "Sheet" not in done.stdout
+    assert len([*Path("mine").iterdir()]) == len([*Path("pages").iterdir()]) == 1

@@ -60,6 +60,8 @@ Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg 
 
 A page to hand to somebody else: `vitreous explain cat.jpg --report`
 
+Maps for other programs: `vitreous explain cat.jpg --export tiff,coco`
+
 A model without a class token: `vitreous explain cat.jpg --method rollout,raw_attention --set readout=mean`
 """
 
@@ -176,6 +178,16 @@ def explain(
             "adjustable; of several pictures, an index of a page for each. It needs no network. Implies --trust.",
         ),
     ] = False,
+    export: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT,…",
+            help="Also write each map to exports/, for other programs: png (over the whole picture), svg (picture, map "
+            "and scale as layers), tiff (raw, float32, in the picture's pixels), csv (raw, a row for each patch), coco "
+            "(boxes and masks of where it is above half of its strongest, all pictures of a method in one JSON).",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Show what in a picture speaks for a class: one sheet per picture, methods side by side.
 
@@ -196,6 +208,7 @@ def explain(
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import describe, load
+    from vitreous.reporting.exports import check_exports, export_pictures, read_formats
     from vitreous.reporting.pages import check_pages
 
     if choose_on and method != _BEST:
@@ -207,6 +220,8 @@ def explain(
     check_writable(output)
     if report:
         check_pages(output / "report.html")
+    if formats := read_formats(export):
+        check_exports(output / "exports")
     shown = Report(Console(highlight=False), Console(stderr=True, highlight=False))
     with shown.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
@@ -251,6 +266,10 @@ def explain(
         with stoppable(), shown.status("Writing the report …"):
             page = report_pictures(job)
         shown.tell(f"Report: {page}")
+    if formats:
+        with shown.status("Writing the exports …"):
+            written = export_pictures(job, formats)
+        shown.tell(f"Exports: {written}")
     raise typer.Exit(int(failed))
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vitreous.errors import DegenerateMap, ModelError, NoClassScores, ShapeError
-from vitreous.masking.components import Box, boxes_by_rank
+from vitreous.errors import DegenerateMap, ModelError, NoClassScores
 from vitreous.methods.detail import Detail
-from vitreous.shapes import Heatmap, Images, Logits, PixelMap, PixelMask, TargetClass
+from vitreous.methods.placed import Placed
+from vitreous.shapes import Heatmap, Images, Logits, TargetClass
 from vitreous.trace.answer import Answer, answer, score_name
 from vitreous.trace.reading import Reading, current_reading, reading
 from vitreous.trace.target import Target, probabilities
@@ -27,7 +27,7 @@ __all__ = ["Explanation"]
 
 
 @dataclass(frozen=True, repr=False)
-class Explanation:
+class Explanation(Placed):
     """Heat maps of a batch and the decision that they explain.
 
     Attributes:
@@ -118,127 +118,6 @@ class Explanation:
         with reading(Reading(link=self.link)):
             return probabilities(self.logits.float())
 
-    @property
-    def signed(self) -> bool:
-        """Whether its maps have two sides: what speaks for the class, and what speaks against it."""
-        return bool(getattr(self.method, "signed", False))
-
-    @property
-    def blocks(self) -> bool:
-        """Whether its maps are of whole blocks, which keep their edges at the size of a picture."""
-        return bool(getattr(self.method, "blocks", False))
-
-    @property
-    def pictures(self) -> tuple[Image, ...]:
-        """Per image, the part of the picture that the model saw; none where tensors were given."""
-        return tuple(view.part for view in self.views)
-
-    def at_picture_size(self, index: int = 0, *, picture: Image | View | None = None) -> PixelMap:
-        """The heat map of one image in the pixels of its whole picture: (height, width), NaN where the model saw none.
-
-        Bilinear, edge to edge of what the model saw; the blocks of a method that gives blocks keep their edges.
-
-        Args:
-            index: of the image.
-            picture: that the image was made of, where tensors were explained or a file was loaded: a
-                `vitreous.View`, or a PIL image, as `vitreous.open_picture` gives it. Of the latter the model saw what
-                the file says or, where tensors were explained, all. Without it, the pixels are the model's input's.
-
-        Raises:
-            ShapeError: the explanation knows neither a picture nor an input, or the picture is another's.
-        """
-        from vitreous.render.overlay import spread
-
-        if picture is None and not self.views and self.inputs is not None:
-            height, width = self.inputs.shape[-2:]
-            return spread(self.heatmap[index], (width, height), (0, 0, width, height), blocks=self.blocks)
-        view = self._view(index, picture)
-        return spread(self.heatmap[index], view.whole.size, view.box, blocks=self.blocks)
-
-    def mask(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> PixelMask:
-        """Where the map of one image is strong, in the pixels of its whole picture: (height, width).
-
-        Args:
-            threshold: how strong, from 0 to 1: a share of the way from the map's lowest value to its highest; of a map
-                with two sides, from zero to the value farthest from it, on the side that speaks for the class.
-            index: of the image.
-            picture: as for `at_picture_size`.
-
-        Raises:
-            ShapeError: the threshold lies outside, or there is no picture.
-        """
-        from vitreous.render.overlay import Scale
-
-        if not 0 <= threshold <= 1:
-            raise ShapeError(f"`threshold` must lie in [0, 1]; got {threshold:g}. 0.5 is half of the strongest.")
-        scale = Scale.of([self.heatmap[index]], signed=self.signed)
-        low = 0.0 if self.signed else scale.low
-        return self.at_picture_size(index, picture=picture).double() >= low + threshold * (scale.high - low)
-
-    def boxes(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> list[Box]:
-        """Boxes around the places where the map of one image is strong, the strongest first.
-
-        Each is (left, top, right, bottom) in pixels of the whole picture, right and bottom exclusive, around one
-        8-connected component of `mask`; its strength is the map's highest value in it.
-
-        Args:
-            threshold: as for `mask`, as are `index` and `picture`.
-            index: of the image.
-            picture: that the image was made of.
-
-        Raises:
-            ShapeError: as `mask`.
-        """
-        values = self.at_picture_size(index, picture=picture)
-        return boxes_by_rank(self.mask(threshold, index, picture=picture), values)
-
-    def overlay(
-        self,
-        index: int = 0,
-        *,
-        alpha: float = 0.75,
-        whole: bool = False,
-        isolines: bool = False,
-        picture: Image | View | None = None,
-    ) -> Image:
-        """The heat map of one image over its picture.
-
-        Args:
-            index: of the image.
-            alpha: opacity of the map's strongest value, 0 to 1; weaker places are clearer.
-            whole: over the whole picture, with the part that the model saw marked in it; else over that part alone.
-            isolines: lines of equal value in place of colors.
-            picture: as for `at_picture_size`.
-
-        Raises:
-            ShapeError: the explanation was made from tensors, and no picture is given; or `alpha` lies outside.
-        """
-        from vitreous.render.isolines import draw_isolines
-        from vitreous.render.overlay import Scale, overlay
-
-        view = self._view(index, picture)
-        scale = Scale.of([self.heatmap[index]], signed=self.signed)
-        if isolines:
-            drawn = draw_isolines(view.part, self.heatmap[index], scale, blocks=self.blocks)
-        else:
-            drawn = overlay(view.part, self.heatmap[index], alpha=alpha, scale=scale, blocks=self.blocks)
-        return view.marked(drawn) if whole else drawn
-
-    def _view(self, index: int, picture: Image | View | None) -> View:
-        from vitreous.render.view import View
-
-        if isinstance(picture, View):
-            return picture
-        if picture is not None:
-            return self.crops[index].on(picture) if self.crops else View.of(picture)
-        if not self.views:
-            source = "read from a file, which holds no pictures" if self.crops else "made from tensors"
-            raise ShapeError(
-                f"this explanation was {source}. Give the picture: picture=vitreous.open_picture(path), or explain "
-                "pictures or paths."
-            )
-        return self.views[index]
-
     def sheet(self) -> Image:
         """Every image's picture and overlay side by side, the class and its probability named, or the value."""
         from vitreous.methods.saved import draw_sheet
@@ -259,6 +138,29 @@ class Explanation:
         from vitreous.methods.saved import write
 
         write(self, Path(path))
+
+    def export(
+        self, path: str | Path, index: int = 0, *, threshold: float = 0.5, picture: Image | View | None = None
+    ) -> None:
+        """Write the map of one image for other programs, in the format that the suffix names.
+
+        `.png`: over its whole picture. `.svg`: picture, map and scale as layers. `.tiff`: the raw map in the picture's
+        pixels, float32, NaN where the model saw none. `.csv`: a row for each patch, with its corners in the picture and
+        its raw value. `.json`: boxes and masks of the strong places of all images, in COCO's format.
+
+        Args:
+            path: of the file.
+            index: of the image; of no meaning for `.json`.
+            threshold: of the strong places, as for `mask`.
+            picture: as for `at_picture_size`.
+
+        Raises:
+            DataError: the suffix names no format, or the disk says no.
+            ShapeError: there is no picture, and the format needs one; or as `mask`.
+        """
+        from vitreous.methods.exports import Exported, export
+
+        export(Exported(self, index, picture), Path(path), threshold)
 
     @classmethod
     def load(cls, path: str | Path, method: str = "") -> Explanation:

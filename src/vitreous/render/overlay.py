@@ -23,7 +23,7 @@ from torch import Tensor
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import Palette, colorize
 
-__all__ = ["Scale", "draw", "overlay", "spread", "upsample"]
+__all__ = ["Scale", "draw", "layer", "overlay", "spread", "upsample"]
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,23 @@ def overlay(
     if not 0 <= alpha <= 1:
         raise ShapeError(f"`alpha` must lie in [0, 1]; got {alpha:g}. 0 shows the picture alone, 1 hides it.")
     scale = scale or Scale.of([heatmap.detach()], signed=signed)
-    places = scale.of_values(upsample(heatmap.detach(), (picture.height, picture.width), blocks=blocks))
-    opacity = Image.fromarray(np.rint(255 * alpha * scale.strength(places)).astype(np.uint8))
-    return Image.composite(Image.fromarray(colorize(places, scale.palette)), picture, opacity)
+    drawn = layer(upsample(heatmap.detach(), (picture.height, picture.width), blocks=blocks), scale, alpha=alpha)
+    return Image.composite(drawn.convert("RGB"), picture, drawn.getchannel("A"))
+
+
+def layer(values: Float[Tensor, "height width"], scale: Scale, *, alpha: float = 0.75) -> Image.Image:
+    """A map alone, RGBA: as opaque as it is strong.
+
+    Args:
+        values: pixel by pixel; NaN for nothing.
+        scale: of the colors.
+        alpha: opacity of the strongest value, 0 to 1.
+    """
+    nothing = 0.0 if scale.signed else scale.low
+    places = scale.of_values(values.nan_to_num(nothing))
+    drawn = Image.fromarray(colorize(places, scale.palette))
+    drawn.putalpha(Image.fromarray(np.rint(255 * alpha * scale.strength(places)).astype(np.uint8)))
+    return drawn
 
 
 def draw(heatmap: Tensor, scale: Scale, *, patch: int = 16, blocks: bool = False) -> Image.Image:

@@ -1,0 +1,71 @@
+"""A heat map on its picture as an SVG whose layers other programs can take apart."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+
+from jaxtyping import Float
+from markupsafe import Markup
+from PIL import Image
+from torch import Tensor
+
+from vitreous.render.colormap import PALETTES
+from vitreous.render.numbers import number
+from vitreous.render.overlay import Scale, layer
+
+__all__ = ["layered"]
+
+_BAR, _GAP, _LETTERS = 12, 8, 14
+_FRAME = Markup(
+    """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" \
+width="{width}" height="{height}" viewBox="0 0 {width} {height}">
+<title>{title}</title>
+<defs><linearGradient id="colors">{stops}</linearGradient></defs>
+{picture}
+{map}
+<g id="scale" font-family="sans-serif" font-size="{letters}" fill="#16181d">
+<rect y="{bar}" width="{width}" height="12" fill="url(#colors)"/>
+{ends}
+</g>
+</svg>
+"""
+)
+_IMAGE = Markup('<image id="{}" width="{}" height="{}" xlink:href="data:image/{};base64,{}"/>')
+_STOP, _END = Markup('<stop offset="{}" stop-color="{}"/>'), Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>')
+
+
+def layered(picture: Image.Image, values: Float[Tensor, "height width"], scale: Scale, title: str) -> str:
+    """The picture, the map and its scale, each an element that is called so.
+
+    Args:
+        picture: RGB.
+        values: of the map, in the picture's pixels; NaN where it says nothing.
+        scale: of the colors.
+        title: of the figure.
+    """
+    width, below = picture.width, picture.height + _GAP
+    colors = PALETTES[scale.palette]
+    foot = below + _BAR + _LETTERS
+    ends = [
+        (0, "start", scale.low),
+        *([(width / 2, "middle", 0.0)] if scale.signed else []),
+        (width, "end", scale.high),
+    ]
+    return _FRAME.format(
+        width=width,
+        height=foot + _GAP,
+        title=title,
+        stops=Markup("").join(_STOP.format(at / (len(colors) - 1), color) for at, color in enumerate(colors)),
+        picture=_image("picture", picture, "jpeg"),
+        map=_image("map", layer(values, scale), "png"),
+        letters=_LETTERS,
+        bar=below,
+        ends=Markup("\n").join(_END.format(at, foot, anchor, number(value)) for at, anchor, value in ends),
+    )
+
+
+def _image(name: str, shown: Image.Image, form: str) -> Markup:
+    data = BytesIO()
+    shown.save(data, form, **({"quality": 92} if form == "jpeg" else {}))
+    return _IMAGE.format(name, *shown.size, form, base64.b64encode(data.getvalue()).decode())

@@ -1,0 +1,103 @@
+"""`vitreous explain --export`: every map of a run's folder in formats that other programs read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vitreous.data.pictures import open_picture
+from vitreous.errors import DataError, UnknownName
+from vitreous.explaining.outputs import JOB
+from vitreous.explaining.picture_job import PictureJob
+from vitreous.files.ledger import common_folder, full_path
+from vitreous.files.manifest import claim, read_own
+from vitreous.files.writing import alone_in, write_json
+from vitreous.methods.explanation import Explanation
+from vitreous.methods.exports import FORMATS, Exported, coco, export
+
+__all__ = ["check_exports", "export_pictures", "read_formats"]
+
+_JOB = f"{JOB} --export"
+_COCO = "coco"
+
+
+def read_formats(names: str) -> tuple[str, ...]:
+    """Names of formats with commas between.
+
+    Raises:
+        UnknownName: there is no such format.
+
+    >>> read_formats("svg, tiff")
+    ('svg', 'tiff')
+    """
+    formats = tuple(filter(None, (name.strip() for name in names.split(","))))
+    for name in formats:
+        if name not in FORMATS:
+            raise UnknownName("format", name, FORMATS)
+    return formats
+
+
+def check_exports(folder: Path) -> None:
+    """Refuse a folder that no export has made, unless it is empty or not there.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and (read_own(folder, _JOB) or not any(folder.iterdir()))):
+        raise DataError(
+            f"`{folder}` is there already, and no `{_JOB}` made it. Move it away, or choose another output folder."
+        )
+
+
+def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
+    """Write the maps that a run has left in its folder to `exports/`: `NAME/METHOD.SUFFIX`, or `METHOD-CLASS.SUFFIX`.
+
+    COCO is one file for each method, `METHOD.json`, with all pictures.
+
+    Raises:
+        DataError: another run is writing there, the folder is no export's, or the disk says no.
+    """
+    folder = job.output / "exports"
+    suffixes = [FORMATS[name][0][0] for name in formats if name != _COCO]
+    with alone_in(job.output):
+        told = [each for each in read_own(job.output, JOB).get("pictures", []) if each["name"]]
+        root = common_folder([job.output / each["file"] for each in told])
+        check_exports(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        claim(folder, _JOB, [each["name"] for each in told if suffixes])
+        listed: dict[str, list[Exported]] = {}
+        for each in told:
+            _write(job, each, folder / each["name"], suffixes)
+            for method, one in _maps(job, each) if _COCO in formats else ():
+                name = os.path.relpath(full_path(job.output / each["file"]), root)
+                listed.setdefault(method, []).append(replace(one, name=name))
+        claim(folder, _JOB, [f"{method}.json" for method in listed])
+        for method, maps in listed.items():
+            write_json(folder / f"{method}.json", coco(maps))
+    return folder
+
+
+def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Sequence[str]) -> None:
+    """The maps of one picture, each a file."""
+    if not suffixes:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = open_picture(job.output / told["file"], job.window)
+    for method, one in _maps(job, told):
+        target = one.explanation.target
+        which = f"-{target[one.index]}" if target is not None and len(told["targets"]) > 1 else ""
+        for suffix in suffixes:
+            export(replace(one, picture=picture), folder / f"{method}{which}{suffix}")
+
+
+def _maps(job: PictureJob, told: Mapping[str, Any]) -> Iterator[tuple[str, Exported]]:
+    """Every map of a picture, by what its method's files are called."""
+    for method in job.methods:
+        try:
+            found = Explanation.load(job.output / told["maps"], method)
+        except UnknownName:
+            continue  # it gave no map of this picture
+        yield from ((method.replace(":", "."), Exported(found, at)) for at in range(len(found.heatmap)))
