@@ -148,7 +148,8 @@ def test_what_is_saved_can_be_loaded(name: str, explained: Explanation, tmp_path
         with pytest.raises(ShapeError, match=said):
             back.overlay(picture=wrong)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="was read from a file, which holds no pictures"):
-        back.boxes()
+        back.overlay()
+    assert back.boxes(0.3) == explained.boxes(0.3)
     with pytest.raises(ModelError, match=r"was read from a file, which holds its maps and not itself"):
         back.method(CASES["timm_vit"].model(), CASES["timm_vit"].images())
     back.save(tmp_path / "b.npz")

@@ -17,7 +17,7 @@ from vitreous.errors import DataError, ShapeError
 from vitreous.files.writing import whole_file, write_json
 from vitreous.masking.components import components
 from vitreous.methods.explanation import Explanation
-from vitreous.render.layers import layered
+from vitreous.render.layers import layered, save_raw
 from vitreous.render.overlay import Scale, spread
 
 if TYPE_CHECKING:
@@ -91,11 +91,9 @@ def _svg(map_: Exported, path: Path, _: float) -> None:
 
 
 def _tiff(map_: Exported, path: Path, _: float) -> None:
-    from PIL import Image
-
     values = map_.explanation.at_picture_size(map_.index, picture=map_.picture).float().cpu().numpy()
     with whole_file(path) as part:
-        Image.fromarray(values).save(part, "TIFF", description=map_.title)
+        save_raw(values, part, map_.title)
 
 
 def _csv(map_: Exported, path: Path, _: float) -> None:

@@ -1,10 +1,12 @@
-"""A heat map on its picture as an SVG whose layers other programs can take apart."""
+"""Heat maps for other programs: an SVG whose layers they can take apart, a TIFF of raw numbers."""
 
 from __future__ import annotations
 
 import base64
 from io import BytesIO
+from pathlib import Path
 
+import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 from PIL import Image
@@ -14,7 +16,7 @@ from vitreous.render.colormap import PALETTES
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale, layer
 
-__all__ = ["layered"]
+__all__ = ["layered", "save_raw"]
 
 _BAR, _GAP, _LETTERS = 12, 8, 14
 _FRAME = Markup(
@@ -63,6 +65,11 @@ def layered(picture: Image.Image, values: Float[Tensor, "height width"], scale: 
         bar=below,
         ends=Markup("\n").join(_END.format(at, foot, anchor, number(value)) for at, anchor, value in ends),
     )
+
+
+def save_raw(values: Float[np.ndarray, "height width"], path: Path, description: str) -> None:
+    """A TIFF of float32, one channel."""
+    Image.fromarray(values.astype(np.float32)).save(path, "TIFF", description=description)
 
 
 def _image(name: str, shown: Image.Image, form: str) -> Markup:

@@ -133,7 +133,7 @@ def overlay(
     if not 0 <= alpha <= 1:
         raise ShapeError(f"`alpha` must lie in [0, 1]; got {alpha:g}. 0 shows the picture alone, 1 hides it.")
     scale = scale or Scale.of([heatmap.detach()], signed=signed)
-    drawn = layer(upsample(heatmap.detach(), (picture.height, picture.width), blocks=blocks), scale, alpha=alpha)
+    drawn = layer(upsample(heatmap.detach(), (picture.height, picture.width), blocks=blocks), scale, alpha=float(alpha))
     return Image.composite(drawn.convert("RGB"), picture, drawn.getchannel("A"))
 
 
