@@ -11,14 +11,14 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "vitreous"
 FLOORS = (
     {"errors", "shapes"},
-    {"files", "settings", "trace", "render"},
+    {"files", "settings", "trace", "render", "engines"},
     {"relevance", "masking"},
     {"methods", "metrics", "models", "data"},
     {"backbones", "interact", "statistics"},
     {"explaining", "training"},
     {"benchmarking", "evaluation"},
     {"interacting"},
-    {"reporting", "batch", "reproducing"},
+    {"reporting", "batching", "reproducing"},
     {"serving"},
     {"cli"},
 )
@@ -38,7 +38,9 @@ THIRD_PARTIES = {
     "torchmetrics": {"metrics"},
     "pycocotools": {"data"},
     "h5py": {"data"},
-    "pyarrow": {"statistics"},
+    "pyarrow": {"statistics", "data", "batching"},
+    "fsspec": {"data"},
+    "ray": {"engines"},
     "filelock": {"files"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))

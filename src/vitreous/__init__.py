@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from vitreous.errors import ExplainError as ExplainError
 
 if TYPE_CHECKING:
+    from vitreous.batching.job import Batch as Batch
+    from vitreous.batching.job import batch as batch
     from vitreous.data.pictures import open_picture as open_picture
     from vitreous.explaining.explain import explain as explain
     from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METHODS",
+    "Batch",
     "Classes",
     "ExplainError",
     "Explanation",
@@ -48,6 +51,7 @@ __all__ = [
     "Trust",
     "TrustSettings",
     "View",
+    "batch",
     "explain",
     "interactions",
     "load",
@@ -63,6 +67,7 @@ __all__ = [
 __version__ = "0.2.0"
 
 _ROOMS = {
+    "Batch": "batching.job",
     "Classes": "trace.target",
     "Explanation": "methods.explanation",
     "Interactions": "interact.indicator",
@@ -74,6 +79,7 @@ _ROOMS = {
     "Trust": "explaining.trust.records",
     "TrustSettings": "explaining.trust.measure",
     "View": "render.view",
+    "batch": "batching.job",
     "explain": "explaining.explain",
     "interactions": "interacting.interactions",
     "load": "models.zoo",

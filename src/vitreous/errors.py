@@ -16,6 +16,7 @@ ExplainError                 every error of ours; the command line prints it wit
 │   ├── NotFinite            class scores that are NaN or infinite
 │   └── ModelFailed          a model raised an error of its own, which is the cause
 ├── DataError                a picture, folder or data set that cannot be read or written
+├── WorkerLost               a process that was to compute has died, or none can be had
 └── MissingExtra             an optional dependency is not installed
 
 ExplainWarning               what is done all the same, and may not be what was meant; one line on the command line
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
     "DataError",
@@ -45,6 +47,7 @@ __all__ = [
     "ShapeError",
     "TooFewDigits",
     "UnknownName",
+    "WorkerLost",
     "check_setting",
     "first_sentence",
     "told",
@@ -52,7 +55,10 @@ __all__ = [
 
 
 class ExplainError(Exception):
-    """Every error that vitreous raises on purpose."""
+    """Every error that vitreous raises on purpose. It comes out of another process as it was."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_it_was, (type(self), self.args, self.__dict__)
 
 
 class ExplainWarning(UserWarning):
@@ -136,6 +142,10 @@ class DataError(ExplainError):
     """A picture, folder or data set cannot be read or written."""
 
 
+class WorkerLost(ExplainError):
+    """A process that was to compute has died, or none can be had."""
+
+
 class MissingExtra(ExplainError):
     """An optional dependency is not installed."""
 
@@ -174,6 +184,13 @@ class UnknownName(ExplainError):
         hint = f" Did you mean {meant}?" if meant else ""
         listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")
         super().__init__(f'no {kind} named "{name}".{hint} Known: {listed}.{remedy and f" {remedy}"}')
+
+
+def _as_it_was(kind: type[ExplainError], said: tuple[Any, ...], about: dict[str, Any]) -> ExplainError:
+    """An error from its message, which may not be all that its class was made of."""
+    error = kind.__new__(kind, *said)
+    error.__dict__.update(about)
+    return error
 
 
 def check_setting(name: str, value: object, allowed: Sequence[object]) -> None:

@@ -11,6 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from vitreous import __version__
+from vitreous.cli.batch import EXAMPLES as BATCHES
+from vitreous.cli.batch import batch
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
 from vitreous.cli.benchmark import benchmark
 from vitreous.cli.console import complain, plain_warnings, quiet, talkative
@@ -86,6 +88,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("explain", epilog=EXAMPLES)(explain)
+app.command("batch", epilog=BATCHES)(batch)
 app.command("interactions")(interactions)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)

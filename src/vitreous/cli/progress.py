@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANEW",
     "GO_ON",
+    "Pace",
     "bars",
     "counting",
     "list_recipes",
@@ -63,23 +65,61 @@ def bars(console: Console) -> Progress:
 
 
 @contextmanager
-def counting(console: Console, what: str, *, again: str = GO_ON) -> Generator[Callable[[int, int], None]]:
+def counting(
+    console: Console, what: str, *, again: str = GO_ON, every: float | None = None
+) -> Generator[Callable[[int, int], None]]:
     """A progress bar inside the block: call it with how many are done, of how many.
 
     Args:
         console: where it is shown.
         what: is counted.
         again: what to do after an interrupt, which ends the command with a sentence.
+        every: where the output is no terminal, print a line with the rate and the time left, so many seconds apart.
     """
-    seen = [0, 0]
+    seen, pace, said = [0, 0], Pace(), monotonic()
 
     def tell(done: int, of: int) -> None:
+        nonlocal said
         seen[:] = done, of
-        progress.update(bar, completed=done, total=of)
+        told = pace.tell(done, of, monotonic())
+        progress.update(bar, completed=done, total=of, description=what if every is None else f"{what}{told}")
+        if every is not None and not console.is_terminal and monotonic() - said >= every:
+            console.print(f"{done:,} of {of:,} {what}{told}", soft_wrap=True, markup=False)
+            said = monotonic()
 
     with stoppable(lambda: (seen[0], seen[1]), again), bars(console) as progress:
         bar = progress.add_task(what, total=None)
         yield tell
+
+
+class Pace:
+    """How fast something goes, from how much was done when; what was done before the first word does not count."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[int, float] | None = None
+
+    def tell(self, done: int, of: int, now: float) -> str:
+        """The rate and the time left, in words; nothing where nothing is done yet.
+
+        >>> pace = Pace()
+        >>> pace.tell(100, 500, 0.0), pace.tell(150, 500, 20.0)
+        ('', ', 2.5 a second, 2 min left')
+        """
+        before, start = self._begun = self._begun or (done, now)
+        if done <= before or now <= start:
+            return ""
+        rate = (done - before) / (now - start)
+        return f", {rate:,.3g} a second, {_span((of - done) / rate)} left"
+
+
+def _span(seconds: float) -> str:
+    """A time, to two digits or so."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if hours >= 48:
+        return f"{hours / 24:,.0f} days"
+    if minutes >= 120:
+        return f"{hours:.0f} h"
+    return f"{minutes:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
 @contextmanager
@@ -106,7 +146,6 @@ def training_shown(output: Path, epochs: int, *, every: float = 60.0) -> Generat
     Where the output is no terminal, a line every so many seconds stands for the bar.
     """
     from dataclasses import asdict
-    from time import monotonic
 
     from vitreous.cli.console import Console
     from vitreous.training.checkpoint import has_checkpoint

@@ -16,8 +16,18 @@ from PIL import Image, ImageOps
 
 from vitreous.data.depth import Window, asked_window, deep, stated_white, to_eight_bits, unused
 from vitreous.errors import DataError, ExplainWarning
+from vitreous.files.reading import matches
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "as_picture", "decode_mask", "decode_picture", "find_pictures", "open_picture"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "as_picture",
+    "decode_mask",
+    "decode_picture",
+    "find_pictures",
+    "open_encoded",
+    "open_picture",
+]
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded."""
@@ -52,12 +62,23 @@ def open_picture(path: str | Path, window: Window = None) -> Image.Image:
             raise DataError(f"there is no file `{path}`. Check the path.")
         if not path.is_file():
             raise DataError(f"`{path}` is not a file. Give the picture files in it.")
-        if path.stat().st_size == 0:
-            raise DataError(f"`{path}` is empty (0 bytes). Copy or download it again.")
         with path.open("rb") as file:
-            picture, warning = _read(file.read(), f"`{path}`", asked_window(window))
-    picture.info["file"] = path.name
-    return _told(picture, warning)
+            encoded = file.read()
+    return _told(*_opened(encoded, f"`{path}`", path.name, window))
+
+
+def open_encoded(encoded: bytes, name: str, window: Window = None) -> Image.Image:
+    """The same of the bytes of such a file, which lie somewhere else; `name` says where."""
+    return _told(*_opened(encoded, f"`{name}`", name.rpartition("/")[2], window))
+
+
+def _opened(encoded: bytes, name: str, file: str, window: Window) -> tuple[Image.Image, str]:
+    with _failures_as_data_errors(name):
+        if not encoded:
+            raise DataError(f"{name} is empty (0 bytes). Copy or download it again.")
+        picture, warning = _read(encoded, name, asked_window(window))
+    picture.info["file"] = file
+    return picture, warning
 
 
 def decode_picture(encoded: bytes, name: str) -> Image.Image:
@@ -150,22 +171,13 @@ def _find(path: Path) -> list[Path]:
     if path.is_dir():
         candidates: Iterator[Path] = path.rglob("*")
     elif glob.has_magic(str(path)):
-        candidates = _matches(path)
+        candidates = matches(path)
     else:
         raise DataError(f"there is no file or folder `{path}`. Check the path.")
     found = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())
     if not found:
         raise DataError(f"`{path}` leads to no picture. Known are files that end with {', '.join(SUFFIXES)}.")
     return found
-
-
-def _matches(pattern: Path) -> Iterator[Path]:
-    """What fits a pattern. `**` follows no link to a folder: a loop of them would never end."""
-    parts = pattern.parts
-    plain = next(at for at, part in enumerate(parts) if glob.has_magic(part))
-    rest = [part if part == "**" else part.replace("**", "*") for part in parts[plain:]]
-    rest += ["*"] if parts[-1] == "**" else []
-    return Path(*parts[:plain]).glob(str(Path(*rest)))
 
 
 @contextmanager

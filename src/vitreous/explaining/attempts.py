@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vitreous.errors import DegenerateMap, ExplainError, NoClassScores, ObservationError, UnknownName
-from vitreous.explaining.outputs import MethodResult
+from vitreous.explaining.found import MethodResult
 from vitreous.explaining.picture_job import NO_MEMORY, PictureJob
 from vitreous.explaining.targets import as_target, part_of
 from vitreous.explaining.together import explain_by_all

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from vitreous.render.view import Crop, View
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Opened", "open_for"]
+__all__ = ["Opened", "open_for", "prepare", "show"]
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,30 @@ def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | 
     Raises:
         ModelError: the model does not say how its pictures are prepared.
     """
+    made = prepare(model, partial(open_picture, file, window), str(file))
+    return made if isinstance(made, DataError) else show(model, file, *made)
+
+
+def prepare(
+    model: LoadedModel, read: Callable[[], Image], name: str
+) -> tuple[Image, Float[Tensor, "channels height width"]] | DataError:
+    """A picture and the model's input made of it, or why it cannot be read.
+
+    Raises:
+        ModelError: the model does not say how its pictures are prepared.
+    """
     preprocess = model.prepared()
     try:
-        picture = open_picture(file, window)
-        image, view = preprocess(picture), View(picture, preprocess.box(picture))
-        shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
-        return Opened(file, image, view.crop, *shown, picture.info.get("window"), picture.info.get("warning", ""))
+        picture = read()
+        return picture, preprocess(picture)
     except DataError as error:
         return error
     except ShapeError as error:
-        return DataError(f"`{file}` does not fit the model: {error}")
+        return DataError(f"`{name}` does not fit the model: {error}")
+
+
+def show(model: LoadedModel, file: Path, picture: Image, image: Float[Tensor, "channels height width"]) -> Opened:
+    """A prepared picture with what is shown of it."""
+    view = View(picture, model.prepared().box(picture))
+    shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
+    return Opened(file, image, view.crop, *shown, picture.info.get("window"), picture.info.get("warning", ""))

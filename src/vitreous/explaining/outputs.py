@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from vitreous.explaining.found import Found, MethodResult, stack_maps
 from vitreous.explaining.trust.records import Trust
 from vitreous.files.writing import whole_file
 from vitreous.methods import title_of
 from vitreous.methods.archive import About, made_by, write_archive
-from vitreous.methods.detail import Detail
 from vitreous.methods.method import Method
 from vitreous.methods.saved import SAME
-from vitreous.models.loaded import LoadedModel
 from vitreous.render.isolines import draw_isolines
 from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, save_page, sheet
 from vitreous.render.view import Crop
-from vitreous.trace.answer import Answer, answer, assumed, is_opposed, score_name
+from vitreous.trace.answer import assumed, score_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "SUFFIXES", "Explained", "MethodResult", "Style", "write_maps", "write_sheet"]
+__all__ = [
+    "JOB",
+    "SUFFIXES",
+    "Explained",
+    "Style",
+    "draw_sheet",
+    "write_maps",
+    "write_sheet",
+]
 
 JOB = "explain"
 """Whose the output folder is."""
@@ -65,26 +70,8 @@ class Style:
         return overlay(picture, found.heatmap, alpha=self.alpha, scale=scale, blocks=found.blocks)
 
 
-@dataclass(frozen=True)
-class MethodResult:
-    """What a method gave for one picture and class: the raw map, its details and the layer it read, if any.
-
-    Attributes:
-        signed: the map has two sides.
-        scoreless: it is the same for every class.
-        blocks: it is of whole blocks.
-    """
-
-    heatmap: Tensor
-    detail: Detail | None = None
-    layer: str = ""
-    signed: bool = False
-    scoreless: bool = False
-    blocks: bool = False
-
-
-@dataclass(frozen=True)
-class Explained:
+@dataclass(frozen=True, kw_only=True)
+class Explained(Found):
     """One picture and its maps.
 
     Attributes:
@@ -92,15 +79,9 @@ class Explained:
         crop: which part of it the model saw.
         view: that part, at the size of a panel.
         marked: the whole picture with that part marked in it, likewise.
-        model: that saw it.
-        logits: its class scores; None where it has no classifier.
-        targets: the classes explained; none of a model without a classifier.
         made_by: the methods by their names.
-        attempts: by method, for each of these classes what it found, or why there is nothing; without any, for none.
-        against: the class that these were held against; empty for none.
-        regions: where the model segments the picture, its region maps, stage by stage.
+        against: the class that the targets were held against; empty for none.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
-        trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
         choice: how its method was chosen, if it was.
         warning: what was said of how the picture was read; empty for nothing.
     """
@@ -109,60 +90,11 @@ class Explained:
     crop: Crop
     view: Image
     marked: Image
-    model: LoadedModel
-    logits: Float[Tensor, " classes"] | None
-    targets: tuple[Answer, ...]
     made_by: Mapping[str, Method]
-    attempts: Mapping[str, Sequence[MethodResult | str]]
     against: str = ""
-    regions: tuple[Tensor, ...] = ()
     window: tuple[float, float] | None = None
-    trust: tuple[Trust | str, ...] = ()
     choice: str = ""
     warning: str = ""
-
-    @property
-    def predicted(self) -> tuple[Answer, ...]:
-        """The most probable classes, best first, at most five; the values of a regression, in order."""
-        if self.logits is None:
-            return ()
-        names, link = self.model.class_names, self.model.reading.link
-        if len(self.logits) == 1 or link == "identity":
-            best = range(min(5, len(self.logits)))
-        else:
-            best = self.logits.topk(min(5, len(self.logits))).indices.tolist()
-        opposed = is_opposed(self.logits, link)
-        return tuple(answer(index, self.logits, names, link, opposed=opposed) for index in best)
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Those that gave at least one map."""
-        return tuple(
-            name for name, found in self.attempts.items() if any(isinstance(each, MethodResult) for each in found)
-        )
-
-    @property
-    def details(self) -> dict[str, list[Detail | None]]:
-        """By method that gave any, for each of the classes explained."""
-        found = {
-            name: [each.detail if isinstance(each, MethodResult) else None for each in attempts]
-            for name, attempts in self.attempts.items()
-        }
-        return {name: details for name, details in found.items() if any(details)}
-
-    @property
-    def layers(self) -> dict[str, str]:
-        """By method that read one layer's output, its dotted name."""
-        read = {
-            name: [each for each in found if isinstance(each, MethodResult)] for name, found in self.attempts.items()
-        }
-        return {name: found[0].layer for name, found in read.items() if found and found[0].layer}
-
-    @property
-    def refused(self) -> dict[str, str]:
-        """By method that gave no map for a class, why."""
-        reasons = {name: [each for each in found if isinstance(each, str)] for name, found in self.attempts.items()}
-        return {name: found[0] for name, found in reasons.items() if found}
 
 
 def write_maps(path: Path, explained: Explained) -> None:
@@ -171,7 +103,7 @@ def write_maps(path: Path, explained: Explained) -> None:
     Raises:
         DataError: the disk says no.
     """
-    maps = {method: _stack(explained.attempts[method]) for method in explained.methods}
+    maps = {method: stack_maps(explained.attempts[method]) for method in explained.methods}
     rows, logits, targets = len(next(iter(maps.values()))), explained.logits, explained.targets
     names, link = explained.model.class_names, explained.model.reading.link
     count = 0 if logits is None else len(logits)
@@ -190,16 +122,18 @@ def write_maps(path: Path, explained: Explained) -> None:
 
 
 def write_sheet(path: Path, explained: Explained, style: Style) -> None:
-    """Write the `.png`: picture, overlays, details and regions; or, of several targets, a row of overlays each.
-
-    Args:
-        path: of the sheet.
-        explained: the picture and its maps.
-        style: of the maps.
+    """Write the `.png`, as `draw_sheet` draws it.
 
     Raises:
         DataError: the disk says no.
     """
+    page = draw_sheet(explained, style)
+    with whole_file(path) as part:
+        save_page(page, part)
+
+
+def draw_sheet(explained: Explained, style: Style) -> Image:
+    """Picture, overlays, details and regions; or, of several targets, a row of overlays each."""
     file, model, others = explained.file.name, explained.model.short_name, explained.targets[1:]
     about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
     about += _depth(explained)
@@ -218,9 +152,7 @@ def write_sheet(path: Path, explained: Explained, style: Style) -> None:
         drawn = [draw_regions(explained.view, regions) for regions in explained.regions]
         panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
     foot = _TRUST if any(isinstance(each, Trust) for each in explained.trust) else ""
-    page = sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained), foot=foot)
-    with whole_file(path) as part:
-        save_page(page, part)
+    return sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained), foot=foot)
 
 
 def _shares(explained: Explained) -> list[tuple[str, float]]:
@@ -273,9 +205,3 @@ def _overlays(explained: Explained, at: int, style: Style, common: Scale | None,
 def _verdict(explained: Explained, at: int, method: str) -> str:
     trust = explained.trust[at] if explained.trust else ""
     return trust.verdict(method) if isinstance(trust, Trust) else ""
-
-
-def _stack(attempts: Sequence[MethodResult | str]) -> Tensor:
-    """One map per target, NaN where there is none."""
-    blank = torch.full_like(next(each.heatmap for each in attempts if isinstance(each, MethodResult)), torch.nan)
-    return torch.stack([each.heatmap if isinstance(each, MethodResult) else blank for each in attempts])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vitreous.data.depth import Window
 from vitreous.errors import DataError, ExplainError
 from vitreous.explaining.choosing import Choice
-from vitreous.explaining.method_settings import settings_to_json
+from vitreous.explaining.method_settings import complete_method, settings_to_json
 from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.explaining.trust.records import Trust
 from vitreous.files.manifest import versions
@@ -18,10 +18,20 @@ from vitreous.masking.forward import Progress
 from vitreous.methods.detail import Detail
 from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import describe
 from vitreous.settings.typed import typed_fields
 from vitreous.trace.answer import Answer
 
-__all__ = ["NO_MEMORY", "PictureJob", "Result", "by_reason", "describe_job", "result_from_json", "result_to_json"]
+__all__ = [
+    "NO_MEMORY",
+    "PictureJob",
+    "Result",
+    "by_reason",
+    "complete_job",
+    "describe_job",
+    "result_from_json",
+    "result_to_json",
+]
 
 NO_MEMORY = "there is not enough memory. Run again with more of it, or with smaller batches."
 """Why a method gave no map that it may give another time."""
@@ -109,6 +119,16 @@ def by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
     for name, reason in refused.items():
         found.setdefault(reason, []).append(name)
     return found
+
+
+def complete_job(job: PictureJob) -> PictureJob:
+    """The job, its methods with what follows from the model, the model with the class names that are given.
+
+    Raises:
+        ExplainError: as `complete_method`.
+    """
+    methods = {name: complete_method(method, job.model) for name, method in job.methods.items()}
+    return replace(job, methods=methods, model=describe(job.model, class_names=job.class_names))
 
 
 def describe_job(job: PictureJob) -> dict[str, Any]:

@@ -10,44 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from vitreous.errors import (
-    DataError,
-    ExplainWarning,
-    NoClassScores,
-    NotFinite,
-    ObservationError,
-)
-from vitreous.explaining.asked import check_class_names
-from vitreous.explaining.attempts import try_methods, try_trust
-from vitreous.explaining.method_settings import complete_method
+from vitreous.errors import DataError, ExplainWarning
+from vitreous.explaining.batches import explain_images
+from vitreous.explaining.found import Found
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, Style, write_maps, write_sheet
 from vitreous.explaining.picture_job import (
     NO_MEMORY,
     PictureJob,
     Result,
-    by_reason,
+    complete_job,
     describe_job,
     result_from_json,
     result_to_json,
 )
-from vitreous.explaining.targets import choose_classes
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
-from vitreous.interact.relations import regions_of
-from vitreous.models.loaded import LoadedModel
-from vitreous.models.zoo import describe
-from vitreous.shapes import Images, Logits
-from vitreous.trace.answer import Answer, answer
-from vitreous.trace.classifier import check_classifier
-from vitreous.trace.reading import reading
-from vitreous.trace.running import run
-from vitreous.trace.settled import evaluating
-from vitreous.trace.target import Classes, Predicted, Target, logits_of
 
-__all__ = ["PictureJob", "Result", "explain_pictures"]
+__all__ = ["PictureJob", "Result", "explain_pictures", "explained_of"]
 
 _WRITERS = 2
 """Threads that draw and write sheets: encoding them takes as long as a quick method."""
@@ -67,8 +47,7 @@ def explain_pictures(job: PictureJob, files: Sequence[Path]) -> Iterator[Result]
         ObservationError: no method applies to the model.
     """
     check_writable(job.output)
-    methods = {name: complete_method(method, job.model) for name, method in job.methods.items()}
-    job = replace(job, methods=methods, model=describe(job.model, class_names=job.class_names))
+    job = complete_job(job)
     with open_ledger(job.output, JOB, describe_job(job), files, SUFFIXES) as ledger:
         kept = {file: whole for file in files if (whole := _kept(ledger, file))}
         todo = [file for file in files if file not in kept]
@@ -114,99 +93,35 @@ def _explain_batch(
 ) -> tuple[list[Explained | Result], Mapping[str, str]]:
     """Each picture explained, or why it cannot be; and why methods do not apply to the model, also those of before."""
     opened = [open_for(job.model, file, job.window) for file in files]
-    try:
-        explained, refused = _explain_opened(job, [each for each in opened if isinstance(each, Opened)], refused)
-    except NotFinite as error:
-        if len(files) == 1:
-            return [Result(files[0], error=str(error))], refused
-        found: list[Explained | Result] = []
-        for file in files:  # one picture does not stop the others
-            one, refused = _explain_batch(job, [file], refused)
-            found += one
-        return found, refused
-    left = iter(explained)
+    read = [each for each in opened if isinstance(each, Opened)]
+    found, refused = explain_images(job, [each.image for each in read], refused)
+    left = iter(found)
     pairs = zip(files, opened, strict=True)
-    return [next(left) if isinstance(each, Opened) else Result(file, error=str(each)) for file, each in pairs], refused
-
-
-def _explain_opened(
-    job: PictureJob, pictures: Sequence[Opened], refused: Mapping[str, str]
-) -> tuple[list[Explained], Mapping[str, str]]:
-    """All methods and targets, for the pictures of a batch that could be read."""
-    if not pictures:
-        return [], refused
-    model = job.model
-    images = torch.stack([picture.image for picture in pictures]).to(next(model.model.parameters()))
-    with reading(model.reading), evaluating(model.model), torch.no_grad():
-        logits = _scores(job, images)
-        check_class_names(job.class_names, logits)
-        targets = _targets(job, logits)
-        said = [_answers(model, logits, target) for target in targets] if logits is not None else []
-        regions = regions_of(model.model, images)
-    attempts, refused = try_methods(job, images, targets, refused)
-    if len(refused) == len(job.methods):
-        raise _none_applies(model.name, refused)
-    trust = try_trust(job, images, targets if logits is not None else [], attempts)
-    explained = [
-        Explained(
-            picture.file,
-            picture.crop,
-            picture.view,
-            picture.marked,
-            model,
-            None if logits is None else logits[at],
-            tuple(each[at] for each in said),
-            job.methods,
-            {name: rows[at] for name, rows in attempts.items()},
-            job.against,
-            tuple(stage[at] for stage in regions),
-            picture.window,
-            trust[at],
-            job.choice.short if job.choice else "",
-            picture.warning,
-        )
-        for at, picture in enumerate(pictures)
-    ]
-    return explained, refused
-
-
-def _scores(job: PictureJob, images: Images) -> Logits | None:
-    """The class scores; None where the model has none, and none are asked for."""
-    model = job.model
-    try:
-        check_classifier(model.model, images)
-        return logits_of(run(model.model, images.clone()), model.name, len(images))
-    except NoClassScores:
-        if job.target != "predicted" or job.against:
-            raise
-        return None
-
-
-def _targets(job: PictureJob, logits: Logits | None) -> list[Target]:
-    """What each row of a sheet explains."""
-    classes = None if logits is None else choose_classes(job.target, job.model.class_names, logits)
-    if logits is None or classes is None or (logits.shape[1] == 1 and job.target in ("predicted", "top-1")):
-        return [Predicted()]  # of a binary score, the side that it is on
-    return [Classes(tuple(column.tolist())) for column in classes.T]
-
-
-def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]:
-    """What is explained of each picture."""
-    direction = target(logits)
-    index = direction.argmax(1)
-    against = (direction.gather(1, index[:, None])[:, 0] < 0).tolist()
-    names, link = model.class_names, model.reading.link
     return [
-        answer(at, scores, names, link, opposed=opposed)
-        for at, scores, opposed in zip(index.tolist(), logits, against, strict=True)
-    ]
+        _explained(job, file, each, next(left) if isinstance(each, Opened) else each) for file, each in pairs
+    ], refused
 
 
-def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
-    if len(refused) == 1:
-        return ObservationError(*refused.values())
-    reasons = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason(refused).items())
-    return ObservationError(f"no method applies to `{model}`.\n{reasons}")
+def _explained(job: PictureJob, file: Path, opened: Opened | DataError, found: Found | Exception) -> Explained | Result:
+    if isinstance(opened, Opened) and isinstance(found, Found):
+        return explained_of(job, opened, found)
+    return Result(file, error=str(found))
+
+
+def explained_of(job: PictureJob, opened: Opened, found: Found) -> Explained:
+    """What is found of a picture, with what is shown of it."""
+    return Explained(
+        **vars(found),
+        file=opened.file,
+        crop=opened.crop,
+        view=opened.view,
+        marked=opened.marked,
+        made_by=job.methods,
+        against=job.against,
+        window=opened.window,
+        choice=job.choice.short if job.choice else "",
+        warning=opened.warning,
+    )
 
 
 def _written(job: PictureJob, ledger: Ledger, explained: Explained | Result) -> Callable[[], Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tomllib
@@ -10,7 +11,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from vitreous.errors import DataError, ExplainError
 
@@ -18,8 +19,10 @@ __all__ = [
     "check_file",
     "check_growth",
     "find_member",
+    "matches",
     "open_zip",
     "parse_json",
+    "plain_part",
     "read_bytes",
     "read_json",
     "read_member",
@@ -100,17 +103,27 @@ def read_toml(path: Path, what: str, error: _Error = DataError) -> dict[str, Any
         raise error(f"{path} is not TOML: {_reason(said)}. Correct that line.") from None
 
 
-def open_zip(path: Path, remedy: str, error: _Error = DataError) -> zipfile.ZipFile:
+def open_zip(
+    path: Path | str, remedy: str, error: _Error = DataError, *, opened: BinaryIO | None = None
+) -> zipfile.ZipFile:
     """A zip archive whose members can be read without a password, by `read_member`.
+
+    Args:
+        path: of the archive.
+        remedy: what to do where it is none.
+        error: that is raised then.
+        opened: the archive itself, where it does not lie at a path.
 
     Raises:
         DataError: or `error`: it is none.
     """
-    check_file(path, remedy, error)
+    if opened is None:
+        check_file(Path(path), remedy, error)
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(opened or path)
     except Exception as said:  # a damaged directory raises anything
         raise error(f"`{path}` is no zip archive: {_reason(said)}. {remedy}") from None
+    archive.filename = str(path)
     return archive
 
 
@@ -160,8 +173,26 @@ def check_growth(place: str, packed: int, unpacked: int, remedy: str, error: _Er
         raise error(f"{place} grows from {packed:,} to {unpacked:,} bytes. {remedy}")
 
 
+def matches(pattern: Path) -> Iterator[Path]:
+    """What fits a pattern, in no order. `**` follows no link to a folder: a loop of them would never end."""
+    plain = plain_part(pattern)
+    rest = [part if part == "**" else part.replace("**", "*") for part in pattern.parts[len(plain.parts) :]]
+    rest += ["*"] if pattern.parts[-1] == "**" else []
+    return plain.glob(str(Path(*rest)))
+
+
+def plain_part(pattern: Path) -> Path:
+    """The folder that all lies in which fits a pattern.
+
+    >>> plain_part(Path("scans/2024/*.png")).as_posix()
+    'scans/2024'
+    """
+    magic = (at for at, part in enumerate(pattern.parts) if glob.has_magic(part))
+    return Path(*pattern.parts[: next(magic)])
+
+
 def walk(folder: Path) -> Iterator[str]:
-    """The names of all regular files below a folder, with forward slashes, in no order.
+    """The names of all regular files below a folder, with forward slashes: its own by name, then those of its folders.
 
     Links to folders are followed, but not to one that they lie in.
 
@@ -172,24 +203,26 @@ def walk(folder: Path) -> Iterator[str]:
     todo: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(str(folder), "", (_identity(folder),))]
     while todo:
         place, inner, above = todo.pop()
+        below: list[tuple[str, str, tuple[tuple[int, int], ...]]] = []
         for entry in _entries(place):
             name = f"{inner}/{entry.name}" if inner else entry.name
             kind = _kind(entry)
             if kind == "file":
                 yield name
             elif kind == "folder" and not entry.is_symlink():
-                todo.append((entry.path, name, (*above, _identity(entry))))
+                below.append((entry.path, name, (*above, _identity(entry))))
             elif kind == "folder" and (itself := _identity(entry)) not in above:
-                todo.append((entry.path, name, (*above, itself)))
+                below.append((entry.path, name, (*above, itself)))
                 linked += 1
                 if linked > _LINKED:
                     raise DataError(f"links in `{folder}` lead to more than {_LINKED:,} folders. Remove some.")
+        todo += reversed(below)
 
 
 def _entries(place: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(place) as found:
-            return list(found)
+            return sorted(found, key=lambda entry: entry.name)
     except OSError as said:
         raise DataError(f"the folder `{place}` cannot be read: {said.strerror}. Change its permissions.") from None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -140,9 +141,12 @@ def sheet(
     return page
 
 
-def save_page(page: Image.Image, path: Path) -> None:
-    """Write a page, in the format that the suffix names. PNG is packed lightly: three times as fast, a tenth larger."""
-    page.save(path, compress_level=1)
+def save_page(page: Image.Image, path: Path | BinaryIO, kind: str | None = None) -> None:
+    """Write a page, in the format named or else by the suffix.
+
+    PNG is packed lightly: three times as fast, a tenth larger.
+    """
+    page.save(path, kind, compress_level=1)
 
 
 def _place(page: Image.Image, at: tuple[int, int], picture: Image.Image | None, height: int) -> None:

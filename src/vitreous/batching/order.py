@@ -1,0 +1,62 @@
+"""What is to be done with every picture, and what the results depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from vitreous.explaining.picture_job import PictureJob, describe_job
+from vitreous.files.writing import to_json
+from vitreous.methods.requirements import check_at_least
+
+__all__ = ["Order", "describe_order", "hash_of"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do with every picture.
+
+    Attributes:
+        job: the model, on the CPU, and what is explained of it.
+        device: where workers compute: "cpu" or "cuda".
+        threads: of a worker, on a CPU.
+        shard: pictures of a shard, at most.
+        sheets: also draw a sheet of every picture.
+    """
+
+    job: PictureJob
+    device: str = "cpu"
+    threads: int = 1
+    shard: int = 200
+    sheets: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "shard"):
+            check_at_least(name, getattr(self, name), 1)
+        check_at_least("batch_size", self.job.batch_size, 1)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the model's weights."""
+        return next(self.job.model.model.parameters()).dtype
+
+
+def describe_order(order: Order) -> dict[str, Any]:
+    """What rows depend on, the pictures aside, in plain values."""
+    return {
+        **describe_job(order.job),
+        "device": torch.device(order.device).type,
+        "class_names": list(order.job.model.class_names),
+        "threads": order.threads,
+        "shard": order.shard,
+        "sheets": order.sheets,
+    }
+
+
+def hash_of(about: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values."""
+    return hashlib.sha256(to_json(dict(sorted(about.items()))).encode(errors="backslashreplace")).hexdigest()

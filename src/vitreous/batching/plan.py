@@ -1,0 +1,135 @@
+"""The plan of a run in its folder: which pictures are in which shard. Written once, and the same ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vitreous.batching.order import Order, describe_order, hash_of
+from vitreous.batching.shards import SHARDS, check_shards
+from vitreous.data.sources.places import File, Files
+from vitreous.data.sources.slices import Slice, cut, find_files
+from vitreous.errors import DataError
+from vitreous.files.manifest import change_manifest, claim, now, read_manifest
+from vitreous.files.writing import alone_at, check_writable, sweep, to_json, whole_file
+from vitreous.settings.typed import shown
+
+__all__ = ["JOB", "Plan", "settle_plan"]
+
+JOB = "batch"
+"""Whose the output folder is."""
+_INDEX = "shards.jsonl"
+"""Beside the manifest: a line a shard, with its pictures."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a folder's shards are.
+
+    Attributes:
+        folder: of the run.
+        root: the folder or address that the pictures lie below.
+        hash: of all that rows depend on.
+        pictures: in all shards.
+        shards: how many.
+    """
+
+    folder: Path
+    root: str
+    hash: str
+    pictures: int
+    shards: int
+
+    def tasks(self, share: int = 0, of: int = 1) -> Iterator[tuple[int, Slice]]:
+        """The number of every shard of a share, and its pictures: they are read as they are asked for."""
+        with (self.folder / _INDEX).open(encoding="utf-8") as lines:
+            for number, line in islice(enumerate(lines), share, None, of):
+                yield number, Slice.from_json(line)
+
+
+def settle_plan(order: Order, dataset: str, folder: Path) -> Plan:
+    """The plan of a folder: made where there is none, and otherwise the one that is there, if it is the same.
+
+    Processes that ask at the same time do so one by one.
+
+    Raises:
+        DataError: the folder is another's, cannot be written, or holds shards of other pictures or settings; or the
+            pictures cannot be found.
+    """
+    check_writable(folder)
+    check_writable(folder / SHARDS)
+    asked = json.loads(to_json(describe_order(order)))
+    with alone_at(folder / _INDEX):
+        claim(folder, JOB, [_INDEX, SHARDS], begun=_is_empty(folder / SHARDS))
+        sweep(folder)
+        sweep(folder / SHARDS)
+        known: Any = read_manifest(folder).get("plan")
+        files = find_files(dataset)
+        about = _resumed(known, asked, files, folder) if known else _made(asked, files, folder)
+    plan = Plan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
+    check_shards(folder, plan.shards)
+    return plan
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
+
+
+def _made(asked: Mapping[str, Any], files: Files, folder: Path) -> dict[str, Any]:
+    """Look at every picture's place, and note which shard it is in."""
+    seen = _Seen()
+    pictures = shards = 0
+    with whole_file(folder / _INDEX) as part, part.open("w", encoding="utf-8") as index:
+        for each in cut(seen.through(files.each()), files.root, asked["shard"], named=files.named):
+            index.write(each.to_json() + "\n")
+            pictures += each.count
+            shards += 1
+    about = {**asked, **seen.about(), "pictures": pictures, "shards": shards}
+    change_manifest(
+        folder, lambda values: {**values, "root": files.root, "started": now(), "plan": about, "hash": hash_of(about)}
+    )
+    return about
+
+
+def _resumed(known: dict[str, Any], asked: Mapping[str, Any], files: Files, folder: Path) -> dict[str, Any]:
+    """The plan that is there.
+
+    Raises:
+        DataError: it is of something else.
+    """
+    for name, value in asked.items():
+        if known.get(name) != value:
+            raise DataError(
+                f"`{folder}` holds shards of another plan: `{name}` was {shown(known.get(name))}, and is "
+                f"{shown(value)}. Choose another output folder, or say it as it was."
+            )
+    seen = _Seen()
+    for _ in seen.through(files.each()):
+        pass
+    if (found := seen.about()) != {name: known.get(name) for name in found}:
+        raise DataError(
+            f"`{folder}` holds shards of other pictures: `{files.root}` had {known.get('files'):,} files and has "
+            f"{found['files']:,}, or some of them changed. Choose another output folder."
+        )
+    return known
+
+
+class _Seen:
+    """How many files went by, and their names and stamps in one hash."""
+
+    def __init__(self) -> None:
+        self._count, self._digest = 0, hashlib.sha256()
+
+    def through(self, files: Iterable[File]) -> Iterator[File]:
+        for file in files:
+            self._count += 1
+            self._digest.update(f"{file.name}\0{file.stamp}\n".encode(errors="surrogateescape"))
+            yield file
+
+    def about(self) -> dict[str, Any]:
+        return {"files": self._count, "files_sha256": self._digest.hexdigest()}

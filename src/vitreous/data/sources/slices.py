@@ -1,0 +1,184 @@
+"""A data set cut into slices: pictures that are read, and computed on, one slice at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vitreous.data.pictures import SUFFIXES
+from vitreous.data.sources.parquet import count_rows, read_rows
+from vitreous.data.sources.places import File, Files, find, is_address, read_place
+from vitreous.data.sources.tar import find_members, read_members
+from vitreous.data.sources.zip import count_pictures, read_pictures
+from vitreous.errors import DataError
+from vitreous.files.names import printable
+from vitreous.files.reading import read_bytes
+
+__all__ = ["Encoded", "Slice", "cut", "find_files", "place_of", "read_slice"]
+
+_LIST = ".txt"
+_KINDS = {".zip": "zip", ".tar": "tar", ".parquet": "parquet"}
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+Encoded = tuple[str, bytes | DataError]
+"""A picture's name in its data set, and the bytes of its file, or why the archive does not give them."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Pictures that lie side by side, somewhere below a root.
+
+    Attributes:
+        kind: "files", or the archive or table that they lie in: "zip", "tar" or "parquet".
+        names: of the files; or of the one that holds them.
+        count: how many pictures.
+        first: of an archive, the number of the first; of a tar, the byte that it starts at.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    count: int
+    first: int = 0
+
+    def to_json(self) -> str:
+        """In one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Slice:
+        """As `to_json` wrote it."""
+        values: dict[str, Any] = json.loads(line)
+        return cls(values["kind"], tuple(values["names"]), values["count"], values["first"])
+
+
+def find_files(dataset: str) -> Files:
+    """The files of a data set.
+
+    Args:
+        dataset: a folder of pictures, or of zip, tar or Parquet files of pictures; one such file; a pattern such as
+            "shards/*.tar"; a .txt file with a picture's path or address a line; or the address of any of these, such
+            as "s3://bucket/folder".
+
+    Raises:
+        DataError: nothing is there, or it is none of these.
+        MissingExtra: an address needs a package.
+    """
+    if not dataset.lower().endswith(_LIST):
+        return find(dataset)
+    folder = dataset.rpartition("/")[0] if is_address(dataset) else str(Path(dataset).expanduser().absolute().parent)
+    return Files(folder, lambda: _listed(dataset, folder), named=True)
+
+
+def _listed(dataset: str, folder: str) -> Iterator[File]:
+    path = Path(dataset).expanduser()
+    remedy = "Give a text file with a picture's path or address a line."
+    text = read_place(dataset) if is_address(dataset) else read_bytes(path, remedy)
+    try:
+        lines = text.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"`{dataset}` is no text in UTF-8. {remedy}") from None
+    for at, line in enumerate(lines, 1):
+        if not (name := line.strip()):
+            continue
+        place = place_of(folder, name)
+        if is_address(place):  # to ask for each would take longer than to read it
+            yield File(name, "")
+            continue
+        try:
+            about = os.stat(place)  # noqa: PTH116  # a path costs as much again
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"line {at} of `{dataset}`, `{printable(name)}`: {said}. Correct that line.") from None
+        yield File(name, f"{about.st_size} {about.st_mtime_ns}")
+
+
+def place_of(root: str, name: str) -> str:
+    """Where a file lies: a name that is an address or an absolute path stands for itself."""
+    if is_address(name) or PurePosixPath(name).is_absolute():
+        return name
+    return f"{root}/{name}" if is_address(root) else str(Path(root, name))
+
+
+def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator[Slice]:
+    """Slices of so many pictures at most, none of which reaches from one archive into the next.
+
+    Args:
+        files: in which the pictures lie, or that they are.
+        root: that their names are below.
+        size: pictures of a slice.
+        named: as `Files` says.
+
+    Raises:
+        DataError: there is no picture; pictures lie beside archives; or an archive cannot be read.
+    """
+    loose: list[str] = []
+    seen = ""
+    for file in files:
+        kind = _kind(file.name, named=named)
+        if not kind:
+            continue
+        if seen and (kind == "files") != (seen == "files"):
+            raise DataError(
+                f"`{root}` holds pictures beside archives of pictures, such as `{printable(file.name)}`. Give one "
+                'kind, with a pattern such as "folder/*.tar".'
+            )
+        seen = kind
+        if kind == "files":
+            loose.append(file.name)
+            if len(loose) == size:
+                yield Slice(kind, tuple(loose), size)
+                loose.clear()
+        else:
+            starts = _STARTS[kind](place_of(root, file.name), size)
+            yield from (Slice(kind, (file.name,), count, first) for first, count in starts)
+    if loose:
+        yield Slice("files", tuple(loose), len(loose))
+    if not seen:
+        raise DataError(
+            f"`{root}` leads to no picture. Give a folder, a pattern or a .txt list of pictures "
+            f"({', '.join(SUFFIXES)}), or of .zip, .tar or .parquet files of them."
+        )
+
+
+def _kind(name: str, *, named: bool) -> str:
+    lower = name.lower()
+    if lower.endswith(_PACKED):
+        raise DataError(f"`{printable(name)}` is packed as a whole, so no part of it can be read. Unpack it to .tar.")
+    if PurePosixPath(name).name.startswith(".") and not named:
+        return ""
+    return _KINDS.get(PurePosixPath(lower).suffix, "files" if named or lower.endswith(SUFFIXES) else "")
+
+
+def _even(count: Callable[[str], int]) -> Callable[[str, int], Iterator[tuple[int, int]]]:
+    def starts(place: str, size: int) -> Iterator[tuple[int, int]]:
+        total = count(place)
+        return ((first, min(size, total - first)) for first in range(0, total, size))
+
+    return starts
+
+
+_STARTS: Mapping[str, Callable[[str, int], Iterator[tuple[int, int]]]] = {
+    "zip": _even(count_pictures),
+    "tar": find_members,
+    "parquet": _even(count_rows),
+}
+"""By kind, where the slices of a file start, and how many pictures each has."""
+_READERS = {"zip": read_pictures, "tar": read_members, "parquet": read_rows}
+
+
+def read_slice(part: Slice, root: str) -> Iterator[Encoded]:
+    """The pictures of a slice below a folder or address, in their order.
+
+    Raises:
+        DataError: a file is gone or cannot be read: what is wrong with one picture inside an archive is given instead.
+        MissingExtra: an address needs a package.
+    """
+    if part.kind == "files":
+        return ((printable(name), read_place(place_of(root, name))) for name in part.names)
+    (name,) = part.names
+    found = _READERS[part.kind](place_of(root, name), part.first, part.count)
+    return ((f"{printable(name)}/{inner}", encoded) for inner, encoded in found)

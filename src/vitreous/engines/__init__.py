@@ -1,0 +1,1 @@
+"""Where work runs: in this process, in several of this machine, on a Ray cluster. What it is, others say."""

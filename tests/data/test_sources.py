@@ -1,0 +1,189 @@
+"""The same pictures, wherever they lie: in folders, lists, archives, tables and at addresses."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vitreous.data.sources.slices import Slice, cut, find_files, read_slice
+from vitreous.errors import DataError
+
+FILES = {f"{name}.png": name.encode() * 700 for name in ("a", "b", "c/d", "c/e", "f")}
+WALKED = ["a.png", "b.png", "f.png", "c/d.png", "c/e.png"]
+
+
+def read(dataset: object, size: int = 2) -> dict[str, bytes | DataError]:
+    files = find_files(str(dataset))
+    parts = list(cut(files.each(), files.root, size, named=files.named))
+    assert all(0 < part.count <= size for part in parts)
+    assert [Slice.from_json(part.to_json()) for part in parts] == parts
+    found = [list(read_slice(part, files.root)) for part in parts]
+    assert [len(each) for each in found] == [part.count for part in parts]
+    return {name: encoded for each in found for name, encoded in each}
+
+
+def as_files(path: Path) -> None:
+    for name, content in FILES.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    (path / "notes.md").write_text("no picture")
+    (path / ".hidden.png").write_text("neither")
+
+
+def as_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in reversed(FILES.items()):
+            archive.writestr(name, content)
+        archive.writestr("notes.md", "no picture")
+
+
+def as_tar(path: Path, *, kind: int = tarfile.GNU_FORMAT, names: str = "") -> None:
+    with tarfile.open(path, "w", format=kind) as archive:
+        for at, (name, content) in enumerate(FILES.items()):
+            for inner, data in ((names + name, content), (f"{at}.json", b"{}")):
+                member = tarfile.TarInfo(inner)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+def as_parquet(path: Path, *, structs: bool = True) -> None:
+    pictures = [{"bytes": content, "path": name} if structs else content for name, content in FILES.items()]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()}) if structs else pa.binary()
+    table = pa.table({"label": range(5), "image": pa.array(pictures, kind)})
+    pq.write_table(table, path, row_group_size=3)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    as_files(tmp_path)
+    assert list(read(tmp_path)) == WALKED
+    assert read(tmp_path) == FILES
+
+
+def test_a_pattern_and_a_single_file(tmp_path: Path) -> None:
+    as_files(tmp_path)
+    assert list(read(tmp_path / "*" / "*.png")) == ["c/d.png", "c/e.png"]
+    assert list(read(tmp_path / "**" / "[ae].png")) == ["a.png", "c/e.png"]
+    assert read(tmp_path / "a.png") == {"a.png": FILES["a.png"]}
+
+
+def test_a_list(tmp_path: Path) -> None:
+    as_files(tmp_path / "here")
+    fsspec.filesystem("memory").pipe("/list/x.png", b"x")
+    (tmp_path / "here" / "odd").write_bytes(b"named, so a picture")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"\ufeffhere/c/d.png\n\n{tmp_path}/here/a.png\nmemory://list/x.png\nhere/odd\n", encoding="utf-8")
+    found = read(listed)
+    assert list(found) == ["here/c/d.png", f"{tmp_path}/here/a.png", "memory://list/x.png", "here/odd"]
+    assert list(found.values()) == [FILES["c/d.png"], FILES["a.png"], b"x", b"named, so a picture"]
+    listed.write_text("here/a.png\nhere/none.png\n")
+    with pytest.raises(DataError, match=r"line 2 of .*`here/none.png`: No such file or directory\. Correct that line"):
+        read(listed)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize(("suffix", "write"), [("zip", as_zip), ("tar", as_tar), ("parquet", as_parquet)])
+def test_archives(tmp_path: Path, suffix: str, write: Callable[[Path], None], size: int) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / f"{name}.{suffix}")
+    found = read(tmp_path, size)
+    names = [*map(str, range(5))] if suffix == "parquet" else [*FILES]
+    assert list(found) == [f"{file}.{suffix}/{name}" for file in ("one", "two") for name in names]
+    assert list(found.values()) == list(FILES.values()) * 2
+    assert read(tmp_path / f"*.{suffix}") == found
+    assert read(tmp_path / f"one.{suffix}", size) == dict(list(found.items())[:5])
+
+
+def test_addresses(tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    as_files(tmp_path / "files")
+    for suffix, write in (("zip", as_zip), ("tar", as_tar), ("parquet", as_parquet)):
+        write(tmp_path / f"one.{suffix}")
+        store.pipe(f"/bucket/{suffix}/one.{suffix}", (tmp_path / f"one.{suffix}").read_bytes())
+        assert read(f"memory://bucket/{suffix}") == read(tmp_path / f"one.{suffix}")
+        assert read(f"memory://bucket/{suffix}/*.{suffix}") == read(f"memory://bucket/{suffix}/one.{suffix}")
+    for name, content in FILES.items():
+        store.pipe(f"/bucket/files/{name}", content)
+    assert read("memory://bucket/files/") == FILES
+    with pytest.raises(DataError, match="nothing at `memory://bucket/none`"):
+        read("memory://bucket/none")
+    with pytest.raises(DataError, match="`nosuch://a` cannot be read: Protocol not known: nosuch"):
+        read("nosuch://a")
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_tars_of_every_kind(tmp_path: Path, kind: int) -> None:
+    names = "n" * 90 + "/" if kind == tarfile.USTAR_FORMAT else "ü" * 120 + "/"
+    as_tar(tmp_path / "a.tar", kind=kind, names=names)
+    assert list(read(tmp_path / "a.tar")) == [f"a.tar/{names}{name}" for name in FILES]
+
+
+def test_bytes_in_a_column_of_any_name(tmp_path: Path) -> None:
+    as_parquet(tmp_path / "a.parquet", structs=False)
+    assert list(read(tmp_path / "a.parquet").values()) == list(FILES.values())
+    pq.write_table(pa.table({"x": [b"1", None], "y": [1, 2]}), tmp_path / "b.parquet")
+    one, none = read(tmp_path / "b.parquet").values()
+    assert one == b"1"
+    assert str(none) == f"row 1 of `{tmp_path}/b.parquet` holds no picture. Leave it out."
+    pq.write_table(pa.table({"x": [b"1"], "y": [b"2"]}), tmp_path / "c.parquet")
+    with pytest.raises(DataError, match=r"may hold pictures: x, y\. Call the one that does `image`"):
+        read(tmp_path / "c.parquet")
+    (tmp_path / "d.parquet").write_text("no table")
+    with pytest.raises(DataError, match="is no Parquet file"):
+        read(tmp_path / "d.parquet")
+
+
+@pytest.mark.parametrize("cut_at", [5_000, 1_536, 700, 100])
+def test_a_tar_that_is_cut_short(tmp_path: Path, cut_at: int) -> None:
+    as_tar(tmp_path / "a.tar")
+    (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:cut_at])
+    with pytest.raises(DataError, match="is damaged or cut short, or no tar archive"):
+        read(tmp_path / "a.tar")
+
+
+def test_what_is_damaged_in_a_zip_is_one_picture(tmp_path: Path) -> None:
+    as_zip(tmp_path / "a.zip")
+    packed = bytearray((tmp_path / "a.zip").read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        at = archive.getinfo("b.png").header_offset
+    packed[at + 40] ^= 0xFF
+    (tmp_path / "a.zip").write_bytes(packed)
+    found = read(tmp_path / "a.zip")
+    assert [name for name, each in found.items() if isinstance(each, DataError)] == ["a.zip/b.png"]
+
+
+def test_what_is_no_data_set(tmp_path: Path) -> None:
+    as_files(tmp_path / "mixed")
+    as_zip(tmp_path / "mixed" / "more.zip")
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "a.tar.gz").touch()
+    (tmp_path / "empty").mkdir()
+    for name, said in (
+        ("mixed", "holds pictures beside archives of pictures"),
+        ("packed", "`a.tar.gz` is packed as a whole"),
+        ("empty", "leads to no picture"),
+        ("none", "there is no file or folder"),
+        ("*.none", "leads to no picture"),
+    ):
+        with pytest.raises(DataError, match=said):
+            read(tmp_path / name)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9.png").write_bytes(b"1")
+    assert read(tmp_path) == {r"caf\xe9.png": b"1"}
+
+
+def test_a_changed_file_has_another_stamp(tmp_path: Path) -> None:
+    as_files(tmp_path)
+    before = list(find_files(str(tmp_path)).each())
+    (tmp_path / "a.png").write_bytes(b"other")
+    after = list(find_files(str(tmp_path)).each())
+    assert [old.name for old, new in zip(before, after, strict=True) if old != new] == ["a.png"]

@@ -1,0 +1,113 @@
+"""Engines run every task once and hand on what it gave or raised; several processes end with the one they serve."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vitreous import errors
+from vitreous.engines.choose import make_engine
+from vitreous.engines.engine import InProcess
+from vitreous.engines.processes import Processes
+from vitreous.errors import DataError, ModelError, ShapeError, UnknownName, WorkerLost
+
+
+@dataclass(frozen=True)
+class Squares:
+    """A start: it may refuse a number."""
+
+    refused: int = -1
+
+    def __call__(self) -> Callable[[int], int]:
+        return self.square
+
+    def square(self, number: int) -> int:
+        if number == self.refused:
+            raise UnknownName("number", str(number), ["1", "2"])
+        return number**2
+
+
+def test_in_process() -> None:
+    assert list(InProcess().run(Squares(), range(5))) == [0, 1, 4, 9, 16]
+    with pytest.raises(UnknownName):
+        list(InProcess().run(Squares(refused=2), range(5)))
+
+
+@pytest.fixture
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes find this file."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_importable")
+def test_processes() -> None:
+    assert sorted(Processes(2).run(Squares(), iter(range(20)))) == [number**2 for number in range(20)]
+    with pytest.raises(UnknownName, match='no number named "2"'):
+        list(Processes(2).run(Squares(refused=2), iter(range(5))))
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """A start of what dies of 1 and sleeps through all else."""
+
+    def __call__(self) -> Callable[[int], int]:
+        return self.sleep
+
+    def sleep(self, number: int) -> int:
+        if number == 1:
+            os._exit(9)
+        time.sleep(120)
+        return number
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_importable")
+def test_a_worker_that_dies_ends_the_others() -> None:
+    began = time.monotonic()
+    with pytest.raises(WorkerLost, match="one of 2 worker processes has died"):
+        list(Processes(2).run(Sleeper(), iter(range(5))))
+    assert time.monotonic() - began < 60
+
+
+def test_what_cannot_be_sent() -> None:
+    with pytest.raises(ModelError, match=r"cannot be sent to other processes: .*workers=1"):
+        list(Processes(2).run(lambda: abs, [1]))
+
+
+def test_nothing_to_do_starts_nothing() -> None:
+    assert list(Processes(2).run(lambda: abs, [])) == []
+
+
+def test_choosing() -> None:
+    assert make_engine("local", workers=1) == InProcess()
+    assert make_engine("local", workers=3) == Processes(3)
+    with pytest.raises(UnknownName, match='no value of `engine` named "spark"'):
+        make_engine("spark")
+    with pytest.raises(ShapeError, match="the engine is local"):
+        make_engine("local", "auto")
+    with pytest.raises(ShapeError, match="at least 1; got 0"):
+        make_engine("local", workers=0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("no file."),
+        UnknownName("method", "agcam", ["ag_cam"]),
+        errors.MissingExtra("ray", "cluster"),
+        errors.TooFewDigits("sums", "torch.bfloat16"),
+        errors.DegenerateMap("constant", 3, "Look."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_travel(error: errors.ExplainError) -> None:
+    there = pickle.loads(pickle.dumps(error))
+    assert type(there) is type(error)
+    assert (str(there), vars(there)) == (str(error), vars(error))
