@@ -11,10 +11,12 @@ import torch
 
 from tests.data.test_labelled import archive
 from tests.data.trees import TREES
+from tests.medical.made import body, dicom, volume
 from tests.tiny import noise, save_model
 from tests.training.test_classify import RECIPE
 from tests.training.test_detect import RECIPE as DETECTION
 from vitreous.benchmarking.plan import read_plan
+from vitreous.data.finding import find_pictures
 from vitreous.data.labelled import load_labelled
 from vitreous.data.objects import read_scenes
 from vitreous.data.pictures import open_picture
@@ -194,6 +196,21 @@ def _figures(root: Path) -> Read:
     return lambda: check_own_file(root / "evaluation.json", "evaluate")
 
 
+def _dicom(root: Path) -> Read:
+    path = dicom(root / "a.dcm", body(8), WindowCenter=[40, 50], WindowWidth=[400, 80], PixelPaddingValue=-1000)
+    return lambda: open_picture(path)
+
+
+def _frames(root: Path) -> Read:
+    path = dicom(root / "a.dcm", body(8)[None].repeat(3, 0), RescaleSlope=2, RescaleIntercept=-1)
+    return lambda: [open_picture(each) for each in find_pictures([path / "1:4"])]
+
+
+def _nifti(root: Path) -> Read:
+    path = volume(root / "a.nii", body(8)[None].repeat(3, 0))
+    return lambda: [open_picture(each) for each in find_pictures([path / "axial"])]
+
+
 READERS: dict[str, Callable[[Path], Read]] = {
     **{kind: functools.partial(_samples, kind) for kind in TREES},
     **{f"picture{suffix}": functools.partial(_picture, suffix) for suffix in (".png", ".jpg", ".gif", ".tif", ".webp")},
@@ -216,4 +233,7 @@ READERS: dict[str, Callable[[Path], Read]] = {
     "detection recipe": _detection_recipe,
     "answers": _answers,
     "figures": _figures,
+    "dicom": _dicom,
+    "frames": _frames,
+    "nifti": _nifti,
 }

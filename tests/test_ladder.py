@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vitreous"
 FLOORS = (
     {"errors", "shapes"},
     {"files", "settings", "trace", "render", "engines"},
-    {"relevance", "masking"},
+    {"relevance", "masking", "medical"},
     {"methods", "metrics", "models", "data"},
     {"backbones", "interact", "statistics"},
     {"explaining", "training"},
@@ -42,6 +42,9 @@ THIRD_PARTIES = {
     "fsspec": {"data"},
     "ray": {"engines"},
     "filelock": {"files"},
+    "pydicom": {"medical"},
+    "highdicom": {"medical"},
+    "nibabel": {"medical"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.trees import write
-from vitreous.data.pictures import find_pictures, open_picture
+from vitreous.data.finding import find_pictures
+from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError
 from vitreous.files import reading
 from vitreous.files.reading import read_bytes, walk

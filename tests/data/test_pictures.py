@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from vitreous.data.pictures import MAX_PIXELS, as_picture, find_pictures, open_picture
+from vitreous.data.finding import find_pictures
+from vitreous.data.pictures import MAX_PIXELS, as_picture, open_picture
 from vitreous.errors import DataError
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)

@@ -18,8 +18,7 @@ from vitreous.cli.options import (
     Precision,
     Sample,
     Window,
-    find_files,
-    without_outputs,
+    asked_files,
 )
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
@@ -200,7 +199,7 @@ def explain(
     from vitreous.cli.progress import stoppable
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
-    from vitreous.data.pictures import find_pictures
+    from vitreous.data.finding import find_pictures
     from vitreous.explaining.asked import read_class_names
     from vitreous.explaining.choosing import choose_method
     from vitreous.explaining.pictures import PictureJob, explain_pictures
@@ -214,7 +213,7 @@ def explain(
     if choose_on and method != _BEST:
         raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
     asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust or report else None
-    files = without_outputs(find_files(pictures, sample), output, "explain")
+    files = asked_files(pictures, sample, output, "explain")
     methods = _make_methods(method, setting or [])
     names = read_class_names(class_names or ())
     check_writable(output)

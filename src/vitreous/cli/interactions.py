@@ -16,9 +16,8 @@ from vitreous.cli.options import (
     Precision,
     Sample,
     Window,
-    find_files,
+    asked_files,
     pair_of,
-    without_outputs,
 )
 from vitreous.cli.reads import Said, reads
 
@@ -111,7 +110,7 @@ def interactions(
     dataset = next((name for name in pictures or () if name.partition(":")[0] in DATASETS), "")
     if dataset and (len(pictures or ()) > 1 or sample):
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
-    files = [] if dataset else without_outputs(find_files(pictures, sample), output, JOB)
+    files = [] if dataset else asked_files(pictures, sample, output, JOB)
     place = pair_of(query, "--query")
     check_writable(output)
     console = Console(highlight=False)

@@ -24,6 +24,7 @@ __all__ = [
     "Precision",
     "Sample",
     "Window",
+    "asked_files",
     "find_files",
     "output_of",
     "pair_of",
@@ -50,7 +51,8 @@ Pictures = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PICTURE",
-        help="Picture files, folders (searched to the bottom) or patterns. Without any: the sample picture.",
+        help="Picture files, folders (searched to the bottom) or patterns; a frame or slices of a medical file, as "
+        "cine.dcm/7 or ct.nii.gz/axial/40:60. Without any: the sample picture.",
         show_default=False,
     ),
 ]
@@ -104,7 +106,8 @@ Window = Annotated[
     typer.Option(
         metavar="LOW,HIGH",
         help="Of gray pictures of more than 8 bits: the values that become black and white, or 'auto' for each one's "
-        "lowest and highest. By default what the file says of its depth. Other pictures stay as they are.",
+        "lowest and highest. By default what the file says of its depth, or its window. Other pictures stay as they "
+        "are.",
         show_default=False,
     ),
 ]
@@ -112,8 +115,8 @@ Window = Annotated[
 
 def find_files(pictures: Sequence[str] | None, sample: str = "") -> list[Path]:
     """All picture files; without any, a sample. A path that leads to none stays, to be reported with the bad ones."""
+    from vitreous.data.finding import find_pictures
     from vitreous.data.gallery import sample_picture
-    from vitreous.data.pictures import find_pictures
 
     if pictures and sample:
         raise typer.BadParameter("stands in place of pictures. Leave one of them out.", param_hint="--sample")
@@ -136,6 +139,27 @@ def without_outputs(files: Sequence[Path], output: Path, job: str) -> list[Path]
 
     own = outputs_in(output, job, (".png",))
     return [file for file in files if full_path(file) not in own] or list(files)
+
+
+def asked_files(pictures: Sequence[str] | None, sample: str, output: Path, job: str) -> list[Path]:
+    """The pictures that a command is to work on; what is left out of their folders is told."""
+    files = without_outputs(find_files(pictures, sample), output, job)
+    _tell_left_out(pictures, files, output)
+    return files
+
+
+def _tell_left_out(pictures: Sequence[str] | None, files: Sequence[Path], output: Path) -> None:
+    """A line about what lies in the folders and is no picture, but for what lies in the output folder."""
+    from vitreous.data.finding import left_out
+    from vitreous.files.ledger import full_path
+    from vitreous.files.names import printable
+
+    inside = Path(full_path(output))
+    others = [file for file in left_out(pictures or (), files) if inside not in Path(full_path(file)).parents]
+    if others:
+        named = ", ".join(f"`{file}`" for file in others[:3]) + (", …" if len(others) > 3 else "")
+        count = f"{len(others)} files that are no pictures" if len(others) > 1 else "a file that is no picture"
+        typer.echo(printable(f"Left out: {count}: {named}"), err=True)
 
 
 def output_of(name: str) -> str | int | None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vitreous.errors import DataError
 
-__all__ = ["Window", "asked_window", "deep", "stated_white", "through", "to_eight_bits", "unused"]
+__all__ = ["Window", "asked_window", "current", "deep", "stated_white", "through", "to_eight_bits", "unused"]
 
 Window = tuple[float, float] | Literal["auto"] | None
 """The values that become black and white; "auto" for a picture's lowest and highest; None for what its file says."""
@@ -37,6 +37,11 @@ def through(window: Window) -> Generator[None]:
         _CURRENT.reset(token)
 
 
+def current(window: Window) -> Window:
+    """The window that is asked for: this, or that of the block."""
+    return _CURRENT.get() if window is None else window
+
+
 def deep(picture: Image.Image) -> bool:
     """Whether its values are gray and need more than 8 bits."""
     return picture.mode.startswith("I") or picture.mode == "F"
@@ -44,7 +49,7 @@ def deep(picture: Image.Image) -> bool:
 
 def unused(window: Window, name: str) -> str:
     """What to say of a picture that no window applies to, where one was asked for."""
-    asked = _CURRENT.get() if window is None else window
+    asked = current(window)
     if asked is None:
         return ""
     shown = asked if isinstance(asked, str) else f"{asked[0]:g},{asked[1]:g}"
@@ -101,7 +106,7 @@ def to_eight_bits(
     Raises:
         DataError: no window was given, and the values have none.
     """
-    window = _CURRENT.get() if window is None else window
+    window = current(window)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     warning = ""

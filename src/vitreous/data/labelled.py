@@ -11,7 +11,8 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from vitreous.data.archives import read_archive
-from vitreous.data.pictures import find_pictures, open_picture
+from vitreous.data.finding import find_pictures
+from vitreous.data.pictures import open_picture
 from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError, UnknownName
 from vitreous.files.names import printable

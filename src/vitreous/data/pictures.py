@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from vitreous.data.depth import Window, asked_window, deep, stated_white, to_eight_bits, unused
-from vitreous.errors import DataError, ExplainWarning
-from vitreous.files.reading import matches
+from vitreous.data.scans import name_in_file, seen
+from vitreous.errors import DataError, ExplainWarning, MissingExtra
+from vitreous.medical.dicom import is_dicom, read_dicom
+from vitreous.medical.files import is_medical, open_scan
+from vitreous.medical.scan import MAX_PIXELS
 
 __all__ = [
     "MAX_PIXELS",
@@ -24,15 +26,13 @@ __all__ = [
     "as_picture",
     "decode_mask",
     "decode_picture",
-    "find_pictures",
     "open_encoded",
     "open_picture",
 ]
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded."""
-SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""What `find_pictures` takes for a picture."""
+_MEDICAL = (".dcm", ".dicom")
+SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp", *_MEDICAL)
+"""What is taken for a picture where folders are searched."""
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # the other decoders stay closed to strangers
 _PHOTOMETRIC, _SUBFILE_TYPE, _SMALLER_COPY = 262, 254, 1
@@ -58,27 +58,38 @@ def open_picture(path: str | Path, window: Window = None) -> Image.Image:
     """
     path = Path(path)
     with _failures_as_data_errors(f"`{path}`"):
-        if not path.exists():
-            raise DataError(f"there is no file `{path}`. Check the path.")
-        if not path.is_file():
-            raise DataError(f"`{path}` is not a file. Give the picture files in it.")
-        with path.open("rb") as file:
-            encoded = file.read()
-    return _told(*_opened(encoded, f"`{path}`", path.name, window))
+        if is_medical(path):
+            picture, warning = seen(open_scan(path), f"`{path}`", asked_window(window))
+        else:
+            picture, warning = _opened(_whole(path), f"`{path}`", window)
+    picture.info["file"] = name_in_file(path)
+    return _told(picture, warning)
 
 
 def open_encoded(encoded: bytes, name: str, window: Window = None) -> Image.Image:
     """The same of the bytes of such a file, which lie somewhere else; `name` says where."""
-    return _told(*_opened(encoded, f"`{name}`", name.rpartition("/")[2], window))
+    with _failures_as_data_errors(f"`{name}`"):
+        picture, warning = _opened(encoded, f"`{name}`", window)
+    picture.info["file"] = name.rpartition("/")[2]
+    return _told(picture, warning)
 
 
-def _opened(encoded: bytes, name: str, file: str, window: Window) -> tuple[Image.Image, str]:
-    with _failures_as_data_errors(name):
-        if not encoded:
-            raise DataError(f"{name} is empty (0 bytes). Copy or download it again.")
-        picture, warning = _read(encoded, name, asked_window(window))
-    picture.info["file"] = file
-    return picture, warning
+def _opened(encoded: bytes, name: str, window: Window) -> tuple[Image.Image, str]:
+    if not encoded:
+        raise DataError(f"{name} is empty (0 bytes). Copy or download it again.")
+    if is_dicom(encoded):
+        return seen(read_dicom(encoded, "", name), name, asked_window(window))
+    return _read(encoded, name, asked_window(window))
+
+
+def _whole(path: Path) -> bytes:
+    """The bytes of a file; nothing, a folder and a pipe are told."""
+    if not path.exists():
+        raise DataError(f"there is no file `{path}`. Check the path.")
+    if not path.is_file():
+        raise DataError(f"`{path}` is not a file. Give the picture files in it.")
+    with path.open("rb") as file:
+        return file.read()
 
 
 def decode_picture(encoded: bytes, name: str) -> Image.Image:
@@ -88,7 +99,9 @@ def decode_picture(encoded: bytes, name: str) -> Image.Image:
         DataError: they cannot be read as a picture; `name` says which.
     """
     with _failures_as_data_errors(name):
-        picture, warning = _read(encoded, name, None, turn=False)
+        medical = is_dicom(encoded)
+        read = seen(read_dicom(encoded, "", name), name, None) if medical else _read(encoded, name, None, turn=False)
+    picture, warning = read
     return _told(picture, warning and warning.replace(name, "a picture of the data set", 1))  # said once, not of each
 
 
@@ -153,40 +166,13 @@ def as_picture(picture: object, window: Window = None) -> Image.Image:
     return _told(*_upright_rgb(Image.fromarray(picture), "the picture", asked_window(window)))
 
 
-def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
-    """Picture files named by files, folders (searched to the bottom) and patterns such as "scans/*.png".
-
-    Files come in the order given, those of one folder or pattern sorted, each once. A file that is named itself is
-    taken whatever its suffix; elsewhere only `SUFFIXES` count, and hidden files do not.
-
-    Raises:
-        DataError: one of the paths leads to no picture.
-    """
-    return list(dict.fromkeys(found for path in paths for found in _find(Path(path))))
-
-
-def _find(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        candidates: Iterator[Path] = path.rglob("*")
-    elif glob.has_magic(str(path)):
-        candidates = matches(path)
-    else:
-        raise DataError(f"there is no file or folder `{path}`. Check the path.")
-    found = sorted(p for p in candidates if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file())
-    if not found:
-        raise DataError(f"`{path}` leads to no picture. Known are files that end with {', '.join(SUFFIXES)}.")
-    return found
-
-
 @contextmanager
 def _failures_as_data_errors(name: str) -> Generator[None]:
     """One clear error for everything that reading a hostile or damaged file can raise, and no warnings."""
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-    except DataError:
+    except (DataError, MissingExtra):
         raise
     except PermissionError:
         raise DataError(f"{name} may not be read. Change its permissions.") from None

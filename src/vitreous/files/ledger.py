@@ -12,7 +12,7 @@ from typing import Any
 
 from vitreous.errors import DataError
 from vitreous.files.manifest import MANIFEST, now, read_own, write_manifest
-from vitreous.files.reading import parse_json, read_bytes
+from vitreous.files.reading import parse_json, read_bytes, within
 from vitreous.files.writing import alone_in, sweep, to_json
 
 __all__ = ["JOURNAL", "Ledger", "common_folder", "full_path", "open_ledger", "outputs_in", "written_maps"]
@@ -68,7 +68,9 @@ class Ledger:
         """
         path = full_path(picture)
         if path not in self.names:
-            wanted = str(Path(path).relative_to(self.root).with_suffix(""))
+            file, inner = within(Path(path))
+            stem = Path(str(file.relative_to(self.root)).removesuffix(".gz")).with_suffix("")
+            wanted = str(stem / inner)
             name, number = wanted, 1
             while name.casefold() in self._taken or any(self._exists(name, suffix) for suffix in self.suffixes):
                 number += 1
@@ -157,7 +159,7 @@ def open_ledger(
 
 def common_folder(files: Sequence[Path]) -> str:
     """The folder that all of them lie in."""
-    return os.path.commonpath([Path(full_path(each)).parent for each in files] or ["/"])
+    return os.path.commonpath([within(Path(full_path(each)))[0].parent for each in files] or ["/"])
 
 
 def full_path(file: Path) -> str:
@@ -280,9 +282,9 @@ def _fixed(about: _Values) -> list[str]:
 
 
 def _stamp(picture: Path) -> list[int] | None:
-    """What tells a file from the one that was there before: its size, and when it was written."""
+    """What tells a file, or that which it lies in, from the one that was there before: its size, and its time."""
     try:
-        found = picture.stat()
+        found = within(picture)[0].stat()
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns]

@@ -29,6 +29,7 @@ __all__ = [
     "read_toml",
     "unpacking",
     "walk",
+    "within",
 ]
 
 MOST_BYTES = 2**30
@@ -101,6 +102,14 @@ def read_toml(path: Path, what: str, error: _Error = DataError) -> dict[str, Any
         return tomllib.loads(read_bytes(path, "Give a TOML file.", error).decode("utf-8-sig"))
     except (ValueError, RecursionError) as said:
         raise error(f"{path} is not TOML: {_reason(said)}. Correct that line.") from None
+
+
+def within(path: Path) -> tuple[Path, str]:
+    """A file, and what is named in it: `ct.nii.gz/axial/20` is a slice of a file as a path is in an archive."""
+    for file in path.parents:
+        if file.is_file():
+            return file, path.relative_to(file).as_posix()
+    return path, ""
 
 
 def open_zip(

@@ -14,6 +14,7 @@ from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.files.ledger import written_maps
 from vitreous.files.manifest import read_manifest
+from vitreous.files.reading import within
 from vitreous.interacting.numbers import InteractionsJob
 from vitreous.interacting.pages import SUFFIXES, average_page, interaction_pages
 from vitreous.methods import METHODS, make_method
@@ -32,7 +33,7 @@ def pictures(asked: Asked) -> Iterator[Compared]:
     before = written_maps(asked.folder, asked.values)
     if not before:
         raise DataError(f"`{asked.path}` tells of no picture with results. {REMEDY}")
-    if gone := [path for path in before if not Path(path).is_file()]:
+    if gone := [path for path in before if not within(Path(path))[0].is_file()]:
         raise DataError(f"{len(gone)} of {len(before)} pictures are gone, such as `{gone[0]}`. Put them back.")
     model = _load(asked)
     files = [Path(path) for path in before]

@@ -1,0 +1,163 @@
+"""DICOM files from anywhere: one frame, its values rescaled, and the window that the file gives them."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.errors import DataError, MissingExtra
+from vitreous.medical.scan import Scan, asked_places, check_size, whole_range
+
+__all__ = ["count_frames", "is_dicom", "read_dicom", "read_header"]
+
+_MARK, _AT = b"DICM", 128
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_GRAY = {"MONOCHROME1": True, "MONOCHROME2": False}
+_EXPORT = "Copy or export it again."
+_BURNED = "the file says that text is burned into its pixels: it may name the patient on all that shows the picture"
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that begins like that is DICOM's.
+
+    >>> is_dicom(bytes(128) + b"DICM")
+    True
+    """
+    return head[_AT : _AT + 4] == _MARK
+
+
+def read_header(content: bytes, name: str) -> Any:
+    """All that a file says but for its pixels. Nothing of it is in an error: it may name the patient.
+
+    Raises:
+        DataError: it is damaged, deflated or no picture.
+        MissingExtra: pydicom is not installed.
+    """
+    try:
+        import pydicom
+    except ImportError:
+        raise MissingExtra("pydicom", "medical") from None
+    if not is_dicom(content):
+        raise DataError(f"{name} is no DICOM file: it does not say DICM at byte {_AT}. {_EXPORT}")
+    if _DEFLATED in content:  # it would be inflated to any size
+        raise DataError(f"{name} is deflated as a whole. Unpack it first, as dcmtk's dcmconv does.")
+    try:
+        header = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
+        size = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
+    except Exception as error:  # decoders raise anything, and say what they saw
+        raise DataError(f"{name} is damaged: {type(error).__name__} while reading its header. {_EXPORT}") from None
+    if not all(size):
+        raise DataError(f"{name} is a DICOM file without a picture. Leave it out.")
+    check_size(*size, name)
+    return header
+
+
+def count_frames(header: Any) -> int:
+    """How many frames there are."""
+    return max(int(header.get("NumberOfFrames") or 1), 1)
+
+
+def read_dicom(content: bytes, asked: str, name: str) -> Scan:
+    """One frame: its values after the modality's rescaling, and the first window that the file gives.
+
+    Args:
+        content: of the file.
+        asked: the number of the frame, from 1; nothing of a file that has one.
+        name: of the file, for messages.
+
+    Raises:
+        DataError: as `read_header`; several frames and none named; pixels that cannot be decoded.
+        MissingExtra: pydicom is not installed.
+    """
+    header = read_header(content, name)
+    frames = count_frames(header)
+    if frames > 1 and not asked:
+        one, several = (f"`{name.strip('`')}/{asked}`" for asked in (1 + frames // 2, f"1:{1 + frames}"))
+        raise DataError(f"{name} has {frames} frames. Name one, such as {one}, or a range, {several}.")
+    frame = asked_places(asked or "1", frames, 1, name)[0]
+    try:
+        values, window, told = _decoded(content, frame - 1)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{name} has pixels that cannot be decoded: {type(error).__name__}. Export it uncompressed, or install "
+            "pylibjpeg with pylibjpeg-libjpeg and pylibjpeg-openjpeg."
+        ) from None
+    if values.ndim == 3 and values.dtype != np.uint8:
+        raise DataError(f"{name} has colors of {values.dtype}. Export them with 8 bits.")
+    burned = str(header.get("BurnedInAnnotation", "")).upper() == "YES"
+    inverted = _GRAY.get(str(header.get("PhotometricInterpretation", "")), False)
+    return Scan(values, window, inverted, "; ".join(filter(None, (told, _BURNED * burned))), _BURNED * burned)
+
+
+def _decoded(content: bytes, frame: int) -> tuple[NDArray[Any], tuple[float, float] | None, str]:
+    """Values, window, and how the window was found."""
+    import pydicom
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
+
+    raw = pixel_array(io.BytesIO(content), index=frame)
+    about: Any = pydicom.dcmread(io.BytesIO(content))
+    if "PixelData" in about:
+        del about.PixelData
+    about = _of_frame(about, frame)
+    if str(about.PhotometricInterpretation) == "PALETTE COLOR":
+        colors = apply_color_lut(raw, about)
+        return (colors >> 8).astype(np.uint8) if colors.dtype == np.uint16 else colors, None, ""
+    if raw.ndim == 3:
+        return raw, None, ""
+    values = np.asarray(apply_modality_lut(raw, about), np.float64)
+    nothing = _padding(raw, about)
+    window, told = _window(values, about)
+    if window is None and "VOILUTSequence" in about:
+        values = np.asarray(apply_voi_lut(np.asarray(apply_modality_lut(raw, about)), about), np.float64)
+        window, told = whole_range(values), "gray values by the table of the file"
+    values[nothing] = np.nan
+    if window is None:
+        window, told = whole_range(values), "the file gives no window, so the whole range of its values was taken"
+    return values, window, told
+
+
+def _of_frame(about: Any, frame: int) -> Any:
+    """What holds for a frame: in enhanced files it stands in groups for all of them, or for each."""
+    for name, at in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
+        groups = about.get(name) or []
+        group = groups[at] if at < len(groups) else {}
+        for part in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            for item in group.get(part) or []:
+                about.update(item)
+    return about
+
+
+def _window(values: NDArray[Any], about: Any) -> tuple[tuple[float, float] | None, str]:
+    """The first window, as PS3.3 C.11.2.1.2 has it."""
+    centers, widths = (_several(about.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    kind = str(about.get("VOILUTFunction") or "LINEAR").upper()
+    if not centers or not widths or widths[0] < 1 or kind == "SIGMOID":
+        return None, ""
+    center, width = centers[0], widths[0]
+    if kind == "LINEAR_EXACT":
+        window = center - width / 2, center + width / 2
+    else:
+        window = center - 0.5 - (width - 1) / 2, center - 0.5 + max(width - 1, 1e-6) / 2  # a width of 1 is a step
+    several = f"the first of {len(centers)} windows of the file" if len(centers) > 1 else ""
+    return window, several
+
+
+def _several(value: Any) -> list[float]:
+    found = value if isinstance(value, list | tuple) or hasattr(value, "__iter__") else [value]
+    return [float(each) for each in found if each is not None and str(each) != ""]
+
+
+def _padding(raw: NDArray[Any], about: Any) -> NDArray[np.bool_]:
+    """Where there is nothing: the stored values from one padding value to the other."""
+    first = about.get("PixelPaddingValue")
+    if first is None or isinstance(first, bytes):
+        return np.zeros(raw.shape, np.bool_)
+    last = about.get("PixelPaddingRangeLimit", first)
+    low, high = sorted((int(first), int(last)))
+    return (raw >= low) & (raw <= high)

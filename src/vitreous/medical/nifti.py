@@ -1,0 +1,109 @@
+"""Slices of NIfTI volumes, as radiologists look at them: the patient's right on the left, the front or the top up."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.errors import DataError, MissingExtra
+from vitreous.files.reading import check_growth
+from vitreous.medical.scan import Scan, asked_places, check_size, whole_range
+
+__all__ = ["PLANES", "SUFFIXES", "read_nifti", "slices"]
+
+SUFFIXES = (".nii", ".nii.gz")
+PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""By the axis that they cut: from left to right, from back to front, from foot to head."""
+
+
+def slices(path: Path, asked: str) -> list[Path]:
+    """The slices that are named: PLANE, PLANE/NUMBER or PLANE/FIRST:END, numbers from 0, from left, back or foot.
+
+    Raises:
+        DataError: it is damaged, has other than three dimensions, or there is no such plane or slice.
+        MissingExtra: nibabel is not installed.
+    """
+    image = _open(path)
+    plane, _, numbers = asked.partition("/")
+    axis = PLANES.get(plane)
+    if axis is None:
+        raise DataError(_how(path, image))
+    count = image.shape[_axes(image)[axis][0]]
+    return [path / plane / f"{at:03d}" for at in asked_places(numbers, count, 0, f"`{path}`")]
+
+
+def read_nifti(path: Path, asked: str) -> Scan:
+    """One slice, PLANE/NUMBER, as `slices` names them.
+
+    Raises:
+        DataError: as `slices`, or the values are no real numbers.
+        MissingExtra: nibabel is not installed.
+    """
+    image = _open(path)
+    plane, _, number = asked.partition("/")
+    if plane not in PLANES or not number.isdecimal():
+        raise DataError(_how(path, image))
+    axes, name = _axes(image), f"`{path}`"
+    cut, turned = axes[PLANES[plane]]
+    (at,) = asked_places(number, image.shape[cut], 0, name)
+    rest = [axes[each] for each in range(3) if each != PLANES[plane]]
+    height, width = (image.shape[axis] for axis, _ in (rest[1], rest[0]))
+    check_size(height, width, name)
+    index: list[Any] = [slice(None)] * 3
+    index[cut] = image.shape[cut] - 1 - at if turned else at
+    try:
+        values = np.asarray(image.dataobj[(*index, *[0] * (image.ndim - 3))])
+    except Exception as error:
+        raise DataError(f"{name} is damaged: {type(error).__name__} while reading a slice. Copy it again.") from None
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{name} holds {values.dtype}, no gray values. Convert it to numbers.")
+    if rest[0][0] < rest[1][0]:  # columns first: a picture has rows first
+        values = values.T
+    # the axes run to the right, the front and the head; a picture runs to the patient's left or back, and down
+    down, along = (-1 if not flipped else 1 for _, flipped in (rest[1], rest[0]))
+    values = values[::down, ::along].astype(np.float64)
+    low, high = (float(image.header[name]) for name in ("cal_min", "cal_max"))
+    if math.isfinite(low) and low < high < math.inf:
+        return Scan(values, (low, high))
+    return Scan(values, whole_range(values), told="the file gives no window, so the whole range of the slice was taken")
+
+
+def _open(path: Path) -> Any:
+    try:
+        import nibabel
+        from nibabel.imageglobals import LoggingOutputSuppressor
+    except ImportError:
+        raise MissingExtra("nibabel", "medical") from None
+    try:
+        with LoggingOutputSuppressor():  # what it finds odd in a header, it would print
+            image: Any = nibabel.load(path)
+        shape, bits = tuple(image.shape), int(image.header["bitpix"])
+        known = isinstance(image, nibabel.Nifti1Image) and _axes(image)
+    except Exception as error:
+        raise DataError(f"`{path}` is damaged or no NIfTI: {type(error).__name__}. Copy or convert it again.") from None
+    if not known or len(shape) < 3 or any(size != 1 for size in shape[3:]) or min(shape) < 1:
+        raise DataError(f"`{path}` has {'×'.join(map(str, shape))} values. Save one volume of three dimensions.")
+    check_growth(f"`{path}`", path.stat().st_size, math.prod(shape) * bits // 8, "Copy or convert it again.")
+    return image
+
+
+def _axes(image: Any) -> list[tuple[int, bool]]:
+    """For right, front and head: which axis of the array runs there, and whether it runs the other way."""
+    from nibabel.orientations import io_orientation
+
+    found = io_orientation(image.affine)
+    by_axis = {int(out): (axis, flip < 0) for axis, (out, flip) in enumerate(found)}  # raises where one is left out
+    return [by_axis[each] for each in range(3)]
+
+
+def _how(path: Path, image: Any) -> str:
+    counts = {plane: image.shape[_axes(image)[axis][0]] for plane, axis in PLANES.items()}
+    told = ", ".join(f"{count} {plane}" for plane, count in counts.items())
+    middle = counts["axial"] // 2
+    return (
+        f"`{path}` is a volume of slices: {told}. Name one, such as `{path}/axial/{middle}`, a range, "
+        f"`{path}/axial/{middle}:{min(middle + 20, counts['axial'])}`, or all of a plane, `{path}/axial`."
+    )
