@@ -85,6 +85,16 @@ def test_top_k(run: Run, folder: Path) -> None:
         assert maps["ag_cam"].shape == (2, 4, 4)
 
 
+def test_two_named_classes(run: Run, folder: Path) -> None:
+    done = run("explain", "--model", folder, *FAST, "--target", "Tabby", "--target", "2")
+    assert done.exit_code == 0
+    with np.load("explained/chelsea.npz") as maps:
+        assert maps["target"].tolist() == [0, 2]
+        assert maps["ag_cam"].shape == (2, 4, 4)
+    again = run("reproduce", "explained")
+    assert again.exit_code == 0, again.output
+
+
 def test_a_class_by_name_and_another_output(run: Run, folder: Path) -> None:
     done = run("explain", "--model", folder, *FAST, "--target", "Tabby", "--output", "a/b", "--dtype", "float64")
     assert done.exit_code == 0

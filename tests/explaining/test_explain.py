@@ -91,6 +91,18 @@ def test_one_target_per_image_survives_chunks(subject: LoadedModel) -> None:
         explain(subject, images, "rollout", [0, 1, 2, 3], batch_size=2)
 
 
+def test_several_classes_of_one_image_are_a_row_each(subject: LoadedModel) -> None:
+    image = torch.randn(1, 3, 32, 32)
+    both = explain(subject, image, target=[4, 2], against=1)
+    assert both.target is not None
+    assert both.target.tolist() == [4, 2]
+    for at, target in enumerate([4, 2]):
+        alone = explain(subject, image, target=target, against=1)
+        torch.testing.assert_close(both.heatmap[at], alone.heatmap[0], rtol=1e-4, atol=1e-6)
+    with pytest.raises(ShapeError, match="1 or 3 classes; got 2"):
+        explain(subject, image.repeat(3, 1, 1, 1), target=[4, 2])
+
+
 def test_top_classes_are_a_row_each(subject: LoadedModel) -> None:
     images = torch.randn(3, 3, 32, 32)
     explanation = explain(subject, images, target="top-2", batch_size=2)

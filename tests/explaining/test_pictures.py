@@ -132,9 +132,17 @@ def test_a_target_without_a_map_is_nan(job: PictureJob, pictures: list[Path]) ->
 
 @pytest.mark.parametrize(
     ("target", "chosen"),
-    [("predicted", [2]), ("top-1", [2]), ("top-2", [2, 0]), ("dog", [1]), ("Tabby Cat", [0]), ("1", [1])],
+    [
+        ("predicted", [2]),
+        ("top-1", [2]),
+        ("top-2", [2, 0]),
+        ("dog", [1]),
+        ("Tabby Cat", [0]),
+        ("1", [1]),
+        (("dog", "predicted", "0"), [1, 2, 0]),
+    ],
 )
-def test_targets(model: LoadedModel, target: str, chosen: list[int]) -> None:
+def test_targets(model: LoadedModel, target: str | tuple[str, ...], chosen: list[int]) -> None:
     logits = torch.tensor([[2.0, 0.0, 3.0, 1.0]])
     assert choose_classes(target, model.class_names, logits).tolist() == [chosen]
 

@@ -39,6 +39,8 @@ Files, folders and patterns: `vitreous explain cat.jpg holiday/ "scans/*.png"`
 
 What speaks for each of the three most probable classes: `vitreous explain cat.jpg --target top-3`
 
+What speaks for each of two classes: `vitreous explain cat.jpg --target cat --target dog`
+
 Why a cat and not a dog: `vitreous explain cat.jpg --target cat --against dog`
 
 Your own weights and classes: `vitreous explain cat.jpg --model timm:vit_base_patch16_224 --checkpoint mine.pth
@@ -112,13 +114,14 @@ def explain(
     ] = None,
     setting: Settings = None,
     target: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             metavar="CLASS",
-            help="The class to explain: 'predicted' (the most probable), 'top-K' (the K most probable, one row of the "
-            "sheet each), a class name, or its index from 0.",
+            help="The class to explain: 'predicted' (the most probable, as without it), 'top-K' (the K most probable, "
+            "one row of the sheet each), a class name, or its index from 0. Repeat it for several classes.",
+            show_default=False,
         ),
-    ] = "predicted",
+    ] = None,
     against: Annotated[
         str,
         typer.Option(
@@ -232,10 +235,11 @@ def explain(
             prompts=prompt or (),
             **how,
         )
+    first, *rest = target or ["predicted"]
     job = PictureJob(
         loaded,
         methods,
-        target,
+        (first, *rest) if rest else first,
         against,
         output,
         batch_size,
@@ -252,7 +256,7 @@ def explain(
         named = describe(loaded, class_names=names)
         chosen = shown.choose(
             lambda tell: choose_method(
-                named, methods, measured, target, against=rather, window=job.window, progress=tell
+                named, methods, measured, first, against=rather, window=job.window, progress=tell
             )
         )
         job = replace(job, methods={chosen.method: methods[chosen.method]}, choice=chosen)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import torch
 from torch import Tensor, nn
@@ -118,10 +118,10 @@ def explain(
             normalised input; or pictures (paths, PIL, uint8 arrays), which go through the preprocessing.
         method: a name of `vitreous.METHODS`, "package.module:Name", or a method object. Or several: a list of names,
             or a mapping from names of yours to any of these; what they read in common is observed once.
-        target: what to explain: a class index or name, one per image, "top-3" (a row of the result for each of an
-            image's three most probable classes), a function from logits (batch, classes) to one number per image, or
-            None for each image's predicted class. A single score is a binary one, and what speaks against its class is
-            explained where it is negative.
+        target: what to explain: a class index or name, one per image, several classes of one image (a row of the result
+            for each), "top-3" (likewise, an image's three most probable classes), a function from logits (batch,
+            classes) to one number per image, or None for each image's predicted class. A single score is a binary one,
+            and what speaks against its class is explained where it is negative.
         against: why `target` rather than this: the difference of the two logits is explained.
         output: which of a model's outputs are the class scores, where it returns several: a name, an index (from the
             end where it is negative), or a function from what the model returns to (batch, classes). A segmentation's
@@ -171,7 +171,7 @@ def explain(
     inputs, views = inputs_of(subject, images, preprocess, pixel_window)
     if batch_size < 1:
         raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
-    if is_top(target):
+    if is_top(target) or _are_several(target, inputs):
         with reading(subject.reading):
             check_classifier(subject.model, inputs)
             seen = torch.cat([record(subject.model, part).logits for part in inputs.split(batch_size)])
@@ -189,6 +189,11 @@ def explain(
         check_class_names(names, found.logits)
         explained[name] = replace(found, views=views, inputs=inputs, how=subject.reading)
     return explained if isinstance(method, list | tuple | Mapping) else explained[""]
+
+
+def _are_several(target: UserTarget, inputs: Tensor) -> TypeGuard[Sequence[int | str]]:
+    """Whether these are classes of one image."""
+    return len(inputs) == 1 and isinstance(target, list | tuple) and len(target) > 1
 
 
 def inputs_of(

@@ -44,7 +44,7 @@ class PictureJob:
     Attributes:
         model: from `vitreous.load`.
         methods: by the name that they get on the sheet and in the files.
-        target: "predicted", "top-K" (the K most probable classes), or a class name or index.
+        target: "predicted", "top-K" (the K most probable classes), or a class name or index; or several of these.
         against: another class name or index: why the target rather than this. Empty for no such class.
         output: the folder for sheets, maps and the manifest.
         batch_size: how many pictures run at once.
@@ -61,7 +61,7 @@ class PictureJob:
 
     model: LoadedModel
     methods: Mapping[str, Method]
-    target: str = "predicted"
+    target: str | tuple[str, ...] = "predicted"
     against: str = ""
     output: Path = Path("explained")
     batch_size: int = 8

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -48,8 +49,10 @@ def as_target(target: UserTarget, class_names: Sequence[str], against: UserTarge
     return Classes(tuple(class_index(name, class_names) for name in named))
 
 
-def choose_classes(target: str, class_names: Sequence[str], logits: Logits) -> Int[Tensor, "batch targets"]:
-    """The classes to explain, per picture: "predicted", "top-K" (the K most probable), or a name or index.
+def choose_classes(
+    target: str | Sequence[int | str], class_names: Sequence[str], logits: Logits
+) -> Int[Tensor, "batch targets"]:
+    """The classes to explain, per picture: "predicted", "top-K" (the K most probable), a name or index; or several.
 
     Raises:
         UnknownName: the model has no such class, or not as many.
@@ -57,7 +60,11 @@ def choose_classes(target: str, class_names: Sequence[str], logits: Logits) -> I
     >>> import torch
     >>> choose_classes("top-2", (), torch.tensor([[0.1, 3.0, 2.0]]))
     tensor([[1, 2]])
+    >>> choose_classes(("cat", "dog"), ("dog", "horse", "cat"), torch.tensor([[0.1, 3.0, 2.0]]))
+    tensor([[2, 0]])
     """
+    if not isinstance(target, str):
+        return torch.cat([choose_classes(str(each), class_names, logits) for each in target], 1)
     classes = logits.shape[1]
     if is_top(target):
         count = int(target.removeprefix("top-"))

@@ -34,7 +34,9 @@ def command_of(job: PictureJob, file: Path) -> str:
             if text is None:
                 return ""
             words += ["--set", f"{name}.{setting}={text}"]
-    words += ["--target", job.target] if job.target != "predicted" else []
+    if job.target != "predicted":
+        wanted = (job.target,) if isinstance(job.target, str) else job.target
+        words += [word for each in wanted for word in ("--target", each)]
     words += ["--against", job.against] if job.against else []
     if isinstance(job.window, str):
         words += ["--window", job.window]

@@ -59,7 +59,7 @@ def _explain(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterato
 
 def _method(asked: Asked, name: str, settings: Mapping[str, Any]) -> Method:
     second = settings.get("fine")
-    fine = {"fine": typed(str, second["model"])} if second else {}
+    fine = {"fine": typed(str, second["model"])} if isinstance(second, Mapping) else {}
     return make_method(name if name in METHODS else asked.check_own(name), **{**settings, **fine})
 
 
