@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -81,8 +82,7 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
     same["dtype"] = (old["dtype"], new["dtype"])
     for kind in ("models", "methods", "metrics"):
         for row in old[kind].keys() & new[kind].keys():
-            before = {name: value for name, value in old[kind][row].items() if name not in ("refused", "unread")}
-            same[f"{kind}.{row}"] = (before, new[kind][row])
+            same[f"{kind}.{row}"] = (_asked(old[kind][row]), _asked(new[kind][row]))
     for name, (before, after) in same.items():
         if before != after:
             raise DataError(
@@ -96,6 +96,17 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
         "dataset": dataset,
         **{kind: {**new[kind], **old[kind]} for kind in ("models", "methods", "metrics")},
     }
+
+
+def _asked(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says of a model, method or metric that was asked for, and does not follow from a model.
+
+    How a model normalizes pixels stands with the model.
+    """
+    said = {name: value for name, value in about.items() if name not in ("refused", "unread")}
+    if "settings" in said:
+        said["settings"] = {name: value for name, value in said["settings"].items() if name not in ("mean", "std")}
+    return said
 
 
 def tell_failures(manifest: dict[str, Any], spec: str, run: ModelRun) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def figures(
         MissingExtra: matplotlib is not installed.
     """
     yield from _curves(table)
-    yield from _scatters(table, runs)
+    yield from _scatters(table, {spec: runs[spec] for spec in plan.models})
     yield from _examples(plan, table, runs, records)
 
 
@@ -80,15 +80,17 @@ def _examples(
 ) -> Iterator[tuple[str, Markup]]:
     """All quick methods' maps of the pictures for which the reference's first metric is lowest and highest."""
     metric = next(iter(plan.metrics))
-    for model, run in runs.items():
-        values = Values.of(records.get(Key(model, table.reference, metric), ()), [entry.id for entry in run.drawn])
+    for model in plan.models:
+        run, key = runs[model], Key(plan.model_of(table.reference, model), table.reference, metric)
+        values = Values.of(records.get(key, ()), [entry.id for entry in run.drawn])
         if values is None:
             continue
         numbers = each_picture(run.measures[metric], values)
         name = headline(list(numbers))
         for at in _ends(numbers[name]):
             heading = f"{run.drawn[at].id}: {name} of {table.reference} {numbers[name][at]:.3f} · {model}"
-            if tag := _sheet_tag(plan, run, run.drawn[at], heading):
+            explained = {row: runs[plan.model_of(row, model)] for row in plan.rows}
+            if tag := _sheet_tag(plan, run, explained, run.drawn[at], heading):
                 yield heading, tag
 
 
@@ -98,24 +100,28 @@ def _ends(numbers: Array) -> list[int]:
     return [*order[:_SHOWN], *order[_SHOWN:][-_SHOWN:]]
 
 
-def _sheet_tag(plan: Plan, run: ModelRun, entry: Entry, about: str) -> Markup | None:
+def _sheet_tag(plan: Plan, run: ModelRun, explained: Mapping[str, ModelRun], entry: Entry, about: str) -> Markup | None:
     """The picture and every quick method's map of it; nothing if it can no longer be read."""
+    if open_batch(plan, run, [entry])[0] is None:
+        return None
+    panels = [Panel("picture", run.preprocess.view(entry.open().picture))]
+    panels += [
+        _panel(plan, its, row, entry)
+        for row, its in explained.items()
+        if row not in its.refused and not isinstance(its.methods[row], SlowMethod)
+    ]
+    return page.picture(sheet(panels, title=entry.id), about)
+
+
+def _panel(plan: Plan, run: ModelRun, row: str, entry: Entry) -> Panel:
+    """One row's map of a picture."""
     batch, _ = open_batch(plan, run, [entry])
     if batch is None:
-        return None
+        return Panel(title_of(row), None, "no map")
+    try:
+        found = explain(run.subject, batch.images, run.methods[row], Classes(tuple(batch.target.tolist())))
+        scale = Scale.of([found.heatmap[0]], signed=found.signed)
+    except (ExplainError, torch.OutOfMemoryError):
+        return Panel(title_of(row), None, "no map")
     picture = run.preprocess.view(entry.open().picture)
-    target = Classes(tuple(batch.target.tolist()))
-    panels = [Panel("picture", picture)]
-    for row, method in run.methods.items():
-        if row not in run.refused and not isinstance(method, SlowMethod):
-            try:
-                found = explain(run.subject, batch.images, method, target)
-                scale = Scale.of([found.heatmap[0]], signed=found.signed)
-                panels.append(
-                    Panel(
-                        title_of(row), overlay(picture, found.heatmap[0], scale=scale, blocks=found.blocks), scale=scale
-                    )
-                )
-            except (ExplainError, torch.OutOfMemoryError):
-                panels.append(Panel(title_of(row), None, "no map"))
-    return page.picture(sheet(panels, title=entry.id), about)
+    return Panel(title_of(row), overlay(picture, found.heatmap[0], scale=scale, blocks=found.blocks), scale=scale)

@@ -72,7 +72,7 @@ def benchmark(
         sweep(place)
     store = Store(output)
     runs: dict[str, ModelRun] = {}
-    for spec in plan.models:
+    for spec in plan.specs:
         run = runs[spec] = ModelRun.start(plan, spec, device, dtype)
         about = describe(plan, spec, run, device, dtype, check=check)
         change_manifest(output, partial(join, new=about, folder=output))

@@ -87,7 +87,7 @@ class ModelRun:
         return cls(
             subject,
             preprocess,
-            {row: complete_method(method, subject) for row, method in methods.items()},
+            {row: complete_method(methods[row], subject) for row in plan.rows_of(spec)},
             {row: complete_metric(measure, subject) for row, measure in measures.items()},
             samples,
             draw(samples.entries, plan.limit, plan.seed),

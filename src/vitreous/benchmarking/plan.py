@@ -52,7 +52,8 @@ class Plan:
     Attributes:
         dataset: "KIND:PATH" or "KIND:PATH:SPLIT", as `open_samples` takes it.
         models: as `vitreous.load` takes them.
-        methods: by the name of their row, their settings; `use` among these is the method's name where it is another.
+        methods: by the name of their row, their settings; `use` among these is the method's name where it is another,
+            and `model` the model that is explained where it is another than the table's.
         metrics: by name, their settings; `use` likewise, and `preset` a published protocol of `perturbation`.
         target: the class that is explained: "predicted" or the picture's "label".
         follow: the class whose score a metric follows; empty for the one that is explained.
@@ -103,6 +104,19 @@ class Plan:
         """The methods, and the baselines that are not among them."""
         return dict(self.methods) | {name: {} for name in BASELINES if name not in self.methods}
 
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """All models that run: one for each table, and those that rows name for themselves."""
+        return tuple(dict.fromkeys([*self.models, *(self.model_of(row, self.models[0]) for row in self.rows)]))
+
+    def model_of(self, row: str, table: str) -> str:
+        """The model that a row of a model's table explains: its own, or that one."""
+        return str(self.rows[row].get("model", table))
+
+    def rows_of(self, spec: str) -> tuple[str, ...]:
+        """The rows that explain a model, in any table."""
+        return tuple(row for row in self.rows if any(self.model_of(row, table) == spec for table in self.models))
+
 
 def make_methods(plan: Plan) -> dict[str, Method]:
     """The methods of all rows.
@@ -111,6 +125,8 @@ def make_methods(plan: Plan) -> dict[str, Method]:
         UnknownName: there is no such method or setting.
     """
     named = {row: _named(row, settings) for row, settings in plan.rows.items()}
+    for _, settings in named.values():
+        settings.pop("model", None)
     return {row: make_method(name, **settings) for row, (name, settings) in named.items()}
 
 

@@ -26,6 +26,9 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     notes: list[str] = []
     curves: dict[tuple[str, str, str], dict[str, Array]] = {}
     for spec, run in runs.items():
+        if spec not in plan.models:
+            rows = plan.rows_of(spec)
+            notes.append(f"{', '.join(rows)} {'explain' if len(rows) > 1 else 'explains'} {spec}.")
         drawn = {entry.id for entry in run.drawn}
         pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
         known = [record for record in records.get(Key(spec, "", ""), ()) if record.counted and record.picture in drawn]
@@ -38,8 +41,20 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
             notes.append(
                 f"Labels are classes of {spec} by their position: `{names[0]}` is its `{names[1]}`, and so on."
             )
+        notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
+        notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
+        parameter = next(run.subject.model.parameters())
+        where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
+        notes.append(
+            f"{len(drawn)} of {len(run.samples)} pictures of {plan.dataset}, seed {plan.seed}, "
+            f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
+        )
+    for spec in plan.models:
+        run = runs[spec]
+        drawn = {entry.id for entry in run.drawn}
+        pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
         for metric in plan.metrics:
-            its = {row: records.get(Key(spec, row, metric), []) for row in plan.rows}
+            its = {row: records.get(Key(plan.model_of(row, spec), row, metric), []) for row in plan.rows}
             found = {row: values for row, each in its.items() if (values := Values.of(each, pictures)) is not None}
             measure = run.measures[metric]
             cells += summarize(
@@ -51,16 +66,12 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
             notes += _failures(spec, metric, its, drawn)
             if "truth" in measure.reads() and found and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
-        notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
-        notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
-        parameter = next(run.subject.model.parameters())
-        where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
-        notes.append(
-            f"{len(drawn)} of {len(run.samples)} pictures of {plan.dataset}, seed {plan.seed}, "
-            f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
-        )
     costs = {
-        name: {(spec, row): median_cost(records, spec, row, name) for spec, run in runs.items() for row in run.methods}
+        name: {
+            (spec, row): median_cost(records, plan.model_of(row, spec), row, name)
+            for spec in plan.models
+            for row in plan.rows
+        }
         for name in ("seconds", "forwards")
     }
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -68,8 +79,8 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     title, measures = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).measures
     settings = {
         (spec, metric): _settings(plan, measure)
-        for spec, run in runs.items()
-        for metric, measure in run.measures.items()
+        for spec in plan.models
+        for metric, measure in runs[spec].measures.items()
     }
     said = list(dict.fromkeys(notes))
     methods = {row: method for run in runs.values() for row, method in run.methods.items()}

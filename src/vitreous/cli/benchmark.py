@@ -204,14 +204,14 @@ def benchmark(
     order = _make_plan(plan, preset, {name: value for name, value in flags.items() if value is not None})
     order = _set(use_own(replace(order, reading=order.reading.but(**how)), own), setting or [])
     console = Console(highlight=False)
-    maps: dict[str, tuple[int, int]] = dict.fromkeys(order.models, (0, 0))
+    maps: dict[str, tuple[int, int]] = dict.fromkeys(order.specs, (0, 0))
 
     def how_far() -> tuple[int, int]:
         done, of = (sum(each) for each in zip(*maps.values(), strict=True))
         return done, of
 
     with stoppable(how_far), bars(console) as progress:
-        tasks = {name: progress.add_task(name, total=None) for name in order.models}
+        tasks = {name: progress.add_task(name, total=None) for name in order.specs}
 
         def tell(step: RowProgress) -> None:
             maps[step.model] = maps[step.model][0] + step.pictures, step.total
