@@ -235,11 +235,10 @@ def explain(
             prompts=prompt or (),
             **how,
         )
-    first, *rest = target or ["predicted"]
     job = PictureJob(
         loaded,
         methods,
-        (first, *rest) if rest else first,
+        tuple(target) if target and len(target) > 1 else (target or ["predicted"])[0],
         against,
         output,
         batch_size,
@@ -256,7 +255,7 @@ def explain(
         named = describe(loaded, class_names=names)
         chosen = shown.choose(
             lambda tell: choose_method(
-                named, methods, measured, first, against=rather, window=job.window, progress=tell
+                named, methods, measured, (target or [None])[0], against=rather, window=job.window, progress=tell
             )
         )
         job = replace(job, methods={chosen.method: methods[chosen.method]}, choice=chosen)
