@@ -133,11 +133,17 @@ def test_a_page_says_first_what_is_missing_and_what_noise_also_gets(tmp_path: Pa
     ends = {"good": (0.8, 0.9), "middling": (0.1, 0.5), "noise": (0.2, 0.3)}
     ends = ends if better == "↑" else {row: (1 - high, 1 - low) for row, (low, high) in ends.items()}
     cells = [Cell("vit", row, shown, number, (low + high) / 2, low, high, 9) for row, (low, high) in ends.items()]
-    table = Table("title", cells, {}, {}, list(ends), "good", (), measures, noise=["noise"])
+    costs = {"seconds": {("vit", row): float("nan") for row in ends}}
+    notes = (f"{missing} says nothing of x: no box.",)
+    table = Table("title", cells, {}, costs, list(ends), "good", notes, measures, noise=["noise"])
     text = write_page(table, [], tmp_path / "summary.html").read_text()
-    assert "better than what knows nothing of the model (noise): good. Not told from it: middling." in text
-    assert text.index(f"There is no number of {missing}") < text.index("Value [95")
-    assert "better than what" not in write_page(replace(table, noise=()), [], tmp_path / "other.html").read_text()
+    assert "good is better than maps that know nothing of the model (noise)." in text
+    assert "What middling reaches, such a map may reach too." in text
+    assert text.index(f"There is no number of {missing}. {missing} says nothing of x: no box.") < text.index(
+        "Value [95"
+    )
+    assert "nan" not in text
+    assert "know nothing" not in write_page(replace(table, noise=()), [], tmp_path / "other.html").read_text()
 
 
 def test_nothing_that_counts_is_no_value() -> None:

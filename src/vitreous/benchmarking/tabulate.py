@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from vitreous.benchmarking.describe import plain_settings
 from vitreous.benchmarking.loop import ModelRun
@@ -46,7 +47,7 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
         parameter = next(run.subject.model.parameters())
         where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
         notes.append(
-            f"{len(drawn)} of {len(run.samples)} pictures of {plan.dataset}, seed {plan.seed}, "
+            f"{len(drawn)} of {len(run.samples)} pictures of {_without_folders(plan.dataset)}, seed {plan.seed}, "
             f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
         )
     for spec in plan.models:
@@ -65,7 +66,7 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
                     curves.setdefault((spec, metric, name), {})[row] = curve
             notes += _failures(spec, metric, its, drawn)
             if "truth" in measure.reads() and found and not any(entry.mask for entry in run.samples.entries):
-                notes.append(f"{metric} takes boxes for masks, since {plan.dataset} has no masks.")
+                notes.append(f"{metric} takes boxes for masks, since {_without_folders(plan.dataset)} has no masks.")
     costs = {
         name: {
             (spec, row): median_cost(records, plan.model_of(row, spec), row, name)
@@ -76,7 +77,8 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     }
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
     notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
-    title, measures = f"{', '.join(plan.metrics)} on {plan.dataset}", next(iter(runs.values())).measures
+    title = f"{', '.join(plan.metrics)} on {_without_folders(plan.dataset)}"
+    measures = next(iter(runs.values())).measures
     settings = {
         (spec, metric): _settings(plan, measure)
         for spec in plan.models
@@ -86,6 +88,15 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     methods = {row: method for run in runs.values() for row, method in run.methods.items()}
     noise = [row for row in plan.rows if isinstance(methods.get(row), Baseline)]
     return Table(title, cells, curves, costs, list(plan.rows), reference, said, measures, settings, noise)
+
+
+def _without_folders(dataset: str) -> str:
+    """What a data set is called, for tables that others read; where it lies stands in the manifest.
+
+    >>> _without_folders("npz:/home/ada/pets.npz:val")
+    'npz:pets.npz:val'
+    """
+    return ":".join(Path(part).name for part in dataset.split(":"))
 
 
 def _settings(plan: Plan, measure: Metric) -> str:

@@ -121,7 +121,7 @@ def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, A
 
 
 def _notes(job: PictureJob, classes: Sequence[Said | None]) -> list[str]:
-    notes = [f"Seen by {job.model.short_name}."]
+    notes = [f"Model: {job.model.short_name}"]
     if classes[0] is None:
         notes.append("The model has no classifier, so there is no decision.")
     if job.against:

@@ -99,7 +99,7 @@ class Table:
                 counts = [cell.pictures for cell in its if cell.method == row]
                 if counts or any((model, row) in cost for cost in self.costs.values()):
                     numbers = [self._text(at.get((row, name))) for name in names]
-                    costs = [f"{cost[model, row]:.3g}" for cost in self.costs.values()]
+                    costs = [_cost(cost[model, row]) for cost in self.costs.values()]
                     grid.append([row, *numbers, str(max(counts, default=0)), *costs])
             yield f"{metric} · {model}", _about(measure, names) if measure else "", grid
 
@@ -148,7 +148,8 @@ def _missing(table: Table) -> list[str]:
     """That there is nothing of some metrics, first of all."""
     known = {cell.metric for cell in table.cells}
     missing = [metric for metric in table.measures if metric not in known]
-    return [f"There is no number of {', '.join(missing)}: the last lines of this page say why."] if missing else []
+    told = {metric: [note for note in table.notes if note.startswith(f"{metric} says nothing")] for metric in missing}
+    return [" ".join([f"There is no number of {metric}.", *notes]) for metric, notes in told.items()]
 
 
 def _verdicts(table: Table) -> list[str]:
@@ -162,6 +163,10 @@ def _verdicts(table: Table) -> list[str]:
             said = verdict(shown, table.noise, table.measures[metric].numbers[name].better)
             found += [f"{metric} · {model}: {said}"] if said else []
     return found
+
+
+def _cost(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
 
 
 def _place(cell: Cell) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", 
     >>> def cell(method, low, high):
     ...     return Cell("vit", method, "iou", "iou", (low + high) / 2, low, high, 9)
     >>> verdict([cell("ag_cam", 0.5, 0.6), cell("cam", 0.2, 0.4), cell("random", 0.1, 0.3)], ["random"], "↑")
-    'In iou, better than what knows nothing of the model (random): ag_cam. Not told from it: cam.'
+    'By iou, ag_cam is better than maps that know nothing of the model (random). What cam reaches, such a map may reach too.'
     """
     sign = 1 if better == "↑" else -1
     known = [cell for cell in cells if cell.method not in noise]
@@ -46,7 +46,13 @@ def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", 
     apart = [cell.method for cell in known if min(sign * cell.low, sign * cell.high) > bar]
     rest = [cell.method for cell in known if cell.method not in apart]
     against = ", ".join(cell.method for cell in blind)
-    first = (
-        f"In {cells[0].name}, better than what knows nothing of the model ({against}): {', '.join(apart) or 'none'}."
-    )
-    return f"{first} Not told from it: {', '.join(rest)}." if rest else first
+    noise_maps = f"maps that know nothing of the model ({against})"
+    reach = "reaches" if len(rest) == 1 else "reach"
+    if not apart:
+        return f"By {cells[0].name}, no method is better than {noise_maps}: what {_and(rest)} {reach}, noise may reach too."
+    first = f"By {cells[0].name}, {_and(apart)} {'is' if len(apart) == 1 else 'are'} better than {noise_maps}."
+    return f"{first} What {_and(rest)} {reach}, such a map may reach too." if rest else first
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
