@@ -138,7 +138,7 @@ def test_a_page_says_first_what_is_missing_and_what_noise_also_gets(tmp_path: Pa
     table = Table("title", cells, {}, costs, list(ends), "good", notes, measures, noise=["noise"])
     text = write_page(table, [], tmp_path / "summary.html").read_text()
     assert "good is better than maps that know nothing of the model (noise)." in text
-    assert "What middling reaches, such a map may reach too." in text
+    assert "What middling gets, such a map may get too." in text
     assert text.index(f"There is no number of {missing}. {missing} says nothing of x: no box.") < text.index(
         "Value [95"
     )

@@ -35,6 +35,9 @@ def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
     assert "Page: interactions/one.png" in done.stdout
     with Image.open("interactions/one.png") as page:
         assert page.width > 1000
+    text = Path("interactions/one.html").read_text()
+    assert text.count("<figure>") == 10, "the picture, seven of all blocks, and one of each block"
+    assert "what patch 1,2 takes: half of it from inside the line" in text
     with np.load("interactions/two.npz") as numbers:
         assert numbers["strength"].shape == numbers["uncertainty"].shape == (2, 16, 16)
         assert numbers["query"].tolist() == [1, 2]

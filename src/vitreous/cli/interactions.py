@@ -85,7 +85,10 @@ def interactions(
         int, typer.Option(metavar="COUNT", min=1, help="Pictures of a data set at once; bounds memory.")
     ] = 16,
     output: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder for the pages (.png), the numbers (.npz) and manifest.json.")
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Folder for the pages (.png, .html), the numbers (.npz) and manifest.json."
+        ),
     ] = Path("interactions"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,

@@ -72,6 +72,12 @@ class Interactions:
         grid = f"{self.tokens.height}×{self.tokens.width}"
         return f"Interactions({images} × {patches} patches ({grid}) in {blocks} blocks)"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how much others take from each patch, in all blocks and in each."""
+        from vitreous.interact.shown import shown
+
+        return shown(repr(self), received(self.strength), self.tokens)
+
     @property
     def certainty(self) -> Pairs:
         """Strength over uncertainty: strong, and the heads agree (our own)."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
@@ -20,17 +19,10 @@ from vitreous.files.manifest import change_manifest, claim, now, versions
 from vitreous.files.writing import alone_in, check_writable, whole_file
 from vitreous.interact.indicator import Averages, Interactions, PatchScore, effect, importance
 from vitreous.interacting.averages import average_pictures, read_images
+from vitreous.interacting.drawing import draw_interactions
 from vitreous.interacting.interactions import interactions_of
 from vitreous.interacting.numbers import InteractionsJob, PictureInteractions, check_place, find
-from vitreous.render.interactions import (
-    draw_arrows,
-    draw_flow,
-    draw_patches,
-    draw_query,
-    draw_removed,
-    draw_windows,
-)
-from vitreous.render.sheet import Panel, blank, save_page, sheet
+from vitreous.render.sheet import save_page
 from vitreous.shapes import Images
 from vitreous.trace.answer import answer, is_opposed
 from vitreous.trace.reading import reading
@@ -42,7 +34,7 @@ __all__ = ["AVERAGES", "JOB", "SUFFIXES", "Page", "average_page", "interaction_p
 
 JOB, AVERAGES = "interactions", "interactions of a data set"
 """Whose the output folder is."""
-SUFFIXES = (".png", ".npz")
+SUFFIXES = (".png", ".npz", ".html")
 """Of the files of a picture."""
 
 
@@ -63,9 +55,9 @@ class Page:
 def interaction_pages(job: InteractionsJob, files: Sequence[Path]) -> Iterator[Page]:
     """Draw the interactions of every picture's patches, and yield what became of each, in order.
 
-    A reconstruction after the abstract of arXiv 2203.05922. Every picture gets a `.png` and a `.npz` in the output
-    folder, which keep its place below the folder that all pictures lie in; `manifest.json` tells about all of them.
-    What a run that was stopped, or killed, has done by the same settings is not done again.
+    A reconstruction after the abstract of arXiv 2203.05922. Every picture gets a `.png`, a `.html` and a `.npz` in the
+    output folder, which keep its place below the folder that all pictures lie in; `manifest.json` tells about all of
+    them. What a run that was stopped, or killed, has done by the same settings is not done again.
 
     Raises:
         DataError: the output folder cannot be written, another run is writing there, or it is another command's.
@@ -88,7 +80,7 @@ def _kept(ledger: Ledger, file: Path) -> Page | None:
     found = ledger.whole(file)
     if found is None:
         return None
-    page, numbers = ledger.claim(file)
+    page, numbers, _ = ledger.claim(file)
     window = found.get("window")
     return Page(file, page, numbers, window=tuple(window) if isinstance(window, list) else None)
 
@@ -102,7 +94,7 @@ def average_page(
     batch_size: int = 16,
     tell: Callable[[int, int], object] | None = None,
 ) -> Page:
-    """Draw the interactions of patches averaged over pictures of a data set: `average.png` and `average.npz`.
+    """Draw the interactions of patches averaged over pictures of a data set: `average.png`, `.html` and `.npz`.
 
     Args:
         job: the indicator is not "impact", which follows each picture's own class.
@@ -225,63 +217,12 @@ def _write(
     views: tuple[Image, Image] | None = None,
     **more: Any,
 ) -> Page:
-    page, numbers = files
+    page, numbers, html = files
+    drawn = draw_interactions(job, found, views, title, file.name if isinstance(file, Path) else file)
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
+    with whole_file(html) as part:
+        part.write_text(drawn.page(), encoding="utf-8", errors="backslashreplace")
     with whole_file(page) as part:
-        save_page(_draw(job, found, views, title, file.name if isinstance(file, Path) else file), part)
+        save_page(drawn.sheet(), part)
     return Page(file, page, numbers)
-
-
-def _draw(
-    job: InteractionsJob, found: PictureInteractions, views: tuple[Image, Image] | None, title: str, source: str
-) -> Image:
-    """The page; `views` are the part that the model saw, and the whole with that part marked in it."""
-    view = views[0] if views else blank()
-    tokens, whole, blocks = found.seen.tokens, found.whole, found.blocks
-    row, column = found.query
-
-    def laid(values: Tensor) -> Any:
-        return values.unflatten(0, (tokens.height, tokens.width)).cpu().numpy()
-
-    at = row * tokens.width + column
-    middle = {(h * tokens.height // 4, w * tokens.width // 4) for h in (1, 3) for w in (1, 3)} - {found.query}
-    tendency = laid(whole["tendency"].nan_to_num())  # a patch that takes nothing leans nowhere
-    longest = float(np.linalg.norm(tendency, axis=-1).max())
-    patch = f"patch {row},{column}"  # rows and columns from 0, the top left one
-    inside = "half of it" if job.mass == 0.5 else f"{job.mass:.0%} of it"
-    queries = {f"what {patch} takes": (whole["indicator"], whole["field"])}
-    if job.block is None:
-        each = zip(blocks["indicator"], blocks["field"], strict=True)
-        queries |= {f"{patch} in block {block}": pair for block, pair in enumerate(each)}
-    seen, *single = (
-        Panel(name, draw_query(view, laid(pairs[at]), found.query, laid(fields[at])), f"{inside} from inside the line")
-        for name, (pairs, fields) in queries.items()
-    )
-    seen = replace(seen, note=found.chosen)
-    panels = [
-        *([Panel("what the model saw", views[1])] if views else []),
-        seen,
-        Panel("where each patch looks", draw_arrows(view, tendency), f"the longest arrow: {longest:.1f} patches"),
-        Panel("the same in colors", draw_flow(view, tendency), "hue as in the wheel; pale looks about itself"),
-        Panel("how widely each patch looks", draw_patches(view, laid(whole["size"])), "bright: at many patches"),
-        Panel(
-            "windows of some patches",
-            draw_windows(view, laid(whole["windows"]), [found.query, *sorted(middle)]),
-            "a patch and its window have one color",
-        ),
-        Panel(
-            "patches used unevenly",
-            draw_patches(view, laid(whole["discriminativeness"])),
-            "bright: much by some, little by others",
-        ),
-        Panel(
-            f"without {job.share:.0%} of the patches",
-            draw_removed(view, laid(found.removed)),
-            "gray: used alike by all others",
-        ),
-        *single,
-    ]
-    where = "all blocks" if job.block is None else f"block {job.block}"
-    about = (source, job.model.short_name, f"{job.indicator} in {where}", "reconstruction of arXiv 2203.05922")
-    return sheet(panels, title=title, subtitle=" · ".join(about), columns=4)

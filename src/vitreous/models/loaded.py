@@ -18,6 +18,9 @@ from vitreous.trace.reading import Reading, Said
 
 __all__ = ["LoadedModel", "digest", "numbered"]
 
+_SOME = 8
+"""Classes that a notebook names."""
+
 
 @dataclass(frozen=True, repr=False)
 class LoadedModel:
@@ -46,6 +49,21 @@ class LoadedModel:
         size = sum(parameter.numel() for parameter in self.model.parameters())
         kind, how = type(self.model).__name__, "" if self.reading == Reading() else f", read as {self.reading}"
         return f"LoadedModel({self.short_name}: {kind} of {size:,} parameters, {classes}{how})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table."""
+        from vitreous.render import page
+
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        count, some = len(self.class_names), ", ".join(self.class_names[:_SOME])
+        rows = {
+            "model": self.short_name,
+            "network": f"{type(self.model).__name__}, {size:,} parameters",
+            "classes": f"{count}: {some}{', …' if count > _SOME else ''}" if count else "no names",
+            "pictures": str(self.preprocess or "it does not say how they are prepared"),
+            "read as": "" if self.reading == Reading() else str(self.reading),
+        }
+        return page.facts([(name, text) for name, text in rows.items() if text])
 
     def read_as(self, **how: Unpack[Said]) -> LoadedModel:
         """The same model, read otherwise where that is said: `output`, `link`, `part`, `call`, `grid`, `patches`.

@@ -35,7 +35,7 @@ def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", 
     >>> def cell(method, low, high):
     ...     return Cell("vit", method, "iou", "iou", (low + high) / 2, low, high, 9)
     >>> verdict([cell("ag_cam", 0.5, 0.6), cell("cam", 0.2, 0.4), cell("random", 0.1, 0.3)], ["random"], "↑")
-    'By iou, ag_cam is better than maps that know nothing of the model (random). What cam reaches, such a map may reach too.'
+    'By iou, ag_cam is better than maps that know nothing of the model (random). What cam gets, such a map may get too.'
     """
     sign = 1 if better == "↑" else -1
     known = [cell for cell in cells if cell.method not in noise]
@@ -47,11 +47,13 @@ def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", 
     rest = [cell.method for cell in known if cell.method not in apart]
     against = ", ".join(cell.method for cell in blind)
     noise_maps = f"maps that know nothing of the model ({against})"
-    reach = "reaches" if len(rest) == 1 else "reach"
+    gets = "gets" if len(rest) == 1 else "get"
     if not apart:
-        return f"By {cells[0].name}, no method is better than {noise_maps}: what {_and(rest)} {reach}, noise may reach too."
+        return (
+            f"By {cells[0].name}, no method is better than {noise_maps}: what {_and(rest)} {gets}, noise may get too."
+        )
     first = f"By {cells[0].name}, {_and(apart)} {'is' if len(apart) == 1 else 'are'} better than {noise_maps}."
-    return f"{first} What {_and(rest)} {reach}, such a map may reach too." if rest else first
+    return f"{first} What {_and(rest)} {gets}, such a map may get too." if rest else first
 
 
 def _and(names: Sequence[str]) -> str:
