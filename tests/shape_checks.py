@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import random
 import re
 from collections.abc import Callable
 from types import CodeType, FunctionType
@@ -15,7 +17,14 @@ _jaxtyped = jaxtyping.jaxtyped
 
 
 def check_shapes(package: str) -> None:
-    """Check the types of every call of a function with shapes in the package, which must not be imported yet."""
+    """Check the types of every call of a function with shapes in the package, which must not be imported yet.
+
+    The checker picks at random which item of a sequence it looks at: of its own numbers, as the package notices who
+    draws from Python's.
+    """
+    shared, random.getrandbits = random.getrandbits, random.Random(0).getrandbits
+    importlib.import_module("beartype.door")
+    random.getrandbits = shared
     jaxtyping.jaxtyped = _checked  # what the import hook decorates everything with
     jaxtyping.install_import_hook(package, "beartype.beartype")
 

@@ -90,7 +90,7 @@ PROCESSORS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_equals_hugging_face_within_two_levels(case: str, tmp_path: Path) -> None:
     import transformers
 
-    from vitreous.models.hf_source import read_preprocess
+    from vitreous.models.hf_processor import read_preprocess
 
     name, settings = PROCESSORS[case]
     processor = getattr(transformers, name)(**settings)
@@ -117,7 +117,7 @@ def test_processors_that_do_something_else_are_not_translated(
 ) -> None:
     import transformers
 
-    from vitreous.models.hf_source import read_preprocess
+    from vitreous.models.hf_processor import read_preprocess
 
     getattr(transformers, name)(**settings).save_pretrained(tmp_path)
     assert read_preprocess(str(tmp_path), local=True) is None

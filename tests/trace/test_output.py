@@ -81,17 +81,21 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "a detector": (
         {"pred_logits": TOKENS, "pred_boxes": TOKENS},
-        ("none is (batch, classes)", "output=lambda out: out['pred_logits'][:, 0]"),
+        ("none is (batch, classes)", 'output="pred_logits,0" (--model-output pred_logits,0)'),
     ),
     "scores of queries": (
         {"logits": TOKENS},
-        ("(2, 17, 32) as `logits` for 2 images, not (batch, classes)", "lambda out: out['logits'][:, 0]"),
+        ("(2, 17, 32) as `logits` for 2 images, not (batch, classes)", 'output="logits,0"'),
     ),
     "a segmentation": (
         Record(torch.randn(2, 3, 8, 8), OTHERS),
-        ("lambda out: out.logits[:, :, 0, 0]", "out.logits.mean((2, 3))"),
+        ('output="logits,0,0" (--model-output logits,0,0)', 'output="logits,mean"'),
     ),
-    "tokens": (TOKENS, ("(2, 17, 32) for 2 images, not (batch, classes)", "output=lambda out: out[:, 0]")),
+    "tokens": (TOKENS, ("(2, 17, 32) for 2 images, not (batch, classes)", 'output=",0" (--model-output ,0)')),
+    "tokens further in": (
+        {"a": {"b": {"c": TOKENS, "d": {"e": TOKENS}}}, "f": TOKENS, "g": {"h": 1}},
+        ("(2, 17, 32)", 'output="f,0" (--model-output f,0)'),
+    ),
     "one number": (SCORES.mean(), ("of shape () for 2 images", "Give a row for each image; a model that mixes")),
     "scores of no image": (SCORES[0], ("(7,) for 2 images, not (batch, classes)", "Give a row for each image; a")),
     "rows in a row": (SCORES.flatten(), ("(14,) for 2 images", "output=lambda out: out.reshape(2, -1)")),
@@ -138,15 +142,28 @@ def test_a_wrong_choice_is_refused() -> None:
     with pytest.raises(UnknownName, match=r"it is one tensor\)\. Leave out output= \(--model-output\)"):
         class_scores(SCORES, "logits", "Model", 2)
     with pytest.raises(
-        ModelError, match=r"gave a tensor of shape \(2, 17, 32\) as `tokens` for 2 images, not .*'tokens'\]\[:, 0\]"
+        ModelError, match=r"gave a tensor of shape \(2, 17, 32\) as `tokens` for 2 images, not .*output=\"tokens,0\""
     ):
         class_scores({"tokens": TOKENS, "scores": SCORES}, "tokens", "Model", 2)
     with pytest.raises(ModelError, match="gave `NoneType` by the function `output`"):
         class_scores(SCORES, lambda _: None, "Model", 2)
 
 
+@pytest.mark.parametrize("output", [TOKENS, (TOKENS, OTHERS)])
+def test_a_place_is_named_after_a_comma(output: Any) -> None:
+    name = "0" if isinstance(output, tuple) else ""
+    for said, expected in {
+        "3": TOKENS[:, 3],
+        "-1": TOKENS[:, -1],
+        "max": TOKENS.amax(1),
+        " mean": TOKENS.mean(1),
+    }.items():
+        assert torch.equal(class_scores(output, f"{name},{said}", "Model", 2), expected)
+
+
 def test_everything_is_all_numbers_of_an_image() -> None:
     output = {"tokens": TOKENS, "pair": (SCORES, OTHERS[:1]), "scale": torch.tensor(1.0), "index": torch.tensor([1, 2])}
     assert torch.equal(everything(output), torch.cat([TOKENS.flatten(1), SCORES], 1))
+    assert torch.equal(everything(torch.tensor(3.0)), torch.tensor([[3.0]]))
     with pytest.raises(NoClassScores, match="`NoneType` without any numbers"):
         everything(None)

@@ -84,7 +84,8 @@ ModelOutput = Annotated[
     str,
     typer.Option(
         metavar="NAME|INDEX",
-        help="Which of the model's outputs are the class scores, where it returns several; -1 is the last.",
+        help="Which of the model's outputs are the class scores, where it returns several; -1 is the last. After a "
+        "comma, where in it: the query, 'logits,3', the row and column, 'logits,4,7', or 'max' or 'mean' over all.",
         show_default=False,
     ),
 ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,39 +12,74 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import ExplainWarning, MissingExtra, ModelError, ModelFailed, first_sentence
+from vitreous.models.hf_processor import bordered_preprocess, quiet, read_preprocess
 from vitreous.models.loaded import LoadedModel, numbered
 from vitreous.models.network import hub_is_reachable, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.prompted import PromptClassifier
-from vitreous.models.timm_source import preprocess_from
 from vitreous.trace.reading import Reading
 from vitreous.trace.running import run
 from vitreous.trace.settled import evaluating
 
-__all__ = ["describe_hf", "load_hf", "load_prompted", "read_preprocess"]
+__all__ = ["describe_hf", "load_hf", "load_prompted"]
 
 _LINKS = {"multi_label_classification": "sigmoid", "regression": "identity"}
 """What a `problem_type` makes of the scores; classification of one label is what their number says."""
-_RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_DENSE = ("DepthEstimation", "InstanceSegmentation", "ObjectDetection", "SemanticSegmentation", "UniversalSegmentation")
+"""Tasks whose class scores lie at queries or places: `output=` says which are explained."""
+_SMALL = 128
+"""Pixels of a picture's side that shows how many scores a detector gives."""
 
 
 def load_hf(name: str) -> LoadedModel:
     """An image classifier from a folder that `save_pretrained` wrote, or by its id on the hub.
 
+    Where its configuration says so, a detector or a model of segmentation or depth: `output=` says which of its scores
+    are explained, such as "logits,3".
+
     Raises:
         MissingExtra: transformers is not installed.
-        ModelError: it cannot be downloaded, is no classifier, or has no trained head.
+        ModelError: it cannot be downloaded, is none of these, or has no trained head.
     """
-    model, local = _pretrained("AutoModelForImageClassification", name, "an image classifier")
+    task = _task(name)
+    model, local = _pretrained(f"AutoModelFor{task}", name, "an image classifier")
     weights = Path(name, "model.safetensors")
-    return LoadedModel(
-        model,
-        _preprocess(model, name, local),
-        _class_names(model),
-        f"hf:{name}",
-        weights if weights.is_file() else None,
-        _reading(model),
-    )
+    if task == "ObjectDetection":
+        names, how = _of_queries(model)
+    else:
+        names, how = _class_names(model), _reading(model)
+    preprocess = _preprocess(model, name, local)
+    if preprocess is None and task != "ImageClassification":
+        preprocess = bordered_preprocess(name, local)
+    return LoadedModel(model, preprocess, names, f"hf:{name}", weights if weights.is_file() else None, how)
+
+
+def _task(name: str) -> str:
+    """What a stored model is for, as its configuration names its class: one of `_DENSE`, or else classification."""
+    try:
+        from transformers import AutoConfig
+    except ImportError:
+        raise MissingExtra("transformers", "hf") from None
+
+    local = Path(name).is_dir() or not hub_is_reachable()
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+    except Exception:  # loading the model meets it again, and says what to do
+        return "ImageClassification"
+    task = next(iter(config.architectures or ()), "").rpartition("For")[2]
+    return task if task in _DENSE else "ImageClassification"
+
+
+def _of_queries(model: Any) -> tuple[tuple[str, ...], Reading]:
+    """The class names and the reading of a detector: one score more than classes is that of no object.
+
+    Detectors that have no such score say of each class alone whether it is there.
+    """
+    names, how = _class_names(model), _reading(model)
+    with evaluating(model), torch.no_grad():
+        scores = run(model, torch.zeros(1, 3, _SMALL, _SMALL)).logits.shape[-1]
+    return ((*names, "no object"), how) if scores == len(names) + 1 else (names, how.but(link="sigmoid"))
 
 
 def load_prompted(name: str, texts: Sequence[str]) -> LoadedModel:
@@ -98,7 +132,7 @@ def _pretrained(auto: str, name: str, wanted: str) -> tuple[Any, bool]:
     here = Path(name).is_dir()
     local = here or not hub_is_reachable()
     try:
-        with _quiet():
+        with quiet():
             model, report = getattr(transformers, auto).from_pretrained(
                 name, dtype=torch.float32, output_loading_info=True, local_files_only=local, trust_remote_code=False
             )
@@ -177,73 +211,3 @@ def _class_names(model: Any) -> tuple[str, ...]:
     if all(label == f"LABEL_{index}" for index, label in labels.items()):
         return numbered(len(labels), "value" if _reading(model).link == "identity" else "class")
     return tuple(labels[index] for index in sorted(labels))
-
-
-def read_preprocess(source: str, local: bool) -> Preprocess | None:
-    """The preprocessing that is stored beside a model, if ours can do the same."""
-    from transformers import AutoImageProcessor
-
-    try:
-        with _quiet():
-            processor = AutoImageProcessor.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-    except (OSError, ValueError):
-        return None
-    if hasattr(processor, "data_config"):  # timm's models within transformers
-        return preprocess_from(processor.data_config)
-    preprocess = _translated(processor.to_dict())
-    return preprocess if preprocess and _agree(preprocess, processor) else None
-
-
-def _translated(values: dict[str, Any]) -> Preprocess | None:
-    """The settings of an image processor as ours, where they say enough."""
-    size: dict[str, int] = values.get("size") or {}
-    crop: dict[str, int] | None = values.get("crop_size") if values.get("do_center_crop") else None
-    edge = size.get("shortest_edge")
-    if edge and "crop_pct" in values:  # ConvNeXt's rule
-        crop = {"height": edge, "width": edge}
-        size, edge = (crop, None) if edge >= 384 else (size, int(edge / values["crop_pct"]))
-    resample = _RESAMPLE.get(values.get("resample", -1))
-    enough = crop if edge else {"height", "width"} <= set(size)
-    if not enough or resample is None or not values.get("do_resize"):
-        return None
-    resize = (edge, edge) if edge else (size["height"], size["width"])
-    mean, std = (values["image_mean"], values["image_std"]) if values.get("do_normalize") else ([0.0] * 3, [1.0] * 3)
-    unit = 255 * values["rescale_factor"] if values.get("do_rescale") else 255  # our pixels are 0 … 1
-    return Preprocess(
-        size=(crop["height"], crop["width"]) if crop else resize,
-        resize=resize,
-        keep_ratio=bool(edge),
-        interpolation=resample,
-        mean=tuple(value / unit for value in mean),
-        std=tuple(value / unit for value in std),
-        floor=True,
-    )
-
-
-def _agree(preprocess: Preprocess, processor: Any) -> bool:
-    """Whether ours and theirs make the same of a color ramp: some processors do more than their settings say."""
-    from torchvision.transforms.functional import to_pil_image
-
-    x, y = torch.meshgrid(torch.linspace(0, 1, 90), torch.linspace(0, 1, 70), indexing="xy")
-    picture = to_pil_image(torch.stack([x, y, torch.full_like(x, 0.8)]))
-    ours, theirs = preprocess(picture), processor(picture, return_tensors="pt")["pixel_values"][0]
-    if ours.shape != theirs.shape:
-        return False
-    difference = (ours - theirs).abs() * torch.tensor(preprocess.std)[:, None, None]
-    return bool(difference.max() < 3 / 255)
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Without the progress bars and load reports of transformers."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

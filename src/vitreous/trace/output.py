@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["class_scores", "everything"]
 
 _LISTED = 8
 """Outputs that a message names."""
+_PLACES = {3: (1,), 4: (2, 3)}
+"""By the number of axes, those of the places: (batch, queries, classes), (batch, classes, height, width)."""
 _WIDE = 32
 """Rows of length 1 are an embedding where they have as many numbers: of a few, scores may have that length too."""
 
@@ -28,7 +31,9 @@ def class_scores(output: Any, wanted: Output | None, model: str, images: int) ->
     Args:
         output: what it returned.
         wanted: a name or an index in it, or a function of it. By default a tensor itself, what is named `logits`, and
-            of anything else the one tensor in it.
+            of anything else the one tensor in it. After a name and a comma, where in it: the query, "logits,3", of
+            (batch, queries, classes), the row and the column, "logits,4,7", of (batch, classes, height, width), or of
+            either the "max" or the "mean" over these. In one tensor, the name is empty.
         model: its name, for messages.
         images: how many went in.
 
@@ -48,6 +53,8 @@ def class_scores(output: Any, wanted: Output | None, model: str, images: int) ->
     else:
         parts = _parts(output)
         names = [*parts]
+        if isinstance(wanted, str) and "," in wanted and wanted not in parts:
+            return _at_places(output, wanted, model, images)
         name = names[wanted] if isinstance(wanted, int) and -len(names) <= wanted < len(names) else wanted
         if name not in parts:
             alone = "Leave out output= (--model-output), or give a function of that tensor."
@@ -66,12 +73,47 @@ def class_scores(output: Any, wanted: Output | None, model: str, images: int) ->
     )
 
 
+def _at_places(output: Any, wanted: str, model: str, images: int) -> Logits:
+    """The class scores at a place in one of the outputs: of a query, or of a row and a column, or over all of these.
+
+    Raises:
+        UnknownName: there is no such output.
+        ModelError: there is no such place.
+    """
+    name, *places = (each.strip() for each in wanted.split(","))
+    parts = _parts(output)
+    found = next((part for key, part in parts.items() if str(key) == name), None) if name else output
+    if not isinstance(found, Tensor):
+        raise UnknownName(f"output of `{model}`", name, map(str, [*parts] or ["(it is one tensor: nothing)"]))
+    axes, sizes = _PLACES.get(found.ndim, ()), [found.shape[axis] for axis in _PLACES.get(found.ndim, ())]
+    given = f"`{model}` gave {_kind(found)}{_for(images)}"
+    if not axes or len(found) != images or not found.is_floating_point():
+        raise ModelError(f"{given}, in which no place has class scores. {_remedy(found, 'out', images)}")
+    if places == ["max"]:
+        return found.amax(axes)
+    if places == ["mean"]:
+        return found.mean(axes)
+    at = [int(each) for each in places if each.removeprefix("-").isdecimal()]
+    if len(at) != len(places) or len(at) != len(axes) or any(not -n <= i < n for i, n in zip(at, sizes, strict=True)):
+        which = "the query, from 0" if len(axes) == 1 else "the row and the column, each from 0"
+        raise ModelError(
+            f"{given}, and {','.join(places)!r} is no place in it. Give {which} to "
+            f'{" and ".join(str(size - 1) for size in sizes)}, or "max" or "mean", such as output="{name},max" '
+            f"(--model-output {name},max)."
+        )
+    for axis, index in zip(reversed(axes), reversed(at), strict=True):
+        found = found.select(axis, index)
+    return found
+
+
 def everything(output: Any) -> Logits:
     """All numbers that a model returned, a row per image: what stands in for the scores where there are none.
 
     Raises:
         NoClassScores: there are no numbers either.
     """
+    if isinstance(output, Tensor) and output.ndim == 0:  # of one image, squeezed
+        output = output[None]
     if not (tensors := _tensors(output)):
         raise NoClassScores(f"the model returned {_kind(output)} without any numbers. Give one that returns tensors.")
     return torch.cat([each.reshape(len(each), -1) for each in tensors if len(each) == len(tensors[0])], 1)
@@ -148,6 +190,15 @@ def _remedy(found: Any, where: str, images: int) -> str:
         fits = found.numel() and found.numel() % images == 0
         way = f", output=lambda out: {where}.reshape({images}, -1)" if fits else ""
         return f"Give a row for each image{way}; a model that mixes the images of a batch runs with batch_size=1."
+    plain = re.fullmatch(r"out(?:\.(\w+)|\['(\w+)'\]|\[(\d+)\])?", where)
+    if plain and found.ndim in _PLACES:
+        name = next((each for each in plain.groups() if each is not None), "")
+        one, all_of_them = ("a row", "take each class's best") if found.ndim == 3 else ("a place", "take the mean")
+        at, over = ("0", "max") if found.ndim == 3 else ("0,0", "mean")
+        return (
+            f'Load it with a classification head, or choose {one}, output="{name},{at}" (--model-output {name},{at}), '
+            f'or {all_of_them}, output="{name},{over}".'
+        )
     ways = {
         3: f"choose a row, output=lambda out: {where}[:, 0], or take each class's best, {where}.amax(1).",
         4: f"choose a place, output=lambda out: {where}[:, :, 0, 0], or take the mean, {where}.mean((2, 3)).",
