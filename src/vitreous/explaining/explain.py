@@ -126,8 +126,8 @@ def explain(
         output: which of a model's outputs are the class scores, where it returns several: a name, an index (from the
             end where it is negative), or a function from what the model returns to (batch, classes). A segmentation's
             classes at one place are output="logits,8,12", those of one query of a detector output="logits,5", and
-            "logits,max" or "logits,mean" are of all. The likeness to another picture's embedding is output="image_embeds"
-            with target=lambda own: own @ other, a function of the embedding.
+            "logits,max" or "logits,mean" are of all. The likeness to another picture's embedding is
+            output="image_embeds" with target=lambda own: own @ other, a function of the embedding.
         link: what the scores stand for: "softmax", "sigmoid" (several labels may hold at once) or "identity" (values
             of a regression). By default as the configuration of a model of transformers says; else the softmax of
             several, the sigmoid of one. The scores of a model that returns probabilities are what its last softmax or
