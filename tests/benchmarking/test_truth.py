@@ -11,15 +11,17 @@ from PIL import Image
 from timm.data.imagenet_info import ImageNetInfo
 
 from tests.tiny import CLASSES
-from vitreous.benchmarking.truth import match_labels, move_boxes, prepare_sample
+from vitreous.benchmarking.truth import move_boxes, prepare_sample
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError, UnknownName
+from vitreous.explaining.labels import match_labels
 from vitreous.models.loaded import numbered
 from vitreous.models.preprocess import Preprocess
 
 
 def test_labels_by_name_and_by_position() -> None:
     assert match_labels(("hen", "tabby"), {0, 1}, CLASSES, "auto") == ({0: 2, 1: 0}, "name")
+    assert match_labels(("7", "hen"), {0, 1}, CLASSES, "auto") == ({0: 3, 1: 2}, "name"), "a name that is a number"
     assert match_labels(("a", "b", "c", "d"), {0, 3}, CLASSES, "auto") == ({0: 0, 3: 3}, "position")
     assert match_labels(("tabby", "tabby cat"), {0, 1}, CLASSES, "auto") == ({}, "unknown")
     assert match_labels(("a", "b"), set(), CLASSES, "auto") == ({}, "unknown")

@@ -183,6 +183,17 @@ def test_test_pictures_that_came_later_do_not_make_a_folder_another(tmp_path: Pa
     assert contents(load_split(tmp_path, "test")[0]) == [((255, 255, 255), 0)]
 
 
+def test_one_split_is_enough_where_no_other_is_asked_for(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, "test/owl/a.png", "test/cat/b.png")
+    tested, fingerprint = load_split(root, "test")
+    assert (tested.class_names, tested.labels) == (("cat", "owl"), [0, 1])
+    write_folder(root, "test/cat/c.png")
+    assert load_split(root, "test")[1] != fingerprint
+    with pytest.raises(DataError, match=r"no folder `val`\. Lay it out as val/CLASS/\*\.jpg\."):
+        load_split(root, "val")
+    assert load_split(write_folder(tmp_path / "other", "valid/owl/a.png"), "val")[0].class_names == ("owl",)
+
+
 def test_labels_are_known_without_decoding(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "folder", "train/owl/a.png", "train/cat/b.png", "val/owl/c.png")
     rng = np.random.default_rng(0)

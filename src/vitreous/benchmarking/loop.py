@@ -9,10 +9,11 @@ import torch
 
 from vitreous.benchmarking.measuring import MeasuredBatch, TableRow, measure_batch
 from vitreous.benchmarking.plan import Plan, make_methods, plan_metric
-from vitreous.benchmarking.truth import PreparedSample, match_labels, prepare_sample
+from vitreous.benchmarking.truth import PreparedSample, prepare_sample
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw
 from vitreous.errors import DataError, NotFinite, ObservationError, RuleError, UnknownName
+from vitreous.explaining.labels import match_labels
 from vitreous.explaining.method_settings import complete_method
 from vitreous.methods.method import Method
 from vitreous.metrics.metric import Metric

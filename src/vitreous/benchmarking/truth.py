@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,12 +11,10 @@ from torch import Tensor
 
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError, ShapeError
-from vitreous.explaining.targets import class_index
 from vitreous.metrics.boxes import Boxes, resize_boxes, union_of_boxes
 from vitreous.models.preprocess import Preprocess
-from vitreous.models.wordnet import wordnet_ids
 
-__all__ = ["PreparedSample", "crop_mask", "match_labels", "move_boxes", "prepare_sample"]
+__all__ = ["PreparedSample", "crop_mask", "move_boxes", "prepare_sample"]
 
 Size = tuple[int, int]
 
@@ -91,46 +88,3 @@ def crop_mask(
     top, left = corner
     margins = (-left, left + size[1] - resized[1], -top, top + size[0] - resized[0])  # negative ones crop
     return F.pad(enlarged, margins).bool()
-
-
-def match_labels(
-    names: Sequence[str], used: Collection[int], class_names: Sequence[str], how: str
-) -> tuple[dict[int, int], str]:
-    """The model's index of each label that is used, and how it was found: "name", "position" or "unknown".
-
-    Args:
-        names: of the data set's classes.
-        used: the labels that occur.
-        class_names: of the model.
-        how: "name", "position", or "auto": by name where each is known to the model and no two are one class, else by
-            position where there are as many classes, else unknown. WordNet ids are names of ImageNet's classes.
-
-    Raises:
-        UnknownName: "name" is asked for, and the model does not know one.
-        DataError: two labels are one class of the model, or there are labels beyond its classes.
-
-    >>> match_labels(["hen", "tabby"], [0, 1], ["tabby, tabby cat", "dog", "hen"], "auto")
-    ({0: 2, 1: 0}, 'name')
-    """
-    if how == "position":
-        if class_names and max(used, default=0) >= len(class_names):
-            raise DataError(
-                f"the data set has label {max(used)}, but the model has {len(class_names)} classes. Match by name."
-            )
-        return {label: label for label in used}, "position"
-    ids = wordnet_ids(class_names)
-    if used and all(names[label] in ids for label in used):
-        return {label: ids[names[label]] for label in used}, "name"
-    if how == "name":
-        matched = {label: class_index(names[label], class_names) for label in used}
-        if len(set(matched.values())) < len(matched):
-            raise DataError("two classes of the data set have one name in the model. Match by position.")
-        return matched, "name"
-    known = {part.strip().lower() for full in class_names for part in (full, *full.split(","))}
-    if used and all(names[label].lower() in known for label in used):
-        matched = {label: class_index(names[label], class_names) for label in used}
-        if len(set(matched.values())) == len(matched):
-            return matched, "name"
-    if used and len(names) == len(class_names):
-        return {label: label for label in used}, "position"
-    return {}, "unknown"

@@ -16,7 +16,7 @@ _MATRIX, _NAME, _OTHERS = 30, 24, 3
 def confusion_lines(counts: Tensor, names: Sequence[str]) -> Iterator[str]:
     """A line per class: its number and name, its pictures, its recall, and how many were taken for each class.
 
-    Of more than thirty classes, the three that it was most often taken for are named instead.
+    Of more than thirty classes, those that have pictures, and the three that each was most often taken for.
 
     Args:
         counts: (classes, classes), rows are the true classes.
@@ -28,6 +28,8 @@ def confusion_lines(counts: Tensor, names: Sequence[str]) -> Iterator[str]:
     columns = "".join(f"{at:>{cell}}" for at in range(len(names))) if small else "  most often taken for"
     yield f"{'':>4} {'class':<{wide}}  pictures  recall {'as' if small else ''}{columns}"
     for at, (name, row) in enumerate(zip(names, counts.tolist(), strict=True)):
+        if not small and not sum(row):
+            continue
         recall = f"{row[at] / sum(row):.1%}" if sum(row) else "–"
         taken = "".join(f"{count or '·':>{cell}}" for count in row) if small else f"  {_mistaken(row, at, names)}"
         yield f"{at:>4} {_short(name, wide):<{wide}}  {sum(row):>8}  {recall:>6} {'  ' if small else ''}{taken}"

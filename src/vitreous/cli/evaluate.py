@@ -37,7 +37,8 @@ def evaluate(
 ) -> None:
     """Count how often a classifier is right, with 95 % intervals; of two classes also AUC, precision and recall.
 
-    Of two classes, the second one counts as positive. Then the calibration error, which is how far probabilities are
+    Folders may be named by class or, of ImageNet's classes, by WordNet id, and some of them are enough. Of two classes,
+    the second one counts as positive. Then the calibration error, which is how far probabilities are
     from how often they are right; each class's recall, and what its pictures were taken for.
     """
     from rich.table import Table
@@ -63,6 +64,8 @@ def evaluate(
         table.add_row(name, f"{score.value:.4f}", f"{score.low:.4f} to {score.high:.4f}")
     console.print(table)
     say(f"calibration error {found.calibration_error:.4f}")
+    size, work = found.cost.parameters / 1e6, found.cost.multiply_adds / 1e9
+    say(f"{size:.2f} M parameters, {work:.2f} G multiply-adds per picture")
     for line in confusion_lines(found.confusion, found.class_names):
         say(line)
     console.print(f"Written to {output}", soft_wrap=True, markup=False)

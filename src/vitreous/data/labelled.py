@@ -91,24 +91,26 @@ def load_labelled(place: Path | str) -> tuple[LabelledPictures, LabelledPictures
     Raises:
         DataError: there is nothing there, or its layout is another.
     """
-    splits, fingerprint = _load(place)
+    splits, fingerprint = _load(place, ("train", "val"))
     return splits["train"], splits["val"], fingerprint
 
 
 def load_split(place: Path | str, split: str) -> tuple[LabelledPictures, str]:
     """One split, "train", "val" or "test", of what `load_labelled` reads, and the fingerprint.
 
+    Of a folder, the others need not be there.
+
     Raises:
         UnknownName: there is no such split.
         DataError: there is nothing there, or its layout is another.
     """
-    splits, fingerprint = _load(place)
+    splits, fingerprint = _load(place, (split,) if split in _FOLDERS else ())
     if split not in splits:
         raise UnknownName("split", split, splits)
     return splits[split], fingerprint
 
 
-def _load(place: Path | str) -> tuple[Mapping[str, LabelledPictures], str]:
+def _load(place: Path | str, needed: Sequence[str]) -> tuple[Mapping[str, LabelledPictures], str]:
     kind, _, rest = str(place).partition(":")
     name, _, root = rest.partition(":")
     if kind == "torchvision":
@@ -116,7 +118,7 @@ def _load(place: Path | str) -> tuple[Mapping[str, LabelledPictures], str]:
         return {"train": train, "val": val}, fingerprint
     path = Path(place)
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, needed)
     if not path.is_file():
         raise DataError(f"there is no data set at {path}. Give an npz archive or a folder with `train` and `val`.")
     splits = read_archive(path)
@@ -124,16 +126,19 @@ def _load(place: Path | str) -> tuple[Mapping[str, LabelledPictures], str]:
         return splits, hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _folder(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
+def _folder(path: Path, needed: Sequence[str]) -> tuple[Mapping[str, LabelledPictures], str]:
     folders = {split: [path / name for name in names if (path / name).is_dir()] for split, names in _FOLDERS.items()}
-    for split in ("train", "val"):
+    for split in needed:
         if not folders[split]:
-            raise DataError(f"{path} has no folder `{split}`. Lay it out as train/CLASS/*.jpg and val/CLASS/*.jpg.")
+            layout = " and ".join(f"{name}/CLASS/*.jpg" for name in needed)
+            raise DataError(f"{path} has no folder `{split}`. Lay it out as {layout}.")
     for found in folders.values():
         if len(found) > 1:
             both = " and ".join(f"`{folder.name}`" for folder in found)
             raise DataError(f"{path} has {both}, and either could be the one to validate with. Move one elsewhere.")
-    names = tuple(sorted(_class_folders(folders["train"][0])))
+    there = [folder for found in folders.values() for folder in found]
+    ruling = folders["train"] or there
+    names = tuple(sorted(set[str]().union(*map(_class_folders, ruling))))
     digest = hashlib.sha256()
     splits: dict[str, LabelledPictures] = {}
     for split, (folder, *_) in ((split, found) for split, found in folders.items() if found):
@@ -143,7 +148,7 @@ def _folder(path: Path) -> tuple[Mapping[str, LabelledPictures], str]:
         files = [(file, names.index(name)) for name in sorted(found) for file in find_pictures([folder / name])]
         if not files:
             raise DataError(f"{folder} has no class folders. Lay it out as {folder.name}/CLASS/*.jpg.")
-        if split != "test":  # a run may be resumed after the test pictures came
+        if split != "test" or there == [folder]:  # a run may be resumed after the test pictures came
             for file, _ in files:
                 about = file.stat()
                 told = f"{file.relative_to(path)} {about.st_size} {about.st_mtime_ns}\n"

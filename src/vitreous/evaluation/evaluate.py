@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from vitreous.data.depth import Window, through
 from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
+from vitreous.evaluation.cost import Cost, measure_cost
+from vitreous.explaining.labels import match_labels
 from vitreous.files.manifest import check_own_file, versions
 from vitreous.files.writing import check_writable, write_json
 from vitreous.metrics.classification import Measured, calibration_error, confusion, judge_classifier
@@ -47,12 +49,14 @@ class Evaluation:
         calibration_error: how far its probabilities are from that.
         confusion: how many pictures of each class (row) got each class (column).
         class_names: in that order.
+        cost: of the model.
     """
 
     scores: dict[str, Measured]
     calibration_error: float
     confusion: Int[Tensor, "classes classes"]
     class_names: tuple[str, ...]
+    cost: Cost
 
 
 @torch.no_grad()
@@ -69,7 +73,7 @@ def answers(
 
     Args:
         model: from `vitreous.load`.
-        pictures: with the model's classes, in its order.
+        pictures: with the model's classes in its order, or with some of them by name; of ImageNet's, by WordNet id.
         batch_size: how many run at once.
         workers: processes that prepare pictures; 0 prepares them in this one.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
@@ -80,22 +84,35 @@ def answers(
         ModelError: the model does not say how its pictures are prepared, or predicts no class.
     """
     preprocess = model.prepared()
-    named, known = pictures.class_names, model.class_names
-    if named not in (known, numbered(len(known))):
-        raise DataError(
-            f"the data has {len(named)} classes ({', '.join(named[:3])} …), and `{model.name}` has {len(known)} "
-            f"({', '.join(known[:3])} …). Give data with the model's classes, in its order."
-        )
+    index = _index(pictures, model)
     parameter = next(model.model.parameters())
     loader = DataLoader(_Prepared(pictures, preprocess, window), batch_size, num_workers=workers)
     logits: list[Tensor] = []
     labels: list[Tensor] = []
     for images, right in loader:
         logits.append(_scores(model, images.to(parameter)).float().cpu())
-        labels.append(right)
+        labels.append(index[right])
         if progress:
             progress(sum(map(len, labels)), len(pictures))
     return Answers(torch.cat(logits), torch.cat(labels))
+
+
+def _index(pictures: LabelledPictures, model: LoadedModel) -> Int[Tensor, " classes"]:
+    """The model's index of each class of the data.
+
+    Raises:
+        DataError: it is not known.
+    """
+    named, known = pictures.class_names, model.class_names
+    if named in (known, numbered(len(known))):
+        return torch.arange(len(named))
+    matched, how = match_labels(named, range(len(named)), known, "auto")
+    if how != "name":
+        raise DataError(
+            f"the data has {len(named)} classes ({', '.join(named[:3])} …), and `{model.name}` has {len(known)} "
+            f"({', '.join(known[:3])} …). Give data with the model's classes in its order, or with names that it knows."
+        )
+    return torch.tensor([matched[label] for label in range(len(named))])
 
 
 def _scores(model: LoadedModel, images: Tensor) -> Logits:
@@ -146,11 +163,13 @@ def evaluate(
         calibration_error(given.logits, given.labels),
         confusion(given.logits, given.labels),
         model.class_names,
+        measure_cost(model),
     )
     values = {
         "job": _JOB,
         "scores": {name: asdict(score) for name, score in found.scores.items()},
         "calibration_error": found.calibration_error,
+        "cost": asdict(found.cost),
         "class_names": found.class_names,
         "confusion": found.confusion.tolist(),
         "pictures": len(pictures),

@@ -14,7 +14,7 @@ from vitreous.errors import UnknownName
 from vitreous.shapes import Logits
 from vitreous.trace.target import Classes, Margin, Predicted, Scalar, Target
 
-__all__ = ["UserTarget", "as_target", "choose_classes", "class_index", "is_top", "part_of"]
+__all__ = ["UserTarget", "as_target", "choose_classes", "class_index", "class_named", "is_top", "part_of"]
 
 UserTarget = int | str | Tensor | Sequence[int | str] | Target | Callable[..., Tensor] | None
 """A class index or name, one per image, a target object, a function of the logits, or None for the predicted class."""
@@ -104,6 +104,15 @@ def class_index(name: int | str, class_names: Sequence[str]) -> int:
     """
     if isinstance(name, int) or name.lstrip("-").isdigit():
         return int(name)
+    return class_named(name, class_names)
+
+
+def class_named(name: str, class_names: Sequence[str]) -> int:
+    """The index of a class by its name, which may be a number, or by any of its synonyms.
+
+    Raises:
+        UnknownName: the model has no class of that name.
+    """
     # ImageNet's names are lists of synonyms: any of them will do
     synonyms = {
         part.strip().lower(): at for at, full in reversed([*enumerate(class_names)]) for part in full.split(",")

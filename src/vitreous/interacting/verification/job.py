@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from vitreous.benchmarking.truth import match_labels
 from vitreous.data.depth import Window, asked_window
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw, join_identity
 from vitreous.errors import DataError, check_setting
+from vitreous.explaining.labels import match_labels
 from vitreous.files.manifest import change_manifest, claim, now, read_own, versions
 from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.interacting.averages import average_pictures, read_images
