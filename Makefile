@@ -2,6 +2,7 @@
 # make test-fast    while you work: lint, and a part of the tests that shows most mistakes; 90 seconds
 # make test         everything that must pass: format, lint, types, tests; about 12 minutes on two cores
 # make test-all     after it, what takes longer, with all that it needs
+# make docs         the site, offline: build/site/index.html; two minutes
 # make test-oldest  make test with the oldest versions that pyproject.toml allows
 # Another interpreter, in a .venv of its own: make test PYTHON=python3.12
 
@@ -9,11 +10,11 @@ PYTHON ?= python3
 VENV := .venv$(patsubst python%,-%,$(filter-out python3 python,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
-SOURCES := src tests benchmarks
+SOURCES := src tests benchmarks docs
 # rooms whose tests train, judge or write a method again from its paper
 LONG := training benchmarking interacting reference golden
 
-.PHONY: demo test-fast test test-all test-oldest clean
+.PHONY: demo docs test-fast test test-all test-oldest clean
 
 demo: $(VENV)/installed
 	$(BIN)/vitreous explain --report
@@ -33,11 +34,15 @@ test: $(VENV)/installed-dev
 test-all: $(VENV)/installed-dev
 	$(BIN)/pytest -n 2 -m "slow or needs" --all
 
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx -b html -c docs -W --keep-going -q . build/site
+	@echo "Look at $(CURDIR)/build/site/index.html"
+
 test-oldest: $(OLDEST)/installed-dev
 	$(OLDEST)/bin/pytest -n 2 -m "not slow"
 
 clean:
-	rm -rf .venv .venv-* explained
+	rm -rf .venv .venv-* explained build docs/made
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

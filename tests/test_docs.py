@@ -11,11 +11,11 @@ from tests.contract.zoo import CASES
 from vitreous.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
-
-
-def test_the_methods_page_lists_every_method_once() -> None:
-    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "methods.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(listed) == sorted(METHODS)
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for page in ROOT.glob("docs/**/*.md") if "made" not in page.parts),
+    *ROOT.glob("*/README.md"),
+]
 
 
 def test_the_counts_of_the_readme() -> None:
@@ -24,7 +24,8 @@ def test_the_counts_of_the_readme() -> None:
     assert f"on {len(CASES)} kinds of model" in text
 
 
-@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")], ids=str)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
-        assert "://" in target or (page.parent / target).exists(), target
+        made = "/made/" in target  # when the site is built, which then finds it
+        assert "://" in target or made or (page.parent / target).exists(), target

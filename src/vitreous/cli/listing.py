@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["methods", "metrics", "models"]
+__all__ = ["KINDS", "NEEDS", "methods", "metrics", "models"]
 
 _SPECS = {
     "default": "the classifier that comes with vitreous: 26 everyday classes, cats and dogs among them",
@@ -28,7 +28,7 @@ _READS = {
     "explain": "the method itself, run again",
 }
 
-_NEEDS = {
+NEEDS = {
     "class_token": "attention between all tokens, and a class token that the classifier reads",
     "attention": "attention between all tokens",
     "dropping": "attention between all tokens, and that the model runs on some of them",
@@ -39,7 +39,7 @@ _NEEDS = {
     "chefer": "a rule for each of the model's operations",
     "pixels": "nothing but class scores",
 }
-_KINDS = {
+KINDS = {
     "signed": "its map has two sides: for the class, and against it",
     "slow": "runs the model hundreds of times",
     "scoreless": "the same map for every class, also without a classifier",
@@ -54,8 +54,8 @@ def methods() -> None:
 
     def about(facts: Mapping[str, Any]) -> list[str]:
         return [
-            f"needs {_NEEDS[facts['family']]}",
-            *(meaning for kind, meaning in _KINDS.items() if facts.get(kind)),
+            f"needs {NEEDS[facts['family']]}",
+            *(meaning for kind, meaning in KINDS.items() if facts.get(kind)),
             facts["source"],
         ]
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from inspect import getdoc
 from typing import Any, get_args, get_type_hints
 
-__all__ = ["Setting", "near_settings", "settings"]
+__all__ = ["Setting", "described", "near_settings", "settings"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def settings(kind: Any, section: str = "") -> Iterator[Setting]:
     Setting(section='optimizer', name='name', default='"adamw"', about='"adamw" or "sgd".')
     """
     sections = _sections(kind)
-    about = _described(kind)
+    about = described(kind)
     for item in fields(kind):
         if item.name not in sections:
             yield Setting(section, item.name, _default(item), about.get(item.name, ""))
@@ -74,7 +74,7 @@ def _sections(kind: Any) -> dict[str, Any]:
     return {name: hint for name, hint in inner.items() if is_dataclass(hint)}
 
 
-def _described(kind: Any) -> dict[str, str]:
+def described(kind: Any) -> dict[str, str]:
     """The lines under `Attributes:`, each setting's on one."""
     _, _, listed = (getdoc(kind) or "").partition("Attributes:\n")
     lines = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", listed, re.MULTILINE)
