@@ -7,34 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.tiny import noise
+from tests.tiny_hub import save_clip
 from vitreous import ExplainError, explain, load
 from vitreous.errors import ModelError
 
 PROMPTS = ("a cat", "a dog on grass", "nothing")
-LAYERS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 
 
 @pytest.fixture(scope="module", params=["CLIP", "Siglip"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    kind, folder = request.param, tmp_path_factory.mktemp(request.param)
-    words = ["<pad>", "<end>", "a", "cat", "dog", "on", "grass", "nothing"]
-    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="<pad>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>"
-    ).save_pretrained(folder)
-    text = getattr(transformers, f"{kind}TextConfig")(
-        **LAYERS, vocab_size=8, max_position_embeddings=6, eos_token_id=1, bos_token_id=1, pad_token_id=0
-    )
-    vision = getattr(transformers, f"{kind}VisionConfig")(**LAYERS, image_size=32, patch_size=8)
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(text_config=text.to_dict(), vision_config=vision.to_dict())
-    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
-    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
+    return save_clip(tmp_path_factory.mktemp(request.param), request.param)
 
 
 def test_logits_are_those_of_the_model_itself(folder: Path) -> None:
