@@ -37,7 +37,7 @@ def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
         assert page.width > 1000
     text = Path("interactions/one.html").read_text()
     assert text.count("<figure>") == 10, "the picture, seven of all blocks, and one of each block"
-    assert "what patch 1,2 takes: half of it from inside the line" in text
+    assert "what patch 1,2 takes; half of it from inside the line" in text
     with np.load("interactions/two.npz") as numbers:
         assert numbers["strength"].shape == numbers["uncertainty"].shape == (2, 16, 16)
         assert numbers["query"].tolist() == [1, 2]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import CLASSES, noise, save_model
 from vitreous.data.archives import ArraySplit
@@ -71,6 +73,13 @@ def test_the_table_of_classes_is_the_confusion(tmp_path: Path) -> None:
         share = f"{counts[label] / int(its.sum()):.1%}" if its.any() else "–"
         cells = "".join(f"<td[^>]*>{re.escape(each)}</td>" for each in (str(int(its.sum())), share, *map(str, counts)))
         assert re.search(f"<td>{name}</td>{cells}", text), name
+    matrix = torch.zeros(4, 4).index_put((given.labels, given.logits.argmax(1)), torch.ones(12), accumulate=True)
+    seen = [at for at in range(4) if matrix[at].sum()]
+    right = {at: (matrix[at, at] / matrix[at].sum()).item() for at in seen}
+    said = re.search(r"<p>Known best: (.*), ([\d.]+)% of its pictures right\. Known worst: (.*), ([\d.]+)% right", text)
+    assert said
+    assert float(said[2]) == pytest.approx(100 * max(right.values()), abs=0.05)
+    assert right[CLASSES.index(html.unescape(said[3]))] == min(right.values())
 
 
 def test_a_model_without_mistakes_or_without_a_class_token(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_cells_are_shaded_where_asked() -> None:
 
 @pytest.mark.parametrize(
     ("values", "points"),
-    [([1.0, 3.0, 2.0], "0.0,140.0 150.0,0.0 300.0,70.0"), ([5.0], "0.0,0.0"), ([2.0, 2.0], "0.0,0.0 300.0,0.0")],
+    [([1.0, 3.0, 2.0], "0.0,180.0 190.0,0.0 380.0,90.0"), ([5.0], "0.0,0.0"), ([2.0, 2.0], "0.0,0.0 380.0,0.0")],
 )
 def test_a_curve_runs_between_its_extremes(values: list[float], points: str) -> None:
     assert f'points="{points}"' in page.curve("loss", values)

@@ -20,6 +20,7 @@ from vitreous.models.card import ModelCard
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render import page
+from vitreous.render.numbers import number
 from vitreous.render.overlay import overlay
 from vitreous.render.sheet import fit
 from vitreous.training.log import read_log
@@ -66,7 +67,9 @@ def write_run_page(
     model = load(folder, device=device)
     given = answers(model, pictures, workers=workers)
     title = f"{ModelCard.read(folder).architecture}: {summary['top1']:.1%} of the validation pictures right"
-    parts = [page.facts([(name, str(value)) for name, value in summary.items()])]
+    parts = [page.paragraph(_verdict(given, model.class_names))]
+    told = {name: number(value, ".6g") if isinstance(value, float) else str(value) for name, value in summary.items()}
+    parts += [page.facts([(name.replace("_", " "), text) for name, text in told.items()])]
     curves = [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
     parts += [page.heading("Curves over epochs"), page.figures(curves)]
     parts += [page.heading("Classes"), *_classes(given, model.class_names)]
@@ -74,6 +77,19 @@ def write_run_page(
     with whole_file(folder / "report.html") as part:
         part.write_text(page.page(title, parts), encoding="utf-8")
     return folder / "report.html"
+
+
+def _verdict(given: Answers, names: tuple[str, ...]) -> str:
+    """The class that is known best and that known worst, and what the latter's pictures are taken for."""
+    counts = confusion(given.logits, given.labels)
+    seen = [at for at, row in enumerate(counts) if row.sum()]
+    right = {at: (counts[at, at] / counts[at].sum()).item() for at in seen}
+    best, worst = max(seen, key=right.__getitem__), min(seen, key=right.__getitem__)
+    wrong = counts[worst].clone()
+    wrong[worst] = 0
+    instead = f", most often taken for {names[int(wrong.argmax())]}" if wrong.sum() else ""
+    known = f"Known best: {names[best]}, {right[best]:.1%} of its pictures right."
+    return f"{known} Known worst: {names[worst]}, {right[worst]:.1%} right{instead}."
 
 
 def _classes(given: Answers, names: tuple[str, ...]) -> list[Markup]:

@@ -53,7 +53,7 @@ class Drawn:
     def page(self) -> str:
         """As a file of HTML that needs no other."""
         shown = [
-            page.figure([panel.picture], ": ".join(filter(None, (panel.title, panel.caption, panel.note))))
+            page.figure([panel.picture], "; ".join(filter(None, (panel.title, panel.caption, panel.note))))
             for panel in self.panels
             if panel.picture
         ]

@@ -28,7 +28,7 @@ __all__ = [
     "table",
 ]
 
-_WIDTH, _HEIGHT = 300, 140
+_WIDTH, _HEIGHT = 380, 180
 _SHADES = 10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +37,9 @@ _PAPER, _INK, _GREY, _EMPTY, _FILLED = "#ffffff", "#16181d", "#6b7280", "#f1f2f4
 _TITLE, _SUBTITLE, _HEADING, _CAPTION = (30, _INK), (19, _GREY), (20, _INK), (16, _GREY)
 """Letters: size and color."""
 _DOT = " · "
+_ALIKE = {"×": "x", "−": "-"}
+_UNKNOWN = "\uffff"
+"""No font has it."""
 _OWN, _SHARED = "each map on its own scale", "all maps on one scale"
 _SIDES = "where zero is in the middle, orange speaks for what is explained and blue against it"
 
@@ -180,8 +184,8 @@ def _bar_of(page: Image.Image, at: tuple[int, int], words: str, share: float, wi
 def _write(page: Image.Image, at: tuple[int, int], text: str, letters: tuple[int, str], width: int) -> int:
     """One line of text, shortened to the width; gives the width it took."""
     size, color = letters
-    printable = " ".join(text.encode(errors="replace").decode().split())
-    line = _shorten(printable, _font(size), width)
+    written = "".join(map(_written, text.encode(errors="replace").decode()))
+    line = _shorten(" ".join(written.split()), _font(size), width)
     ImageDraw.Draw(page).text(at, line, color, _font(size))
     return round(_font(size).getlength(line))
 
@@ -204,6 +208,28 @@ def _shorten(text: str, font: _Font, width: int) -> str:
         kept -= 1
         line = f"{text[:kept].rstrip(' ,')}…"
     return line
+
+
+@cache
+def _written(letter: str) -> str:
+    """A letter as the font can write it: without its accents where it has not got it, or as a question mark.
+
+    >>> "".join(map(_written, "Löwe, großer 猫"))
+    'Lowe, grosser ?'
+    """
+    bare = "".join(each for each in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(each))
+    forms = (letter, bare, letter.casefold(), _ALIKE.get(letter, "?"))
+    return next(form for form in forms if form and all(map(_has, form)))
+
+
+def _has(letter: str) -> bool:
+    return letter.isspace() or _drawn(letter) != _drawn(_UNKNOWN)
+
+
+def _drawn(letter: str) -> bytes:
+    page = Image.new("L", (2 * _TITLE[0], 2 * _TITLE[0]))
+    ImageDraw.Draw(page).text((0, 0), letter, 255, _font(_TITLE[0]))
+    return page.tobytes()
 
 
 @cache

@@ -46,7 +46,7 @@ def report_pictures(job: PictureJob) -> Path:
         cases = (_case_of(job, manifest, each, root) for each in told)
         failed = sum(bool(each.get("error")) for each in told)
         count = f"{len(told) - failed} of {len(told)}" if failed else len(told)
-        title = f"{count} pictures explained with {job.model.short_name}"
+        title = f"{count} pictures explained, by the model {job.model.short_name}"
         return write_pages(cases, job.output / "report.html", title)
 
 
