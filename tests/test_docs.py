@@ -18,10 +18,12 @@ PAGES = [
 ]
 
 
-def test_the_counts_of_the_readme() -> None:
+def test_the_readme_promises_no_more_than_there_is() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"| methods | {len(METHODS)} of them" in text
-    assert f"on {len(CASES)} kinds of model" in text
+    assert "| methods | over thirty," in text
+    assert len(METHODS) > 30
+    assert "on over fifty kinds of model" in text
+    assert len(CASES) > 50
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import vitreous
 from vitreous.methods import METHODS
+from vitreous.methods.method import Family
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -81,7 +83,9 @@ def test_version_is_said_once() -> None:
 def test_every_method_states_its_source_equation_needs_and_cost(name: str) -> None:
     maker = METHODS[name]
     text = inspect.getdoc(maker) or ""
-    assert maker.source  # type: ignore[attr-defined]
+    for said in ("source", "title"):
+        assert getattr(maker, said, ""), f"`{name}` must say its {said}: `{said}: ClassVar[str] = …`"
+    assert getattr(maker, "family", "") in get_args(Family), f"`{name}` must say its family, as in methods/method.py"
     assert "Needs" in text
     assert "Cost" in text
     assert "=" in text or "·" in text, "no equation"

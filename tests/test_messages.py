@@ -52,8 +52,8 @@ MESSAGES = {
     ),
     "method": (
         lambda: make_method("agcam"),
-        'no method named "agcam". Did you mean "ag_cam"? Known: ablation_cam, ag_cam, attcat, attention_grad_cam, '
-        f"attn_lrp, bt_head, bt_token, cam, center_gaussian, cp_lrp, decompx, edges, … ({len(METHODS)} in all).",
+        'no method named "agcam". Did you mean "ag_cam"? Known: '
+        f"{', '.join(sorted(METHODS)[:12])}, … ({len(METHODS)} in all).",
     ),
     "setting": (
         lambda: make_method("rollout", layer=1),

@@ -60,6 +60,11 @@ class ExplainError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _as_it_was, (type(self), self.args, self.__dict__)
 
+    @property
+    def alone(self) -> str:
+        """The message for who gave a single picture."""
+        return str(self)
+
 
 class ExplainWarning(UserWarning):
     """What vitreous does all the same, and what may not have been meant."""
@@ -114,7 +119,7 @@ class DegenerateMap(ExplainError):
 
     @property
     def alone(self) -> str:
-        """The message without the image's place in the batch, which means nothing to who gave single pictures."""
+        """Likewise: without the image's place in the batch."""
         return f"{self.fact.rstrip(',')}. {self.remedy}"
 
 

@@ -57,6 +57,10 @@ HALF = {"score_cam": 0.2, "tis": 0.3}
 REFUSED = {torch.bfloat16: DOUBLE_ONLY | {"mgrw", "vit_cx"}, torch.float16: DOUBLE_ONLY}
 # the least correlation of a map in half precision with the one in double precision
 FLOOR = 0.95
+LOOK = (
+    "look for a tensor that is made without the model's dtype, sums long enough to need float32 inside, and small "
+    "differences of large numbers (those go in CANCELLING or HALF above)"
+)
 # one patch of a map is all that is positive: in bfloat16 none may be, and that is refused
 VANISHING = {"layer_cam"}
 # what reads something else than its family does, or a variant than its method does by default
@@ -82,7 +86,9 @@ def inputs(case_name: str, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:
 
 
 def family(method: str) -> str:
-    return FAMILY.get(method) or METHODS[method].family
+    read = FAMILY.get(method) or getattr(METHODS[method], "family", "")
+    assert read, f"`{method}` must say what it reads of a model: `family: ClassVar[Family]`, see methods/method.py"
+    return read
 
 
 def refusal(case: Case, method: str) -> str | None:
@@ -238,12 +244,13 @@ class TestEveryMethod:
                 assert dtype == torch.bfloat16
                 assert method_name in VANISHING
                 continue
-            assert heatmap.dtype == dtype
+            assert heatmap.dtype == dtype, f"{method_name} on a model in {dtype}: look for a tensor made without dtype="
             if dtype == torch.float16 and method_name == "random":
                 continue  # its seed is what bfloat16 leaves of the pixels, which is another after float16
             most = tolerance if dtype == torch.float32 else HALF.get(method_name, tolerance)
-            assert (heatmap.double() - exact).abs().max() <= most * exact.abs().max()
-            assert dtype == torch.float32 or correlations(heatmap.double(), exact).min() >= FLOOR
+            off, told = (heatmap.double() - exact).abs().max() / exact.abs().max(), f"{method_name} in {dtype}: {LOOK}"
+            assert off <= most, told
+            assert dtype == torch.float32 or correlations(heatmap.double(), exact).min() >= FLOOR, told
 
     def test_nothing_is_left_after_an_exception(self, method_name: str, case: Case) -> None:
         model, images = case.model(), case.images()

@@ -25,8 +25,9 @@ from vitreous.explaining.batches import explain_images
 from vitreous.explaining.found import Found, stack_maps
 from vitreous.explaining.opening import prepare, show
 from vitreous.explaining.outputs import Style, draw_sheet
-from vitreous.explaining.picture_job import NO_MEMORY, PictureJob
+from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.pictures import explained_of
+from vitreous.methods.shared import NO_MEMORY
 from vitreous.models.device import find_device
 from vitreous.render.sheet import save_page
 

@@ -191,7 +191,7 @@ def _attempt(ask: Callable[[MeasuredBatch], list[Any]], batch: MeasuredBatch) ->
         raise
     except ExplainError as error:
         if len(batch.samples) == 1:
-            return [_Failure(error.alone if isinstance(error, DegenerateMap) else str(error))]
+            return [_Failure(error.alone)]
     except torch.OutOfMemoryError:
         if len(batch.samples) == 1:
             return [

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vitreous.errors import DegenerateMap, ExplainError, NoClassScores, ObservationError, UnknownName
+from vitreous.errors import ExplainError, NoClassScores, ObservationError, UnknownName
 from vitreous.explaining.found import MethodResult
-from vitreous.explaining.picture_job import NO_MEMORY, PictureJob
+from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.targets import as_target, part_of
 from vitreous.explaining.together import explain_by_all
 from vitreous.explaining.trust.measure import TrustSettings, measure_trust
 from vitreous.explaining.trust.records import Trust
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method, ScorelessMethod
-from vitreous.methods.shared import Failure
+from vitreous.methods.shared import reason
 from vitreous.shapes import Images
 from vitreous.trace.target import Predicted, Target
 
@@ -75,7 +75,7 @@ def _attempt(
         elif isinstance(each, NoClassScores | ObservationError):
             found[name] = each
         elif len(images) == 1:
-            found[name] = [_reason(each)]
+            found[name] = [reason(each)]
         else:
             found[name] = _one_by_one(job, name, images, target)
     return found
@@ -97,12 +97,6 @@ def _one_by_one(
             return found
         rows += found
     return rows
-
-
-def _reason(error: Failure) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
-        return NO_MEMORY
-    return error.alone if isinstance(error, DegenerateMap) else str(error)
 
 
 def try_trust(job: PictureJob, images: Images, targets: Sequence[Target], attempts: Attempts) -> list[Trusted]:
@@ -134,4 +128,4 @@ def _try_trust(job: PictureJob, image: Images, maps: Mapping[str, Tensor], targe
     try:
         return measure_trust(job.model, image, maps, job.methods, target, settings=settings, progress=job.progress)
     except (ExplainError, torch.OutOfMemoryError) as error:
-        return _reason(error)
+        return reason(error)

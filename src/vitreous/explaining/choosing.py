@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from vitreous.data.depth import Window
-from vitreous.errors import DataError, DegenerateMap, ObservationError
+from vitreous.errors import DataError, ObservationError
 from vitreous.explaining.method_settings import complete_method
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.targets import UserTarget, as_target, is_top
@@ -22,6 +22,7 @@ from vitreous.methods import title_of
 from vitreous.methods.baseline import Baseline
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method, SlowMethod
+from vitreous.methods.shared import reason
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images
 from vitreous.statistics.summary import Values, holm, summarize
@@ -150,11 +151,7 @@ def _measured(
         check_classifier(model.model, image)
     made = explain_by_all(methods, model, image, wanted, batch_size=1)
     maps: dict[str, Tensor] = {name: each.heatmap[0] for name, each in made.items() if isinstance(each, Explanation)}
-    why = {
-        name: each.alone if isinstance(each, DegenerateMap) else str(each)
-        for name, each in made.items()
-        if not isinstance(each, Explanation)
-    }
+    why = {name: reason(each) for name, each in made.items() if not isinstance(each, Explanation)}
     if not maps:
         return dict(why)
     trust = measure_trust(model, image, maps, methods, wanted, settings=_SETTINGS)

@@ -23,7 +23,6 @@ from vitreous.settings.typed import typed_fields
 from vitreous.trace.answer import Answer
 
 __all__ = [
-    "NO_MEMORY",
     "PictureJob",
     "Result",
     "by_reason",
@@ -32,9 +31,6 @@ __all__ = [
     "result_from_json",
     "result_to_json",
 ]
-
-NO_MEMORY = "there is not enough memory. Run again with more of it, or with smaller batches."
-"""Why a method gave no map that it may give another time."""
 
 
 @dataclass(frozen=True)

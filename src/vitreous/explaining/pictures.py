@@ -16,7 +16,6 @@ from vitreous.explaining.found import Found
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.outputs import JOB, SUFFIXES, Explained, Style, write_maps, write_sheet
 from vitreous.explaining.picture_job import (
-    NO_MEMORY,
     PictureJob,
     Result,
     complete_job,
@@ -26,6 +25,7 @@ from vitreous.explaining.picture_job import (
 )
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
+from vitreous.methods.shared import NO_MEMORY
 
 __all__ = ["PictureJob", "Result", "explain_pictures", "explained_of"]
 

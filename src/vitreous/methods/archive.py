@@ -27,6 +27,7 @@ from vitreous.errors import DataError, ModelError, UnknownName
 from vitreous.files.arrays import Arrays, open_arrays
 from vitreous.files.reading import parse_json
 from vitreous.files.writing import to_json
+from vitreous.methods.method import title_of_method
 from vitreous.render.view import Crop
 from vitreous.settings.typed import typed_fields
 from vitreous.trace.reading import LINKS
@@ -93,7 +94,7 @@ def made_by(method: Any, layer: str = "") -> Saved:
     if isinstance(method, Saved):
         return method
     kinds = [bool(getattr(method, kind, False)) for kind in ("signed", "blocks", "scoreless")]
-    return Saved(repr(method), getattr(method, "title", type(method).__name__), method.source, *kinds, layer=layer)
+    return Saved(repr(method), title_of_method(method), method.source, *kinds, layer=layer)
 
 
 def write_archive(

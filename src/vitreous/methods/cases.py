@@ -12,6 +12,7 @@ from torch import nn
 
 from vitreous.errors import ShapeError
 from vitreous.files.manifest import versions
+from vitreous.methods.method import title_of_method
 from vitreous.methods.shows import shows
 from vitreous.render.case import Attempt, Case, MethodCase, Said, stretched
 from vitreous.trace.answer import answer, assumed, is_opposed
@@ -135,7 +136,7 @@ def _named(
         return dict(explanations)
     named: dict[str, Explanation] = {}
     for each in explanations if isinstance(explanations, Sequence) else [explanations]:
-        wanted = str(getattr(each.method, "title", type(each.method).__name__))
+        wanted = title_of_method(each.method)
         name, number = wanted, 1
         while name in named:
             number += 1
@@ -197,7 +198,7 @@ def _title(name: str, explanation: Explanation) -> str:
     """As people call the method, where the name is not one of the user's own."""
     from vitreous.methods import title_of
 
-    return title_of(name) if title_of(name) == getattr(explanation.method, "title", "") else name
+    return title_of(name) if title_of(name) == title_of_method(explanation.method) else name
 
 
 def _predicted(explanation: Explanation, at: int) -> list[Said]:

@@ -11,7 +11,16 @@ from vitreous.methods.explanation import Explanation
 from vitreous.shapes import Images
 from vitreous.trace.target import Target
 
-__all__ = ["BlockMethod", "Family", "ListedMethod", "Method", "ScorelessMethod", "SignedMethod", "SlowMethod"]
+__all__ = [
+    "BlockMethod",
+    "Family",
+    "ListedMethod",
+    "Method",
+    "ScorelessMethod",
+    "SignedMethod",
+    "SlowMethod",
+    "title_of_method",
+]
 
 Family = Literal["class_token", "attention", "dropping", "head", "layer", "pooling", "relevance", "chefer", "pixels"]
 """What a method reads of a model, and so to which models it applies:
@@ -80,3 +89,8 @@ class ListedMethod(Method, Protocol):
 
     title: ClassVar[str]
     family: ClassVar[Family]
+
+
+def title_of_method(method: Method) -> str:
+    """As people call it; the name of its class where it does not say."""
+    return str(getattr(method, "title", type(method).__name__))

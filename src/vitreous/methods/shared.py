@@ -17,12 +17,20 @@ from vitreous.methods.method import Method, SlowMethod
 from vitreous.shapes import Images
 from vitreous.trace.target import Predicted, Target
 
-__all__ = ["Failure", "FromObservation", "explain_each"]
+__all__ = ["NO_MEMORY", "Failure", "FromObservation", "explain_each", "reason"]
 
 T = TypeVar("T")
 
 Failure = ExplainError | torch.OutOfMemoryError
 """Why there is no explanation."""
+
+NO_MEMORY = "there is not enough memory. Run again with more of it, or with smaller batches."
+"""Why a method gave no map that it may give another time."""
+
+
+def reason(error: Failure) -> str:
+    """What to say of it to who gave a single picture."""
+    return NO_MEMORY if isinstance(error, torch.OutOfMemoryError) else error.alone
 
 
 class FromObservation(ABC, Generic[T]):

@@ -28,7 +28,7 @@ from vitreous.explaining.trust.records import Curve, MapTrust, Trust
 from vitreous.masking.forward import Progress
 from vitreous.methods.archive import Saved
 from vitreous.methods.explanation import Explanation
-from vitreous.methods.method import Method, SlowMethod
+from vitreous.methods.method import Method, SlowMethod, title_of_method
 from vitreous.metrics.bands import hidden_logits
 from vitreous.metrics.fills import metric_fill
 from vitreous.models.loaded import LoadedModel
@@ -243,7 +243,7 @@ def _curves(at: int, steps: int, values: Sequence[float], said: Sequence[str]) -
 
 def _named(explanation: Explanation | Mapping[str, Explanation]) -> dict[str, Explanation]:
     if isinstance(explanation, Explanation):
-        return {getattr(explanation.method, "title", type(explanation.method).__name__): explanation}
+        return {title_of_method(explanation.method): explanation}
     if not explanation:
         raise ShapeError("there is no explanation whose trust to measure. Give at least one.")
     return dict(explanation)
