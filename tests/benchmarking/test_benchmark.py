@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tests.benchmarking.benchmarks import CPU, assert_same, numbers, plan
 from tests.cli.conftest import Refusal
+from tests.quick import quick
 from tests.tiny import CLASSES, PICTURES, noise, save_model
 from vitreous.benchmarking.job import benchmark
 from vitreous.benchmarking.plan import BASELINES, Plan, plan_metric
@@ -195,7 +196,7 @@ def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:
     assert "data:image/svg+xml" in (tmp_path / "summary.html").read_text()
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", quick(PRESETS, ["ag_cam"]))
 def test_a_papers_protocol_runs(tmp_path: Path, dataset: str, spec: str, name: str) -> None:
     wanted = replace(Plan(dataset, **PRESETS[name]), models=(spec,), resamples=100)
     outcome = benchmark(wanted, tmp_path, device=CPU)

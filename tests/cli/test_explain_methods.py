@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.cli.conftest import Run
 from tests.tiny import noise
@@ -74,6 +75,7 @@ def test_all_leaves_out_what_takes_long(run: Run, folder: Path) -> None:
     assert not {"mgrw", "occlusion", "rise"} & set(np.load("explained/chelsea.npz").files)
 
 
+@pytest.mark.slow
 def test_the_best_method_is_measured_and_what_it_is_worth_is_said(run: Run, folder: Path) -> None:
     Path("few").mkdir()
     for at in range(2):

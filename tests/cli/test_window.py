@@ -85,6 +85,7 @@ def test_benchmark_by_a_flag_and_by_a_plan(run: Run, folder: Path, pictures: tup
     assert "`window` was [0.0, 4080.0], and is [0.0, 5000.0]" in done.stderr
 
 
+@pytest.mark.slow
 def test_verify(run: Run, folder: Path, pictures: tuple[Path, Path]) -> None:
     found: list[Any] = []
     for kind, more in zip(pictures, ((), WINDOW), strict=True):

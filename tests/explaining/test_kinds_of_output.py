@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,16 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@functools.cache
+def backbone_of_all(name: str) -> nn.Module:
+    """One for all methods, which leave it as it was."""
+    return BACKBONES[name]()
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("method", METHODS)
 def test_without_a_classifier_what_needs_none_explains_and_the_rest_refuses(backbone: str, method: str) -> None:
-    model = BACKBONES[backbone]()
+    model = backbone_of_all(backbone)
     if not isinstance(METHODS[method](), ScorelessMethod):
         with pytest.raises(NoClassScores, match=r"\. [A-Z].*\.$"):
             vitreous.explain(model, IMAGES, method)

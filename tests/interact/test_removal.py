@@ -133,6 +133,7 @@ def colored_squares(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return images, labels
 
 
+@pytest.mark.slow
 def test_on_a_trained_model_indiscriminative_patches_matter_least() -> None:
     torch.manual_seed(0)
     model = timm.create_model(

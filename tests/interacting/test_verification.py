@@ -147,6 +147,7 @@ def test_indicators_are_judged_by_cutting(dataset: str, subject: LoadedModel, tm
         verify(Indicators((1,), 20), trial, tmp_path / "last", device=CPU, dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_stopped(dataset: str, subject: LoadedModel, tmp_path: Path) -> None:
     whole = run(REMOVAL, dataset, subject, tmp_path / "whole")
     run(REMOVAL, dataset, subject, tmp_path / "parts", limit=3, batch_size=2)

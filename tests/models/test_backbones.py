@@ -15,6 +15,7 @@ from vitreous.metrics.road import Road
 from vitreous.models.registry import registry
 
 
+@pytest.mark.slow
 def test_one_import_registers_them() -> None:
     code = (
         "import timm, vitreous.backbones\n"

@@ -174,6 +174,7 @@ def test_names_of_another_library_stay() -> None:
     assert within(state, ["norm.weight", *(f"blocks.{at}.weight" for at in range(9))], Path("x.pth")) == state
 
 
+@pytest.mark.slow
 def test_torchvision(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = models.get_model("vit_b_32", weights=None, image_size=96, num_classes=5).eval()

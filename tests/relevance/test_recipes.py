@@ -242,7 +242,7 @@ def test_epsilon_is_a_setting(method: str) -> None:
 
 
 def test_integrated_gradients_add_up_to_the_difference() -> None:
-    model, images = CASES["timm_vit"].model().double(), CASES["timm_vit"].images().double()
+    model, images = CASES["timm_vit"].model().double(), CASES["timm_vit"].images(1).double()
     with torch.no_grad():
         difference = (model(images) - model(torch.zeros_like(images)))[:, 2]
     errors = []

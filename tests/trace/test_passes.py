@@ -14,6 +14,7 @@ import vitreous
 from tests.contract.libraries import CLASSES
 from tests.contract.written import Ensemble, Siamese, Wrapped, vit
 from tests.contract.zoo import CASES, Case
+from tests.quick import quick
 from vitreous.errors import (
     DegenerateMap,
     NoGlobalAttention,
@@ -83,7 +84,7 @@ def alone(siamese: Any) -> nn.Module:
     return Wrapped(siamese.encoder, lambda own: siamese.head(torch.cat([own, other.expand_as(own)], 1)))
 
 
-@pytest.mark.parametrize("method", READ + CHANGED)
+@pytest.mark.parametrize("method", quick(READ + CHANGED))
 def test_one_of_two_pictures_has_its_own_map(method: str) -> None:
     model = made(Siamese)
     expected = explain(alone(model), method)
@@ -118,7 +119,7 @@ class Turned(nn.Module):
         return (self.encoder(images) + self.encoder(images.flip(-1))) / 2
 
 
-@pytest.mark.parametrize("method", READ)
+@pytest.mark.parametrize("method", quick(READ))
 def test_a_mirror_image_s_map_lies_on_the_picture(method: str) -> None:
     model = made(Turned)
     with torch.no_grad():
@@ -132,7 +133,7 @@ def test_a_mirror_image_s_map_lies_on_the_picture(method: str) -> None:
     torch.testing.assert_close(explain(model, method, call=1), expected)
 
 
-@pytest.mark.parametrize("method", READ)
+@pytest.mark.parametrize("method", quick(READ))
 def test_one_of_an_ensemble_has_its_own_map(method: str) -> None:
     model = made(Ensemble)
     with torch.no_grad():
@@ -201,7 +202,7 @@ class Repeated(nn.Module):
         return self.vit.forward_head(self.vit.norm(tokens))
 
 
-@pytest.mark.parametrize("method", READ)
+@pytest.mark.parametrize("method", quick(READ))
 def test_one_block_many_times_in_depth_is_one_pass(method: str) -> None:
     shared, plain = made(lambda: Repeated(shared=True)), Repeated(shared=False).eval().double()
     state = shared.state_dict()

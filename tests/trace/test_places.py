@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.contract.written import Ordered
+from tests.quick import quick
 from vitreous.errors import DegenerateMap, NoClassScores, NoTokenGrid, ObservationError
 from vitreous.interact.indicator import interactions
 from vitreous.interact.patch_removal import prune
@@ -89,7 +90,7 @@ def test_the_grid_is_found(kind: str) -> None:
         assert torch.equal(patches, places[order.argsort()])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", quick(METHODS))
 def test_the_same_weights_give_the_same_map(method: str) -> None:
     explain, pictures = make_method(method, **METHODS[method]), images()
     target = _with_a_map(explain, made(), pictures)

@@ -83,7 +83,11 @@ SALG = {"embed_dim": 8, "depths": [1, 1, 1, 1]}
 FULL = replace(RECIPE, architecture="salg_st", arguments=SALG, accumulate=2, drop_path=0.2, channels_last=True)
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, FULL, replace(RECIPE, bf16=True)], ids=["plain", "full", "bf16"])
+@pytest.mark.parametrize(
+    "recipe",
+    [RECIPE, pytest.param(FULL, marks=pytest.mark.slow), replace(RECIPE, bf16=True)],
+    ids=["plain", "full", "bf16"],
+)
 def test_a_resumed_run_is_the_run_uninterrupted_to_the_bit(data: Data, tmp_path: Path, recipe: Recipe) -> None:
     straight = epochs_of(train(recipe, data, tmp_path / "straight"))
     stopped = train(recipe, data, tmp_path / "stopped")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.quick import quick
 from tests.training.test_classify import Data, dark_and_light, epochs_of
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import DataError, ModelError, ShapeError
@@ -61,7 +62,7 @@ def guided(kind: str, **changes: Any) -> Recipe:
     return replace(BASE, fields=KINDS[kind], **changes)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", quick(KINDS, ["per_image"]))
 def test_every_kind_trains_and_resumes_to_the_bit(data: Data, teacher: Path, tmp_path: Path, kind: str) -> None:
     straight = epochs_of(train(guided(kind), data, tmp_path / "straight", teacher=teacher))
     assert straight[-1].loss < straight[0].loss

@@ -43,15 +43,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def together(folder: Path) -> list[Any]:
-    (folder / "together").mkdir()
-    torchrun("-m", "tests.training.two_processes", folder / "set.npz", folder / "together")
-    return [torch.load(folder / "together" / rank, weights_only=True) for rank in "01"]
+    return in_two(folder, "together", *RECIPES)
+
+
+def in_two(folder: Path, name: str, *recipes: str) -> list[Any]:
+    """What two processes hold after training by these recipes."""
+    (folder / name).mkdir()
+    torchrun("-m", "tests.training.two_processes", folder / "set.npz", folder / name, *recipes)
+    return [torch.load(folder / name / rank, weights_only=True) for rank in "01"]
 
 
 def weights(tensors: dict[str, Any], part: str) -> dict[str, Tensor]:
     return {name: t for name, t in tensors[part].items() if "running" not in name and "num_batches" not in name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_are_one_run(folder: Path, together: list[Any], name: str) -> None:
     (first, rows), (second, others) = (rank[name] for rank in together)
@@ -72,8 +78,8 @@ def test_two_processes_are_one_run(folder: Path, together: list[Any], name: str)
         assert worst < 1e-4
 
 
-def test_a_batch_in_two_processes_is_the_batch_in_one(folder: Path, together: list[Any]) -> None:
-    tensors, rows = together[0]["plain"]
+def test_a_batch_in_two_processes_is_the_batch_in_one(folder: Path) -> None:
+    tensors, rows = in_two(folder, "pair", "plain")[0]["plain"]
     alone, epochs = trained(RECIPES["plain"], folder / "set.npz", folder / "whole")
     assert [row["loss"] for row in rows] == pytest.approx([row.loss for row in epochs], rel=1e-4)
     assert [row["top1"] for row in rows] == [row.top1 for row in epochs]
@@ -81,6 +87,7 @@ def test_a_batch_in_two_processes_is_the_batch_in_one(folder: Path, together: li
         torch.testing.assert_close(tensors["model"][key], value, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_writes_and_prints_once(folder: Path) -> None:
     (folder / "r.toml").write_text(replace(RECIPE, epochs=1).to_toml(), encoding="utf-8")
     out = folder / "command"

@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.quick import quick
 from tests.training.test_classify import ARGUMENTS, RECIPE, Data, dark_and_light, epochs_of
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import DataError, ModelError, UnknownName
@@ -44,7 +45,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", quick(RECIPES, ["hints"]))
 def test_distills_from_a_teacher_and_resumes_to_the_bit(data: Data, tmp_path: Path, teacher: Path, name: str) -> None:
     wide = {**ARGUMENTS, "embed_dim": 192, "num_heads": 3} if name == "blockwise" else ARGUMENTS
     recipe = replace(RECIPE, augment=Augment(), distill=RECIPES[name], epochs=4, smoothing=0.0, arguments=wide)

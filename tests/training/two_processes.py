@@ -1,4 +1,4 @@
-"""One of two processes that train together: run by `test_processes` under torchrun, with an archive and a folder."""
+"""One of two processes that train together, as `test_processes` starts them: with an archive, a folder and recipes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     archive, output = Path(sys.argv[1]), Path(sys.argv[2])
     dist.init_process_group("gloo")
-    results = {name: trained(recipe, archive, output / name) for name, recipe in RECIPES.items()}
+    results = {name: trained(RECIPES[name], archive, output / name) for name in sys.argv[3:]}
     kept = {name: (tensors, [vars(row) for row in rows]) for name, (tensors, rows) in results.items()}
     torch.save(kept, output / str(dist.get_rank()))
     dist.destroy_process_group()

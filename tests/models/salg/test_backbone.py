@@ -217,6 +217,7 @@ def test_timms_ways() -> None:
     assert {name.rpartition(".")[2] for name in model.no_weight_decay()} == {"table", "agr", "agr_bias"}
 
 
+@pytest.mark.slow
 def test_one_graph_of_fixed_shapes_for_every_picture() -> None:
     model, images = tiny(propagation="msa"), torch.randn(3, 2, 3, 64, 80)
     exported = torch.export.export(model, (images[0],)).module()
