@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import threading
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,26 @@ def test_what_is_done_is_not_done_again(
     key = Key(spec, "ag_cam", "box_overlap")
     assert len(after[key]) == 2 * len(first[key])
     assert {"ag_cam", "legrad", "rollout_1"} < json.loads((tmp_path / "manifest.json").read_text())["methods"].keys()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An engine whose worker gets all that another process would get, as it would come there."""
+
+    def run(self, start: Any, tasks: Any) -> Iterator[Any]:
+        work = pickle.loads(pickle.dumps(start))()
+        return (pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(task))))) for task in tasks)
+
+
+def test_what_others_measure_is_the_same(tmp_path: Path, dataset: str, spec: str, refusal: str) -> None:
+    asked = plan(dataset, spec, methods={"ag_cam": {}, refusal: {}})
+    here = benchmark(asked, tmp_path / "here", device=CPU)
+    there = benchmark(asked, tmp_path / "there", device=CPU, engine=Sent())
+    assert_same(here, there)
+    assert here.refused == there.refused != []
+    before = Store(tmp_path / "there").read()
+    benchmark(asked, tmp_path / "there", device=CPU, engine=Sent())
+    assert Store(tmp_path / "there").read() == before
 
 
 def test_other_pictures_under_the_same_names_are_refused(tmp_path: Path, spec: str) -> None:

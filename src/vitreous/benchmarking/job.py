@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from vitreous.benchmarking.describe import describe, join, tell_failures
+from vitreous.benchmarking.elsewhere import Measuring
 from vitreous.benchmarking.figures import figures
 from vitreous.benchmarking.loop import ModelRun, RowProgress, run_model
 from vitreous.benchmarking.plan import Plan
 from vitreous.benchmarking.tabulate import tabulate
+from vitreous.engines.engine import Engine
 from vitreous.files.manifest import change_manifest, claim
 from vitreous.files.writing import alone_at, check_writable, sweep
 from vitreous.statistics.store import RESULTS, Store
@@ -49,6 +51,7 @@ def benchmark(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     check: bool = False,
+    engine: Engine | None = None,
     tell: Callable[[RowProgress], None] | None = None,
 ) -> Outcome:
     """Measure the methods of a plan; write results, manifest and tables. What is done already is not done again.
@@ -59,6 +62,8 @@ def benchmark(
         device: where to compute.
         dtype: of the weights.
         check: hash the contents of all pictures: they are kept, and compared when a run goes on.
+        engine: whose workers measure, while this process alone writes; this process itself by default. Workers see
+            the data set and the models at the same paths.
         tell: told how far each model is.
 
     Raises:
@@ -77,7 +82,9 @@ def benchmark(
         about = describe(plan, spec, run, device, dtype, check=check)
         change_manifest(output, partial(join, new=about, folder=output))
         try:
-            for step, so_far in run_model(plan, spec, run, store):
+            start = Measuring(plan, spec, device.type, dtype, run.subject.weights_sha256)
+            elsewhere = partial(engine.run, start) if engine else None
+            for step, so_far in run_model(plan, spec, run, store, elsewhere):
                 runs[spec] = so_far
                 if tell:
                     tell(step)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
 
-from vitreous.benchmarking.measuring import MeasuredBatch, TableRow, measure_batch
+from vitreous.benchmarking.measuring import MeasuredBatch, Missing, TableRow, measure_batch
 from vitreous.benchmarking.plan import Plan, make_methods, plan_metric
 from vitreous.benchmarking.truth import PreparedSample, prepare_sample
 from vitreous.data.readers import open_samples
@@ -26,7 +26,7 @@ from vitreous.trace.reading import reading
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted
 
-__all__ = ["ModelRun", "RowProgress", "complete_metric", "open_batch", "run_model"]
+__all__ = ["Elsewhere", "ModelRun", "Part", "RowProgress", "complete_metric", "measure_part", "open_batch", "run_model"]
 
 
 @dataclass(frozen=True)
@@ -101,34 +101,91 @@ class ModelRun:
         return TableRow(spec, name, self.subject, self.methods[name], self.measures)
 
 
-def run_model(plan: Plan, spec: str, run: ModelRun, store: Store) -> Iterator[tuple[RowProgress, ModelRun]]:
-    """Measure every drawn picture that is not done yet; yield how far it is, and the run with what did not work."""
+@dataclass(frozen=True)
+class Part:
+    """Pictures that run at once, and what is to be measured of them.
+
+    Attributes:
+        first: the place of the first among those drawn.
+        todo: by row and metric, the pictures that are not measured.
+        judged: those of which it is known whether the model is right.
+    """
+
+    first: int
+    todo: Mapping[str, Missing]
+    judged: frozenset[str]
+
+
+Elsewhere = Callable[[Iterator[Part]], Iterator[tuple[Part, Sequence[Record], Mapping[str, str], Mapping[str, str]]]]
+"""From parts to each with its records, why rows do not apply to the model, and why pictures could not be read."""
+
+
+def run_model(
+    plan: Plan, spec: str, run: ModelRun, store: Store, elsewhere: Elsewhere | None = None
+) -> Iterator[tuple[RowProgress, ModelRun]]:
+    """Measure every drawn picture that is not done yet; yield how far it is, and the run with what did not work.
+
+    Args:
+        plan: what to measure.
+        spec: the model.
+        run: it, on its way.
+        store: for the results, to which nobody else adds.
+        elsewhere: what measures parts in other processes; here by default.
+    """
     finished = {key: done(records) for key, records in store.read().items()}
     total = len(run.drawn) * len(run.methods)
-    for start in range(0, len(run.drawn), plan.batch_size):
-        part = run.drawn[start : start + plan.batch_size]
-        todo = {row: _todo(spec, row, part, run, finished) for row in run.methods}
-        wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
-        batch, unread = open_batch(plan, run, [entry for entry in part if entry.id in wanted])
-        run = replace(run, unread={**run.unread, **unread})
+    parts = (_part(plan, spec, run, first, finished) for first in range(0, len(run.drawn), plan.batch_size))
+    if elsewhere:
+        for part, measured, refused, unread in elsewhere(parts):
+            run = replace(run, refused={**run.refused, **refused}, unread={**run.unread, **unread})
+            if measured:
+                store.add(measured)
+            size = len(run.drawn[part.first : part.first + plan.batch_size])
+            for row in run.methods:
+                yield RowProgress(spec, row, size, total), run
+        return
+    for part in parts:
         records: list[Record] = []
-        if batch:
-            known = finished.get(Key(spec, "", ""), set())
-            hits = zip(batch.samples, batch.correct.tolist(), strict=True)
-            records += [
-                Record(spec, "", "", each.id, "correct", [float(hit)], each.label is not None)
-                for each, hit in hits
-                if each.id not in known
-            ]
-        for row, missing in todo.items():
-            if batch and any(missing.values()) and row not in run.refused:
-                try:
-                    records += measure_batch(run.row(spec, row), batch, missing)
-                except (ObservationError, RuleError, UnknownName) as error:
-                    run = replace(run, refused={**run.refused, row: str(error)})
-            yield RowProgress(spec, row, len(part), total), run
+        size = len(run.drawn[part.first : part.first + plan.batch_size])
+        for row, run, found in measure_part(plan, spec, run, part):  # noqa: B020  # what does not apply is not tried again
+            records += found
+            yield RowProgress(spec, row, size, total), run
         if records:
             store.add(records)
+
+
+def _part(plan: Plan, spec: str, run: ModelRun, first: int, finished: Mapping[Key, set[str]]) -> Part:
+    pictures = {entry.id for entry in run.drawn[first : first + plan.batch_size]}
+    todo = {
+        row: {metric: pictures - finished.get(Key(spec, row, metric), set()) for metric in run.measures}
+        for row in run.methods
+    }
+    return Part(first, todo, frozenset(pictures & finished.get(Key(spec, "", ""), set())))
+
+
+def measure_part(plan: Plan, spec: str, run: ModelRun, part: Part) -> Iterator[tuple[str, ModelRun, list[Record]]]:
+    """Measure what is missing of some pictures: row by row its records, and the run with what did not work."""
+    entries = run.drawn[part.first : part.first + plan.batch_size]
+    todo = {row: {} if row in run.refused else missing for row, missing in part.todo.items()}
+    wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
+    batch, unread = open_batch(plan, run, [entry for entry in entries if entry.id in wanted])
+    run = replace(run, unread={**run.unread, **unread})
+    records: list[Record] = []
+    if batch:
+        hits = zip(batch.samples, batch.correct.tolist(), strict=True)
+        records += [
+            Record(spec, "", "", each.id, "correct", [float(hit)], each.label is not None)
+            for each, hit in hits
+            if each.id not in part.judged
+        ]
+    for row, missing in todo.items():
+        if batch and any(missing.values()):
+            try:
+                records += measure_batch(run.row(spec, row), batch, missing)
+            except (ObservationError, RuleError, UnknownName) as error:
+                run = replace(run, refused={**run.refused, row: str(error)})
+        yield row, run, records
+        records = []
 
 
 def _whole(preprocess: Preprocess) -> Preprocess:
@@ -144,16 +201,6 @@ def complete_metric(measure: Metric, subject: LoadedModel) -> Metric:
     if not empty or subject.preprocess is None:
         return measure
     return replace(measure, **{name: getattr(subject.preprocess, name) for name in empty})
-
-
-def _todo(
-    spec: str, row: str, part: Sequence[Entry], run: ModelRun, finished: Mapping[Key, set[str]]
-) -> dict[str, set[str]]:
-    if row in run.refused:
-        return {}
-    return {
-        metric: {entry.id for entry in part} - finished.get(Key(spec, row, metric), set()) for metric in run.measures
-    }
 
 
 def open_batch(plan: Plan, run: ModelRun, entries: Sequence[Entry]) -> tuple[MeasuredBatch | None, dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, Precision, Window, pair_of
+from vitreous.cli.options import Address, Checkpoint, Device, Engine, InPrecision, Model, Precision, Window, pair_of
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vitreous.batching.job import Batch
     from vitreous.cli.console import Console
 
-__all__ = ["EXAMPLES", "Address", "Engine", "Workers", "batch"]
+__all__ = ["EXAMPLES", "batch"]
 
 EXAMPLES = """
 **Pictures**
@@ -39,33 +39,6 @@ Interrupt it whenever you like: run again, it goes on where it stopped.
 """
 _EVERY = 60.0
 """Seconds between two lines of a log."""
-
-Engine = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="What runs the work: 'local', processes of this machine, or 'ray', a cluster (pip install "
-        "'vitreous[cluster]').",
-    ),
-]
-Address = Annotated[
-    str,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="Of a running Ray cluster; 'auto' for the one that this machine belongs to. Without it, Ray is started "
-        "here.",
-        show_default=False,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        metavar="COUNT",
-        min=1,
-        help="Processes, each with a model. By default one a GPU, or as many as there are CPUs for their threads.",
-        show_default=False,
-    ),
-]
 
 
 @reads
@@ -107,7 +80,15 @@ def batch(
     ] = Path("batch"),
     engine: Engine = "local",
     address: Address = "",
-    workers: Workers = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            min=1,
+            help="Processes, each with a model. By default one a GPU, or as many as there are CPUs for their threads.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         int, typer.Option(metavar="COUNT", min=1, help="Of a worker, on a CPU. Rows depend on it, by rounding.")
     ] = 1,

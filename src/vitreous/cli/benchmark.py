@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitreous.cli.completion import complete_methods, complete_metrics, complete_models
-from vitreous.cli.options import CheckContents, Precision, Window
+from vitreous.cli.options import Address, CheckContents, Engine, Precision, Window
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
@@ -171,6 +171,18 @@ def benchmark(
     ] = "auto",
     dtype: Annotated[Precision, typer.Option(help="Precision that the model runs in.")] = Precision.float32,
     check: CheckContents = False,
+    engine: Engine = "local",
+    address: Address = "",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            min=1,
+            help="Processes that measure, each with a model. By default this one alone, and of 'ray' as many as the "
+            "cluster has CPUs or GPUs for.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Measure how good explanations are: every method on every picture of a data set, side by side with baselines.
 
@@ -184,6 +196,8 @@ def benchmark(
     from vitreous.cli.progress import bars, stoppable
     from vitreous.cli.tables import show_table
     from vitreous.data.depth import asked_window
+    from vitreous.engines.choose import make_engine
+    from vitreous.engines.engine import InProcess
     from vitreous.models.device import find_device
 
     own = _own_classes(use or [])
@@ -220,7 +234,10 @@ def benchmark(
             )
 
         where, precision = find_device(device), getattr(torch, dtype.value)
-        outcome = run(order, output, device=where, dtype=precision, check=check, tell=tell)
+        count = 1 if engine == "local" and workers is None else workers
+        chosen = make_engine(engine, address, count, gpu=where.type == "cuda")
+        shared = None if isinstance(chosen, InProcess) else chosen
+        outcome = run(order, output, device=where, dtype=precision, check=check, engine=shared, tell=tell)
     show_table(console, outcome.table, outcome.files)
     raise typer.Exit(int(not outcome.table.cells))
 

@@ -13,9 +13,11 @@ from vitreous.cli.completion import complete_models
 from vitreous.errors import DataError
 
 __all__ = [
+    "Address",
     "CheckContents",
     "Checkpoint",
     "Device",
+    "Engine",
     "InPrecision",
     "Link",
     "Model",
@@ -40,6 +42,23 @@ class Precision(StrEnum):
     float64 = "float64"
 
 
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What runs the work: 'local', processes of this machine, or 'ray', a cluster (pip install "
+        "'vitreous[cluster]').",
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Of a running Ray cluster; 'auto' for the one that this machine belongs to. Without it, Ray is started "
+        "here.",
+        show_default=False,
+    ),
+]
 CheckContents = Annotated[
     bool,
     typer.Option(
