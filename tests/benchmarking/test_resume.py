@@ -65,8 +65,11 @@ class Sent:
         return (pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(task))))) for task in tasks)
 
 
-def test_what_others_measure_is_the_same(tmp_path: Path, dataset: str, spec: str, refusal: str) -> None:
-    asked = plan(dataset, spec, methods={"ag_cam": {}, refusal: {}})
+def test_what_others_measure_is_the_same(
+    tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "refusal", Refusal)
+    asked = plan(dataset, spec, methods={"ag_cam": {}, "refusal": {}})
     here = benchmark(asked, tmp_path / "here", device=CPU)
     there = benchmark(asked, tmp_path / "there", device=CPU, engine=Sent())
     assert_same(here, there)
