@@ -62,6 +62,10 @@ def test_every_file_of_a_mixed_folder_has_a_line_and_no_patient(
     }
     assert about["IM0001"]["window"] == [-160.0, 239.0]
     assert "gives no window" in about["film.dcm"]["warning"]
+    pages = {
+        path.stem: "Not a medical device" in path.read_text() for path in (tmp_path / "out/report").rglob("*.html")
+    }
+    assert pages == {"IM0001": True, "film": True, "doppler": True, "photo": False}
     for text in (told(tmp_path / "out"), said, caplog.text):
         for secret in SECRETS:
             assert secret not in text

@@ -14,6 +14,7 @@ from torch import Tensor
 from vitreous.errors import DataError
 from vitreous.files.manifest import check_own_file, versions
 from vitreous.files.writing import check_writable, whole_file, write_json
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods import make_method, title_of
 from vitreous.models.detection.detect import BoxScores, Detections, as_image, detect
 from vitreous.render.detections import draw_detection
@@ -122,6 +123,7 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
         f"detection {explained.number} of {len(found.boxes)} · {explained.probability:.1%} for its final box · "
         f"layer {explained.layer}"
     )
+    subtitle += f" · {NOT_FOR_DIAGNOSIS}" if explained.picture.info.get("medical") else ""
     check_writable(path.parent)
     about = path.with_suffix(".json")
     check_own_file(about, _JOB)

@@ -36,6 +36,7 @@ class Opened:
         marked: the whole picture, with that part marked in it.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         warning: what was said of how it was read; empty for nothing.
+        medical: whether it came in a medical file.
     """
 
     file: Path
@@ -45,6 +46,7 @@ class Opened:
     marked: Image
     window: tuple[float, float] | None = None
     warning: str = ""
+    medical: bool = False
 
 
 def open_for(model: LoadedModel, file: Path, window: Window = None) -> Opened | DataError:
@@ -79,4 +81,5 @@ def show(model: LoadedModel, file: Path, picture: Image, image: Float[Tensor, "c
     """A prepared picture with what is shown of it."""
     view = View(picture, model.prepared().box(picture))
     shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
-    return Opened(file, image, view.crop, *shown, picture.info.get("window"), picture.info.get("warning", ""))
+    told = (picture.info.get("window"), picture.info.get("warning", ""), picture.info.get("medical", False))
+    return Opened(file, image, view.crop, *shown, *told)

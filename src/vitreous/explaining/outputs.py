@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vitreous.data.scans import name_in_file
 from vitreous.explaining.found import Found, MethodResult, stack_maps
 from vitreous.explaining.trust.records import Trust
 from vitreous.files.writing import whole_file
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods import title_of
 from vitreous.methods.archive import About, made_by, write_archive
 from vitreous.methods.method import Method
@@ -84,6 +86,7 @@ class Explained(Found):
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         choice: how its method was chosen, if it was.
         warning: what was said of how the picture was read; empty for nothing.
+        medical: whether it came in a medical file.
     """
 
     file: Path
@@ -95,6 +98,7 @@ class Explained(Found):
     window: tuple[float, float] | None = None
     choice: str = ""
     warning: str = ""
+    medical: bool = False
 
 
 def write_maps(path: Path, explained: Explained) -> None:
@@ -134,7 +138,7 @@ def write_sheet(path: Path, explained: Explained, style: Style) -> None:
 
 def draw_sheet(explained: Explained, style: Style) -> Image:
     """Picture, overlays, details and regions; or, of several targets, a row of overlays each."""
-    file, model, others = explained.file.name, explained.model.short_name, explained.targets[1:]
+    file, model, others = name_in_file(explained.file), explained.model.short_name, explained.targets[1:]
     about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
     about += _depth(explained)
     title, columns, pictures = file, None, [Panel("what the model saw", explained.marked)]
@@ -143,7 +147,7 @@ def draw_sheet(explained: Explained, style: Style) -> Image:
         pictures = [Panel(each.name, explained.marked, each.shown) for each in explained.targets]
     elif explained.targets:
         title = str(explained.targets[0])
-    about = [part for part in about if part and part != title]
+    about = [part for part in (*about, NOT_FOR_DIAGNOSIS * explained.medical) if part and part != title]
     panels: list[Panel] = []
     common = _common_scale(explained) if style.common_scale else None
     for at, picture in enumerate(pictures):

@@ -121,6 +121,7 @@ def explained_of(job: PictureJob, opened: Opened, found: Found) -> Explained:
         window=opened.window,
         choice=job.choice.short if job.choice else "",
         warning=opened.warning,
+        medical=opened.medical,
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
+from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, ObservationError, ShapeError
 from vitreous.explaining.opening import open_for
 from vitreous.files.ledger import Ledger, open_ledger
@@ -22,6 +23,8 @@ from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.drawing import draw_interactions
 from vitreous.interacting.interactions import interactions_of
 from vitreous.interacting.numbers import InteractionsJob, PictureInteractions, check_place, find
+from vitreous.medical.files import is_medical
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.render.sheet import save_page
 from vitreous.shapes import Images
 from vitreous.trace.answer import answer, is_opposed
@@ -218,7 +221,7 @@ def _write(
     **more: Any,
 ) -> Page:
     page, numbers, html = files
-    drawn = draw_interactions(job, found, views, title, file.name if isinstance(file, Path) else file)
+    drawn = draw_interactions(job, found, views, title, _source(file))
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
     with whole_file(html) as part:
@@ -226,3 +229,10 @@ def _write(
     with whole_file(page) as part:
         save_page(drawn.sheet(), part)
     return Page(file, page, numbers)
+
+
+def _source(file: Path | str) -> str:
+    """A picture by its name, with what must stand beside a medical one; a data set as it was named."""
+    if isinstance(file, str):
+        return file
+    return name_in_file(file) + (f" · {NOT_FOR_DIAGNOSIS}" if is_medical(file) else "")

@@ -10,7 +10,7 @@ from vitreous.medical.nifti import SUFFIXES as NIFTI
 from vitreous.medical.nifti import read_nifti, slices
 from vitreous.medical.scan import Scan, asked_places
 
-__all__ = ["SUFFIXES", "is_medical", "looks_medical", "open_scan", "places"]
+__all__ = ["SUFFIXES", "is_medical", "kind_of", "looks_medical", "open_scan", "places"]
 
 SUFFIXES = (".dcm", ".dicom", *NIFTI)
 """What `find_pictures` takes for medical; DICOM files without a suffix are known by what they begin with."""
@@ -57,6 +57,11 @@ def open_scan(path: Path) -> Scan:
     if _is_nifti(file):
         return read_nifti(file, asked)
     return read_dicom(read_bytes(file, _REMEDY), asked, f"`{file}`")
+
+
+def kind_of(path: Path) -> str:
+    """Of a medical file, "dicom" or "nifti"; of others nothing."""
+    return "" if not is_medical(path) else "nifti" if _is_nifti(within(path)[0]) else "dicom"
 
 
 def _is_nifti(file: Path) -> bool:

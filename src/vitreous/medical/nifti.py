@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from vitreous.errors import DataError, MissingExtra
 from vitreous.files.reading import check_growth
+from vitreous.files.writing import whole_file
 from vitreous.medical.scan import Scan, asked_places, check_size, whole_range
 
-__all__ = ["PLANES", "SUFFIXES", "read_nifti", "slices"]
+__all__ = ["PLANES", "SUFFIXES", "read_nifti", "slices", "write_volume"]
 
 SUFFIXES = (".nii", ".nii.gz")
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -49,26 +53,59 @@ def read_nifti(path: Path, asked: str) -> Scan:
     axes, name = _axes(image), f"`{path}`"
     cut, turned = axes[PLANES[plane]]
     (at,) = asked_places(number, image.shape[cut], 0, name)
-    rest = [axes[each] for each in range(3) if each != PLANES[plane]]
-    height, width = (image.shape[axis] for axis, _ in (rest[1], rest[0]))
-    check_size(height, width, name)
     index: list[Any] = [slice(None)] * 3
     index[cut] = image.shape[cut] - 1 - at if turned else at
+    first, second = (size for axis, size in enumerate(image.shape[:3]) if axis != cut)
+    check_size(first, second, name)
     try:
         values = np.asarray(image.dataobj[(*index, *[0] * (image.ndim - 3))])
     except Exception as error:
         raise DataError(f"{name} is damaged: {type(error).__name__} while reading a slice. Copy it again.") from None
     if values.dtype.kind not in "biuf":
         raise DataError(f"{name} holds {values.dtype}, no gray values. Convert it to numbers.")
-    if rest[0][0] < rest[1][0]:  # columns first: a picture has rows first
-        values = values.T
-    # the axes run to the right, the front and the head; a picture runs to the patient's left or back, and down
-    down, along = (-1 if not flipped else 1 for _, flipped in (rest[1], rest[0]))
-    values = values[::down, ::along].astype(np.float64)
+    values = _upright(values, axes, plane).astype(np.float64)
     low, high = (float(image.header[name]) for name in ("cal_min", "cal_max"))
     if math.isfinite(low) and low < high < math.inf:
         return Scan(values, (low, high))
     return Scan(values, whole_range(values), told="the file gives no window, so the whole range of the slice was taken")
+
+
+def write_volume(path: Path, found: Mapping[Path, Float[np.ndarray, "height width"]], to: Path, told: str) -> None:
+    """What was found in slices of a volume, as a volume of its shape and affine: NaN where no slice was looked at.
+
+    Nothing else of the volume's header is taken, which may name a patient.
+
+    Args:
+        path: of the volume.
+        found: by slice, as `slices` names them, raw values in its pixels.
+        to: where it is written, .nii.gz.
+        told: what it is, in at most 80 letters.
+
+    Raises:
+        DataError: the volume cannot be read, or the disk says no.
+        MissingExtra: nibabel is not installed.
+    """
+    import nibabel
+
+    image = _open(path)
+    axes, whole = _axes(image), np.full(image.shape[:3], np.nan, np.float32)
+    for place, values in found.items():
+        plane, number = place.parts[-2:]
+        cut, turned = axes[PLANES[plane]]
+        index: list[Any] = [slice(None)] * 3
+        index[cut] = image.shape[cut] - 1 - int(number) if turned else int(number)
+        _upright(whole[tuple(index)], axes, plane)[:] = values
+    made = nibabel.Nifti1Image(whole, image.affine)
+    made.header["descrip"] = told.encode("ascii", "replace")[:79]
+    with whole_file(to) as part:
+        nibabel.save(made, part)
+
+
+def _upright(values: NDArray[Any], axes: Sequence[tuple[int, bool]], plane: str) -> NDArray[Any]:
+    """A view of a slice as it is looked at: to the patient's left, or to the back, and down."""
+    along, down = (axes[each] for each in range(3) if each != PLANES[plane])
+    rows_first = values.T if along[0] < down[0] else values
+    return rows_first[:: 1 if down[1] else -1, :: 1 if along[1] else -1]
 
 
 def _open(path: Path) -> Any:

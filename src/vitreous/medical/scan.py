@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from vitreous.errors import DataError
 
-__all__ = ["MAX_PIXELS", "Scan", "asked_places", "check_size", "whole_range"]
+__all__ = ["MAX_PIXELS", "NOT_FOR_DIAGNOSIS", "Scan", "asked_places", "check_size", "whole_range"]
 
+NOT_FOR_DIAGNOSIS = "Research, not for diagnosis. Not a medical device."
+"""On all that shows a medical picture."""
 MAX_PIXELS = 100_000_000
 """Of one frame; larger ones are refused before they are decoded."""
 

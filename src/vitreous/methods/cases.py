@@ -12,6 +12,7 @@ from torch import nn
 
 from vitreous.errors import ShapeError
 from vitreous.files.manifest import versions
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods.method import title_of_method
 from vitreous.methods.shows import shows
 from vitreous.render.case import Attempt, Case, MethodCase, Said, stretched
@@ -212,10 +213,12 @@ def _predicted(explanation: Explanation, at: int) -> list[Said]:
 
 
 def _notes(explanation: Explanation) -> list[str]:
+    medical = any(view.whole.info.get("medical") for view in explanation.views or ())
+    notes = [NOT_FOR_DIAGNOSIS] if medical else []
     if explanation.logits is None:
-        return ["The model has no classifier, so there is no decision."]
+        return [*notes, "The model has no classifier, so there is no decision."]
     note = assumed(explanation.logits.shape[1], explanation.link)
-    return [f"{note[0].upper()}{note[1:]}."] if note else []
+    return [*notes, f"{note[0].upper()}{note[1:]}."] if note else notes
 
 
 def _picture(explanation: Explanation, at: int) -> Image | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vitreous.errors import ShapeError
 from vitreous.files.writing import whole_file
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods.archive import About, made_by, write_archive
 from vitreous.trace.answer import assumed
 
@@ -61,7 +62,9 @@ def draw_sheet(explanation: Explanation) -> Image:
     images = len(explanation.heatmap)
     columns = max(4, len(panels) // images) if explanation.views and images > 1 else None
     note = assumed(explanation.logits.shape[1], explanation.link) if explanation.logits is not None else ""
-    return sheet(panels, title=repr(explanation.method), subtitle=note, columns=columns)
+    medical = any(view.whole.info.get("medical") for view in explanation.views or ())
+    subtitle = " · ".join(filter(None, (note, NOT_FOR_DIAGNOSIS * medical)))
+    return sheet(panels, title=repr(explanation.method), subtitle=subtitle, columns=columns)
 
 
 def table_of(explanation: Explanation) -> str:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 from vitreous.data.pictures import open_picture
-from vitreous.errors import DataError, UnknownName
+from vitreous.errors import DataError, ExplainWarning, UnknownName
 from vitreous.explaining.outputs import JOB
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import claim, read_own
+from vitreous.files.reading import within
 from vitreous.files.writing import alone_in, write_json
+from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.exports import FORMATS, Exported, coco, export
+from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, write_volumes
 
 __all__ = ["check_exports", "export_pictures", "read_formats"]
 
 _JOB = f"{JOB} --export"
 _COCO = "coco"
+_NAMES = {"dicom": "DICOM", "nifti": "slices of NIfTI"}
 
 
 def read_formats(names: str) -> tuple[str, ...]:
@@ -35,8 +41,8 @@ def read_formats(names: str) -> tuple[str, ...]:
     """
     formats = tuple(filter(None, (name.strip() for name in names.split(","))))
     for name in formats:
-        if name not in FORMATS:
-            raise UnknownName("format", name, FORMATS)
+        if name not in FORMATS and name not in MEDICAL:
+            raise UnknownName("format", name, [*FORMATS, *MEDICAL])
     return formats
 
 
@@ -55,19 +61,20 @@ def check_exports(folder: Path) -> None:
 def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
     """Write the maps that a run has left in its folder to `exports/`: `NAME/METHOD.SUFFIX`, or `METHOD-CLASS.SUFFIX`.
 
-    COCO is one file for each method, `METHOD.json`, with all pictures.
+    COCO is one file for each method, `METHOD.json`, with all pictures. DICOM objects are made of pictures that came as
+    DICOM, and of slices of a NIfTI volume a volume for each method; of others a warning says that there are none.
 
     Raises:
         DataError: another run is writing there, the folder is no export's, or the disk says no.
     """
     folder = job.output / "exports"
-    suffixes = [FORMATS[name][0][0] for name in formats if name != _COCO]
+    suffixes = [FORMATS[name][0][0] for name in formats if name in FORMATS and name != _COCO]
     with alone_in(job.output):
         told = [each for each in read_own(job.output, JOB).get("pictures", []) if each["name"]]
         root = common_folder([job.output / each["file"] for each in told])
         check_exports(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        claim(folder, _JOB, [each["name"] for each in told if suffixes])
+        claim(folder, _JOB, [each["name"] for each in told if suffixes or "dicom" in formats])
         listed: dict[str, list[Exported]] = {}
         for each in told:
             _write(job, each, folder / each["name"], suffixes)
@@ -77,7 +84,34 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
         claim(folder, _JOB, [f"{method}.json" for method in listed])
         for method, maps in listed.items():
             write_json(folder / f"{method}.json", coco(maps))
+        for kind in set(MEDICAL) & set(formats):
+            _write_medical(job, told, folder, kind)
     return folder
+
+
+def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: Path, kind: str) -> None:
+    """What hospitals read, of the pictures that came in that format."""
+    volumes: dict[tuple[str, Path], dict[Path, Any]] = {}
+    for each in told:
+        path = Path(full_path(job.output / each["file"]))
+        if kind_of(path) != kind:
+            warn(
+                f"`{path.name}` is no file of {_NAMES[kind]}, so none is made of its maps.",
+                ExplainWarning,
+                stacklevel=2,
+            )
+            continue
+        picture = open_picture(path, job.window)
+        for method, one in _maps(job, each):
+            shown, name = replace(one, picture=picture), f"{method}{_which(one, each)}"
+            if kind == "dicom":
+                (folder / each["name"]).mkdir(parents=True, exist_ok=True)
+                write_objects(shown, path, folder / each["name"] / name, job.model)
+            else:
+                place = (Path(each["name"]).parents[1] / f"{method}.nii.gz").as_posix()
+                volumes.setdefault((place, within(path)[0]), {})[path] = raw_values(shown)
+    claim(folder, _JOB, [name for name, _ in volumes])
+    write_volumes(volumes, folder, f"vitreous {version('vitreous')}, raw heat maps; research only")
 
 
 def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Sequence[str]) -> None:
@@ -87,10 +121,14 @@ def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Seq
     folder.mkdir(parents=True, exist_ok=True)
     picture = open_picture(job.output / told["file"], job.window)
     for method, one in _maps(job, told):
-        target = one.explanation.target
-        which = f"-{target[one.index]}" if target is not None and len(told["targets"]) > 1 else ""
         for suffix in suffixes:
-            export(replace(one, picture=picture), folder / f"{method}{which}{suffix}")
+            export(replace(one, picture=picture), folder / f"{method}{_which(one, told)}{suffix}")
+
+
+def _which(one: Exported, told: Mapping[str, Any]) -> str:
+    """The class in the name of a file, where there are several."""
+    target = one.explanation.target
+    return f"-{target[one.index]}" if target is not None and len(told["targets"]) > 1 else ""
 
 
 def _maps(job: PictureJob, told: Mapping[str, Any]) -> Iterator[tuple[str, Exported]]:

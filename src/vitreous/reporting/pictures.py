@@ -18,6 +18,7 @@ from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import read_own
 from vitreous.files.writing import alone_in
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
 from vitreous.render.case import Attempt, Case, Said
@@ -92,7 +93,7 @@ def _case(
         methods,
         classes,
         [said(Answer(**each)) for each in told["predicted"]][:3],
-        _notes(job, classes),
+        _notes(job, classes, medical=view.whole.info.get("medical", False)),
         told.get("trust", []),
         command_of(job, Path(told["file"])),
         _facts(job, manifest),
@@ -120,8 +121,8 @@ def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, A
             yield Attempt(maps[at], found=found[at] if found else None)
 
 
-def _notes(job: PictureJob, classes: Sequence[Said | None]) -> list[str]:
-    notes = [f"Model: {job.model.short_name}"]
+def _notes(job: PictureJob, classes: Sequence[Said | None], *, medical: bool) -> list[str]:
+    notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
     if classes[0] is None:
         notes.append("The model has no classifier, so there is no decision.")
     if job.against:

@@ -1,0 +1,216 @@
+"""What was found in a DICOM picture, as objects that archives and viewers of hospitals take: they copy whose it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from vitreous.errors import DataError, MissingExtra
+from vitreous.files.reading import read_bytes, within
+from vitreous.files.writing import whole_file
+from vitreous.medical.dicom import count_frames, read_header
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
+
+__all__ = ["Finding", "write_derived"]
+
+_MAKER = "vitreous"
+_SCHEME = "99VITREOUS"
+_REMEDY = "Copy or export it again."
+_PADDING = -1e30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a method says of a frame, in its pixels.
+
+    Attributes:
+        method: as people call it.
+        target: the class that it explains; empty without one.
+        model: its name.
+        weights: their SHA-256.
+        values: raw, NaN where the model saw nothing.
+        shown: the picture with the map laid on it.
+        strong: where the map is strong.
+    """
+
+    method: str
+    target: str
+    model: str
+    weights: str
+    values: Float[np.ndarray, "height width"]
+    shown: UInt8[np.ndarray, "more wide 3"]
+    strong: Bool[np.ndarray, "height width"]
+
+    @property
+    def told(self) -> str:
+        """In a sentence, within the 64 letters of a series' description."""
+        return f"{self.method}{f' of {self.target}' if self.target else ''}: research only"[:64]
+
+
+def write_derived(path: Path, found: Finding, stem: Path) -> list[Path]:
+    """Write beside `stem` a Secondary Capture (.sc.dcm) and, of files of one frame, a Segmentation of what is strong.
+
+    Where the file has a frame of reference, a Parametric Map of the raw values too. Patient and study are copied, as
+    archives need it; the objects name this program and the method as contributing equipment.
+
+    Args:
+        path: the file, or a frame in it.
+        found: what was found.
+        stem: where the objects go, without a suffix.
+
+    Returns:
+        the files that were written.
+
+    Raises:
+        DataError: the file cannot be read, or an object cannot be made of it.
+        MissingExtra: highdicom is not installed.
+    """
+    if find_spec("highdicom") is None:
+        raise MissingExtra("highdicom", "medical")
+    file, frame = within(path)
+    source = read_header(read_bytes(file, _REMEDY), f"`{file}`")
+    written: list[Path] = []
+    with warnings.catch_warnings(action="ignore"):
+        for kind, made in _objects(source, found, frame, f"`{file}`"):
+            place = stem.with_name(f"{stem.name}.{kind}.dcm")
+            with whole_file(place) as part:
+                made.save_as(part)
+            written.append(place)
+    return written
+
+
+def _objects(source: Any, found: Finding, frame: str, name: str) -> Iterator[tuple[str, Any]]:
+    makers = {"sc": _capture}
+    if count_frames(source) == 1:
+        makers["seg"] = _segmentation
+        if "FrameOfReferenceUID" in source and "ImagePositionPatient" in source:
+            makers["pm"] = _parametric_map
+    for number, (kind, make) in enumerate(makers.items()):
+        if kind == "seg" and not found.strong.any():
+            continue
+        try:
+            yield kind, make(source, found, _about(source, found, (kind, frame), 9000 + number))
+        except Exception as error:  # what the source lacks; the message may say what it holds
+            raise DataError(
+                f"no {kind.upper()} can be made of {name}: {type(error).__name__}. It lacks what the standard asks "
+                "for; export it again."
+            ) from None
+
+
+def _about(source: Any, found: Finding, of: tuple[str, str], number: int) -> dict[str, Any]:
+    """Series, instance and equipment: the same of the same input, so that an archive keeps one."""
+    import highdicom
+    from pydicom.sr.codedict import codes
+    from pydicom.uid import generate_uid
+
+    seeds = [str(source.SOPInstanceUID), found.method, found.target, found.weights, *of]
+    equipment = highdicom.ContributingEquipment(
+        _MAKER,
+        codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=_MAKER,
+        software_versions=version(_MAKER),
+        contribution_description=f"{found.method} of {found.model}, weights {found.weights[:12]}"[:1000],
+    )
+    return {
+        "series_instance_uid": generate_uid(entropy_srcs=[*seeds, "series"]),
+        "sop_instance_uid": generate_uid(entropy_srcs=seeds),
+        "series_number": number,
+        "instance_number": 1,
+        "manufacturer": _MAKER,
+        "contributing_equipment": [equipment],
+    }
+
+
+def _device() -> dict[str, Any]:
+    return {"manufacturer_model_name": _MAKER, "software_versions": version(_MAKER), "device_serial_number": "0"}
+
+
+def _capture(source: Any, found: Finding, about: dict[str, Any]) -> Any:
+    import highdicom
+    from pydicom import Dataset
+
+    known = source.get("PatientOrientation")
+    toward: Any = tuple(known or ("L", "F"))
+    made: Any = highdicom.sc.SCImage.from_ref_dataset(
+        source, found.shown, "RGB", 8, "PATIENT", patient_orientation=toward, **about
+    )
+    if not known:
+        made.PatientOrientation = None  # it is asked for, and not known
+    of = Dataset()
+    of.ReferencedSOPClassUID, of.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    made.SourceImageSequence = [of]
+    made.ImageType = ["DERIVED", "SECONDARY"]
+    made.SeriesDescription, made.DerivationDescription = found.told, f"{found.told}. {NOT_FOR_DIAGNOSIS}"
+    return made
+
+
+def _segmentation(source: Any, found: Finding, about: dict[str, Any]) -> Any:
+    import highdicom
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    identified = highdicom.AlgorithmIdentificationSequence(
+        found.method, Code("attribution", _SCHEME, "Attribution map"), version(_MAKER), _MAKER
+    )
+    described = highdicom.seg.SegmentDescription(
+        1,
+        found.told,
+        codes.SCT.SpatialAndRelationalConcept,
+        Code("attribution", _SCHEME, "Area that speaks for a class"),
+        "AUTOMATIC",
+        identified,
+    )
+    made = highdicom.seg.Segmentation(
+        [source],
+        found.strong.astype(np.uint8),
+        "BINARY",
+        [described],
+        content_description=found.told,
+        content_label="ATTRIBUTION",
+        **about,
+        **_device(),
+    )
+    made.SeriesDescription = found.told
+    return made
+
+
+def _parametric_map(source: Any, found: Finding, about: dict[str, Any]) -> Any:
+    import highdicom
+    from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
+
+    values = np.nan_to_num(found.values.astype(np.float32), nan=_PADDING)
+    known = found.values[np.isfinite(found.values)]
+    low, high = float(known.min()), float(known.max())
+    meant = highdicom.pm.RealWorldValueMapping(
+        "raw",
+        found.told,
+        codes.UCUM.NoUnits,
+        (low, max(high, low + 1e-12)),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=Code("attribution", _SCHEME, "Attribution"),
+    )
+    made = highdicom.pm.ParametricMap(
+        [source],
+        values,
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[meant],
+        voi_lut_transformations=[highdicom.VOILUTTransformation((low + high) / 2, max(high - low, 1e-12))],
+        content_description=found.told,
+        content_label="ATTRIBUTION",
+        **about,
+        **_device(),
+    )
+    if np.isnan(found.values).any():
+        made.FloatPixelPaddingValue = _PADDING
+    made.SeriesDescription = found.told
+    return made

@@ -1,0 +1,83 @@
+"""What hospitals get back: objects of the same patient and study on the same pixels, volumes on the same grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from tests.cli.conftest import Run
+from tests.medical.made import CT, NUMBER, PATIENT, SC, body, dicom, volume
+from tests.medical.test_commands import SECRETS, told
+from tests.tiny import noise
+from vitreous.methods.explanation import Explanation
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def test_objects_of_a_radiograph_and_of_a_slice(run: Run, folder: Path, tmp_path: Path) -> None:
+    window = {"WindowCenter": 40, "WindowWidth": 400}
+    sources = {
+        "film": dicom(tmp_path / "in" / "film.dcm", body(), **window),
+        "ct": dicom(tmp_path / "in" / "ct.dcm", body(), CT, **window),
+        "doppler": dicom(tmp_path / "in" / "doppler.dcm", np.full((40, 40, 3), 90, np.uint8), SC),
+    }
+    noise(1).save(tmp_path / "in" / "photo.png")
+    words = ("explain", "in", "--model", folder, "--method", "rollout,attn_lrp", "--output", "out", "--export", "dicom")
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert "`photo.png` is no file of DICOM" in done.stderr
+    exports = tmp_path / "out" / "exports"
+    for name, source in sources.items():
+        kinds = {path.name.split(".", 1)[1] for path in (exports / name).glob("rollout.*")}
+        assert kinds == {"sc.dcm", "seg.dcm"} | ({"pm.dcm"} if name == "ct" else set())
+        whole = pydicom.dcmread(source)
+        for path in (exports / name).glob("*.dcm"):
+            made = pydicom.dcmread(path)
+            assert (str(made.PatientName), made.PatientID) == (PATIENT, NUMBER)
+            assert made.StudyInstanceUID == whole.StudyInstanceUID
+            assert made.SeriesInstanceUID != whole.SeriesInstanceUID
+            assert made.Manufacturer == "vitreous"
+            assert "vitreous" in {each.Manufacturer for each in made.ContributingEquipmentSequence}
+            assert "research only" in made.SeriesDescription
+    capture = pydicom.dcmread(exports / "film" / "rollout.sc.dcm")
+    assert "Not a medical device" in capture.DerivationDescription
+    assert capture.pixel_array.shape[0] > 40  # the label stands under the picture, not on it
+    found = Explanation.load(tmp_path / "out" / "ct.npz", "rollout")
+    marked = highdicom.seg.segread(exports / "ct" / "rollout.seg.dcm").pixel_array
+    values = pydicom.dcmread(exports / "ct" / "rollout.pm.dcm").pixel_array
+    assert marked.shape == values.shape == (40, 40)
+    known = values > -1e29
+    assert values[known].max() <= found.heatmap.max() + 1e-6
+    assert (marked[known] == (values[known] >= (found.heatmap.min() + found.heatmap.max()).item() / 2)).mean() > 0.99
+    before = {path: pydicom.dcmread(path).SOPInstanceUID for path in exports.rglob("*.dcm")}
+    assert run(*words).exit_code == 0
+    assert {path: pydicom.dcmread(path).SOPInstanceUID for path in exports.rglob("*.dcm")} == before
+    assert not any(secret in told(tmp_path / "out") + done.output for secret in SECRETS)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_volume_of_maps_lies_on_the_volume(run: Run, folder: Path, tmp_path: Path, turned: bool) -> None:
+    affine = np.diag([-1.5, 1.5, 3, 1]) if turned else np.diag([1.5, -1.5, 3, 1])
+    affine[:3, 3] = (7, -8, 9)
+    values = np.moveaxis(np.stack([np.roll(body(), at) for at in range(5)]), 0, -1)
+    path = volume(tmp_path / "ct.nii.gz", values, affine)
+    words = ("explain", "ct.nii.gz/axial/1:4", "--model", folder, "--method", "rollout", "--output", "out")
+    done = run(*words, "--window", "-160,240", "--export", "nifti,tiff")
+    assert done.exit_code == 0, done.output
+    made = nibabel.load(tmp_path / "out" / "exports" / "ct" / "rollout.nii.gz")
+    assert (made.affine == nibabel.load(path).affine).all()
+    whole = np.asarray(made.dataobj)
+    assert whole.shape == values.shape
+    assert [bool(np.isfinite(whole[..., at]).any()) for at in range(5)] == [False, True, True, True, False]
+    from PIL import Image
+
+    shown = np.asarray(Image.open(tmp_path / "out" / "exports" / "ct" / "axial" / "002" / "rollout.tiff"))
+    across = whole[..., 2].T[:: 1 if turned is False else -1, :: 1 if turned else -1]
+    np.testing.assert_array_equal(across, shown)
+    assert PATIENT.encode() not in bytes(made.header.binaryblock)
+    assert not any(secret in told(tmp_path / "out") for secret in SECRETS)
