@@ -18,6 +18,8 @@ from tests.tiny import noise
 from vitreous.files.writing import alone_in
 
 MINE = b"the user's own"
+KINDS = {"explain": ("png", "npz"), "interactions": ("png", "npz", "html")}
+"""The files of a picture."""
 
 
 def pictures(folder: Path, names: list[str]) -> Path:
@@ -65,13 +67,14 @@ def test_folders_keep_their_layout_and_are_done_once(run: Run, folder: Path, tmp
     pictures(tmp_path / "in", ["a/0001.png", "b/0001.png"])
     words = (command, "in", "--model", folder, "--output", "out")
     assert run(*words).exit_code == 0
-    names = {f"{where}/0001.{kind}" for where in "ab" for kind in ("png", "npz")} | {"manifest.json"}
+    names = {f"{where}/0001.{kind}" for where in "ab" for kind in KINDS[command]} | {"manifest.json"}
     assert outputs(tmp_path / "out") == names
     written = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names}
     (tmp_path / "out" / "b" / "0001.npz").unlink()
     assert run(*words).exit_code == 0
     again = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in names}
-    assert {name for name in names if again[name] != written[name]} == {"b/0001.png", "b/0001.npz", "manifest.json"}
+    changed = {f"b/0001.{kind}" for kind in KINDS[command]} | {"manifest.json"}
+    assert {name for name in names if again[name] != written[name]} == changed
     noise(7).save(tmp_path / "in" / "a" / "0001.png")  # another picture of the same name
     assert run(*words).exit_code == 0
     assert (tmp_path / "out" / "a" / "0001.npz").stat().st_mtime_ns != written["a/0001.npz"]
@@ -87,7 +90,7 @@ def test_files_that_are_not_its_own_stay(run: Run, folder: Path, tmp_path: Path,
         (out / name).write_bytes(MINE)
     for _ in range(2):
         assert run(command, "in", "--model", folder, "--output", "out").exit_code == 0
-        own = {f"{name}-2.{kind}" for name in ("cat", "dog") for kind in ("png", "npz")}
+        own = {f"{name}-2.{kind}" for name in ("cat", "dog") for kind in KINDS[command]}
         assert outputs(out) == {"cat.png", "dog.npz", ".part-mine/thing", ".writable", "manifest.json"} | own
     for name in ("cat.png", "dog.npz", ".part-mine/thing", ".writable"):
         assert (out / name).read_bytes() == MINE
@@ -243,7 +246,7 @@ def test_a_run_that_is_killed_goes_on(folder: Path, tmp_path: Path, command: str
         journal = tmp_path / "out" / ".manifest.jsonl"
         lines = [json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
         names = [line["found"]["name"] for line in lines if "found" in line]
-        whole |= {f"{n}.{k}": (tmp_path / "out" / f"{n}.{k}").stat().st_mtime_ns for n in names for k in ("png", "npz")}
+        whole |= {f"{n}.{k}": (tmp_path / "out" / f"{n}.{k}").stat().st_mtime_ns for n in names for k in KINDS[command]}
     last = start(*words, cwd=tmp_path)
     last.communicate(timeout=300)
     assert last.returncode == 0
@@ -251,8 +254,8 @@ def test_a_run_that_is_killed_goes_on(folder: Path, tmp_path: Path, command: str
         assert (tmp_path / "out" / name).stat().st_mtime_ns == written
     fresh = start(*words[:-1], "fresh", cwd=tmp_path)
     fresh.communicate(timeout=300)
-    expected = {f"{at % 3}/{at}.{kind}" for at in range(24) if at != 3 for kind in ("png", "npz")}
-    expected |= {"0/3.png", "0/3-2.png", "0/3-2.npz", "manifest.json"}
+    expected = {f"{at % 3}/{at}.{kind}" for at in range(24) if at != 3 for kind in KINDS[command]}
+    expected |= {"0/3.png", "manifest.json", *(f"0/3-2.{kind}" for kind in KINDS[command])}
     assert outputs(tmp_path / "out") == expected
     assert not list((tmp_path / "out").rglob(".part-*"))
     assert (tmp_path / "out" / "0" / "3.png").read_bytes() == MINE
