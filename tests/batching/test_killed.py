@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,47 @@ def test_an_interrupt(
     assert not _workers_of_group(process.pid)
     start("out", "--workers", 1).communicate(timeout=LONGEST)
     _check(model_folder, many, tmp_path)
+
+
+def test_ray_replaces_a_worker_and_a_driver_goes_on(
+    start: Callable[..., subprocess.Popen[str]], model_folder: Path, many: Path, tmp_path: Path
+) -> None:
+    left: set[int] = set()
+    try:
+        first = start("out", "--engine", "ray", "--workers", 2)
+        _wait(lambda: _count(tmp_path / "out") >= 2 or first.poll() is not None)
+        os.kill(_ray_workers(first.pid)[0], signal.SIGKILL)
+        before = _count(tmp_path / "out")
+        _wait(lambda: _count(tmp_path / "out") >= before + 4 or first.poll() is not None)
+        left = _descendants(first.pid)
+        first.kill()
+        _, said = first.communicate(timeout=LONGEST)
+        assert first.returncode == -signal.SIGKILL, said
+        second = start("out", "--engine", "ray", "--workers", 1)
+        _, said = second.communicate(timeout=2 * LONGEST)
+        assert second.returncode == 0, said
+    finally:
+        for each in left:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+    _check(model_folder, many, tmp_path)
+
+
+def _ray_workers(driver: int) -> list[int]:
+    return [each for each in _descendants(driver) if _command(each).startswith("ray::_Worker")]
+
+
+def _descendants(parent: int) -> set[int]:
+    """All processes below one."""
+    found: set[int] = set()
+    todo = [parent]
+    while todo:
+        for task in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                below = [int(each) for each in task.read_text().split()]
+                todo += below
+                found.update(below)
+    return found
 
 
 def _check(model_folder: Path, many: Path, tmp_path: Path) -> None:
