@@ -51,7 +51,7 @@ class OnRay:
         left = iter(tasks)
         if (first := next(left, None)) is None:
             return
-        with _ray(self.address, (self.workers or 1) * self.threads) as ray:
+        with _ray(self.address, self.workers and self.workers * self.threads) as ray:
             count = self.workers or self._room(ray)
             needs = {"num_cpus": self.threads, "num_gpus": int(self.gpu)}
             lives = {"max_restarts": -1, "max_task_retries": _LIVES}
@@ -124,8 +124,13 @@ def _given(ray: Any, answer: Any) -> Any:
 
 
 @contextmanager
-def _ray(address: str, cpus: int) -> Generator[Any]:
-    """Ray, connected until the block ends; one that was connected before stays so."""
+def _ray(address: str, cpus: int | None) -> Generator[Any]:
+    """Ray, connected until the block ends; one that was connected before stays so.
+
+    Args:
+        address: of a cluster; empty to start Ray here.
+        cpus: that it then takes itself to have; None for those that there are.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     if not address:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # it hears this machine alone
