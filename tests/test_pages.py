@@ -22,6 +22,7 @@ from sybil.parsers.markdown import CodeBlockParser
 from timm import create_model
 from typer.testing import CliRunner
 
+from tests.medical.made import body, dicom, volume
 from tests.test_docs import PAGES, ROOT
 from tests.tiny import save_pictures
 from tests.tiny_hub import save_clip, save_hf_vit, save_timm
@@ -89,6 +90,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(sample_picture(name), tmp_path / "pictures")
     gray = np.random.default_rng(0).integers(0, 4096, (8, 8)).astype(np.uint16)
     Image.fromarray(np.kron(gray, np.ones((8, 8), np.uint16))).save("scan.png")
+    dicom(tmp_path / "study" / "film.dcm", body(), WindowCenter=40, WindowWidth=400)
+    dicom(tmp_path / "cine.dcm", np.kron(gray, np.ones((3, 8, 8), np.uint16)).reshape(3, 64, 64))
+    volume(tmp_path / "ct.nii.gz", np.stack([np.roll(body(), at) for at in range(64)], -1))
     return tmp_path
 
 

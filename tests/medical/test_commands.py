@@ -48,7 +48,9 @@ def mixed(tmp_path: Path) -> Path:
 def test_every_file_of_a_mixed_folder_has_a_line_and_no_patient(
     run: Run, folder: Path, mixed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    done = run("explain", "scans", "--model", folder, "--method", "rollout", "--output", "out", "--report")
+    done = run(
+        "explain", "scans", "--model", folder, "--method", "rollout", "--output", "out", "--report", "--export", "claim"
+    )
     assert done.exit_code == 1  # for those that could not be read
     said = done.stdout + done.stderr
     for file in mixed.rglob("*.*"):
@@ -66,6 +68,11 @@ def test_every_file_of_a_mixed_folder_has_a_line_and_no_patient(
         path.stem: "Not a medical device" in path.read_text() for path in (tmp_path / "out/report").rglob("*.html")
     }
     assert pages == {"IM0001": True, "film": True, "doppler": True, "photo": False}
+    paragraph = (tmp_path / "out/exports/claim.md").read_text()
+    assert "Attribution maps were made by Rollout (" in paragraph
+    assert "of 4 pictures. 4 more could not be read or explained" in paragraph
+    assert "in the order of the map and in 12 random ones" in paragraph
+    assert "of 4 maps" in paragraph
     for text in (told(tmp_path / "out"), said, caplog.text):
         for secret in SECRETS:
             assert secret not in text

@@ -188,7 +188,8 @@ def explain(
             "and scale as layers), tiff (raw, float32, in the picture's pixels), csv (raw, a row for each patch), coco "
             "(boxes and masks of where it is above half of its strongest, all pictures of a method in one JSON); dicom "
             "(of DICOM files: a Secondary Capture, a Segmentation and, with a frame of reference, a Parametric Map; "
-            "they name the patient as the file does) and nifti (of slices: raw, a volume for each method).",
+            "they name the patient as the file does) and nifti (of slices: raw, a volume for each method); "
+            "claim (what was done and measured, a paragraph as CLAIM's item 31 asks for).",
             show_default=False,
         ),
     ] = "",

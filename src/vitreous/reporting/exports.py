@@ -17,16 +17,17 @@ from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import claim, read_own
 from vitreous.files.reading import within
-from vitreous.files.writing import alone_in, write_json
+from vitreous.files.writing import alone_in, whole_file, write_json
 from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.exports import FORMATS, Exported, coco, export
+from vitreous.reporting.claim import claim_item
 from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, write_volumes
 
 __all__ = ["check_exports", "export_pictures", "read_formats"]
 
 _JOB = f"{JOB} --export"
-_COCO = "coco"
+_COCO, _CLAIM = "coco", "claim"
 _NAMES = {"dicom": "DICOM", "nifti": "slices of NIfTI"}
 
 
@@ -41,8 +42,8 @@ def read_formats(names: str) -> tuple[str, ...]:
     """
     formats = tuple(filter(None, (name.strip() for name in names.split(","))))
     for name in formats:
-        if name not in FORMATS and name not in MEDICAL:
-            raise UnknownName("format", name, [*FORMATS, *MEDICAL])
+        if name not in (known := [*FORMATS, *MEDICAL, _CLAIM]):
+            raise UnknownName("format", name, known)
     return formats
 
 
@@ -61,8 +62,9 @@ def check_exports(folder: Path) -> None:
 def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
     """Write the maps that a run has left in its folder to `exports/`: `NAME/METHOD.SUFFIX`, or `METHOD-CLASS.SUFFIX`.
 
-    COCO is one file for each method, `METHOD.json`, with all pictures. DICOM objects are made of pictures that came as
-    DICOM, and of slices of a NIfTI volume a volume for each method; of others a warning says that there are none.
+    COCO is one file for each method, `METHOD.json`, with all pictures; "claim" is a paragraph for a paper, claim.md.
+    DICOM objects are made of pictures that came as DICOM, and of slices of a NIfTI volume a volume for each method; of
+    others a warning says that there are none.
 
     Raises:
         DataError: another run is writing there, the folder is no export's, or the disk says no.
@@ -84,6 +86,10 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
         claim(folder, _JOB, [f"{method}.json" for method in listed])
         for method, maps in listed.items():
             write_json(folder / f"{method}.json", coco(maps))
+        if _CLAIM in formats:
+            claim(folder, _JOB, ["claim.md"])
+            with whole_file(folder / "claim.md") as part:
+                part.write_text(claim_item(read_own(job.output, JOB)) + "\n", encoding="utf-8")
         for kind in set(MEDICAL) & set(formats):
             _write_medical(job, told, folder, kind)
     return folder
