@@ -1,7 +1,10 @@
 """Shared by all tests: shape annotations are checked, and one thread per worker is enough for tiny models."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,3 +51,14 @@ def model(model_folder: Path) -> LoadedModel:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A few labelled pictures with boxes and masks, as a command takes them."""
     return save_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright.sync_playwright() as run:
+        opened = run.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vitreous.models.zoo import load as load
     from vitreous.render.view import View as View
     from vitreous.reporting.report import report as report
+    from vitreous.serving.notebook import live as live
     from vitreous.trace.edit import stop_gradient as stop_gradient
     from vitreous.trace.observe import observe as observe
     from vitreous.trace.recorder import record as record
@@ -54,6 +55,7 @@ __all__ = [
     "batch",
     "explain",
     "interactions",
+    "live",
     "load",
     "observe",
     "open_picture",
@@ -82,6 +84,7 @@ _ROOMS = {
     "batch": "batching.job",
     "explain": "explaining.explain",
     "interactions": "interacting.interactions",
+    "live": "serving.notebook",
     "load": "models.zoo",
     "observe": "trace.observe",
     "open_picture": "data.pictures",

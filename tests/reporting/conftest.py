@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,14 +101,3 @@ def painted(page: Any, canvas: str) -> str:
         return String(data.reduce((total, each) => (31 * total + each) % 1000000007, 7));
     }"""
     return page.evaluate(script, canvas)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as run:
-        opened = run.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()

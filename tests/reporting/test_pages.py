@@ -91,7 +91,7 @@ def test_the_viewer_is_given_the_numbers_as_they_are(case: Case) -> None:
 def test_a_page_without_a_picture_or_a_class_says_so(case: Case) -> None:
     text = picture_page(replace(case, picture=None, classes=[None], predicted=[], trust=["hiding moves nothing."]))
     assert "hiding moves nothing." in text
-    assert '<figure class="panel" id="picture">' not in text
+    assert '<figure class="panel picture">' not in text
 
 
 def test_several_pictures_have_an_index(case: Case, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_explanations_made_apart_share_a_page_too(model: LoadedModel, tmp_path: 
 
 def test_tensors_have_a_page_of_their_input(model: LoadedModel, tmp_path: Path) -> None:
     page = report(explain(model, torch.rand(1, 3, 32, 32), "ag_cam"), tmp_path / "a.html")
-    assert 'id="picture"' in page.read_text()
+    assert 'class="panel picture"' in page.read_text()
     assert stretched(np.zeros((2, 4, 4), np.float32)) is None
     gray = stretched(np.array([[[0.0, 1.0], [0.5, 0.25]]], np.float32))
     assert gray

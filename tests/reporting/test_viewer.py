@@ -34,14 +34,14 @@ def test_a_click_chooses_a_patch_on_all_maps_and_arrows_move_it(page: Any) -> No
     stage = page.locator('[data-method="0"][data-class="0"] .stage')
     box = stage.bounding_box()
     stage.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.2})
-    assert "row 1, column 3: AG-CAM" in page.locator("#reading").inner_text()
+    assert "row 1, column 3: AG-CAM" in page.locator(".reading").inner_text()
     assert "patch=0%2C2" in page.url
     assert page.locator(".panel:visible .cell:not(.under)").count() == 3
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
-    assert "row 2, column 2" in page.locator("#reading").inner_text()
+    assert "row 2, column 2" in page.locator(".reading").inner_text()
     page.keyboard.press("Escape")
-    assert page.locator("#reading").is_hidden()
+    assert page.locator(".reading").is_hidden()
 
 
 def test_the_value_under_the_pointer_is_the_maps(page: Any) -> None:
@@ -67,7 +67,7 @@ def test_opacity_threshold_colors_and_scale_change_what_is_painted(page: Any) ->
     seen.append(painted(page, first))
     assert all(one != other for one, other in pairwise(seen))
     page.get_by_label("Opacity").fill("0")
-    assert painted(page, first) == painted(page, "#picture canvas"), "a clear map leaves the picture as it is"
+    assert painted(page, first) == painted(page, ".picture canvas"), "a clear map leaves the picture as it is"
 
 
 def test_the_address_opens_the_page_as_it_was(page: Any, file: str) -> None:
@@ -97,14 +97,14 @@ def test_zoom_moves_all_maps_together(page: Any) -> None:
 
 
 def test_the_scrubber_hides_patches_and_tells_what_the_model_said(page: Any) -> None:
-    words = page.locator("#scrubber p")
+    words = page.locator(".scrub p")
     assert (
         "0 of 6 patches hidden. Probability of tabby: 90.0%. The model then says: tabby · 90.0%." in words.inner_text()
     )
     page.get_by_label("Step").fill("2")
     assert "4 of 6 patches hidden. Probability of tabby: 10.0%. The model then says: dog · 80.0%." in words.inner_text()
     script = """() => {
-        const canvas = document.querySelector("#scrubber canvas");
+        const canvas = document.querySelector(".scrub canvas");
         const [across, down] = [canvas.width / 3, canvas.height / 2];
         const tone = (x, y) => canvas.getContext("2d").getImageData(x, y, 1, 1).data.join();
         const middle = (at, length) => Math.floor((at + 0.5) * length);
@@ -165,7 +165,7 @@ def test_pages_are_accessible_and_fit(
         page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        script = "[...document.querySelectorAll('#scrubber text')].map((each) => each.getBoundingClientRect().height)"
+        script = "[...document.querySelectorAll('.scrub text')].map((each) => each.getBoundingClientRect().height)"
         assert all(height >= 14 for height in page.evaluate(script)), "letters of the chart can be read"
         page.add_script_tag(path=str(AXE))
         found = page.evaluate("async () => (await axe.run()).violations.map((each) => [each.id, each.nodes[0].html])")
@@ -177,7 +177,7 @@ def test_without_scripts_the_page_is_whole(browser: Any, file: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(file)
-    assert page.locator("#controls").is_hidden()
+    assert page.locator(".controls").is_hidden()
     assert page.locator(".panel:visible").count() == 7
     assert page.get_by_text("above 11 of 12 random orders").first.is_visible()
     context.close()

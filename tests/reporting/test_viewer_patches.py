@@ -25,7 +25,7 @@ def ends(page: Any, title: str) -> list[str]:
 
 
 def test_a_chosen_patch_shows_its_row(page: Any) -> None:
-    stage = page.locator("#related .stage").first
+    stage = page.locator(".related .stage").first
     box = stage.bounding_box()
     stage.click(position={"x": box["width"] * 0.5, "y": box["height"] * 0.75})
     assert ends(page, "Looks alike") == ["24", "29"]
@@ -39,17 +39,17 @@ def test_a_chosen_patch_shows_its_row(page: Any) -> None:
     assert page.locator(".panel", has_text="Looks alike").locator(".value").inner_text() == "21"
     assert page.get_by_text("Not here: no attention was seen.").is_visible()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.querySelector('#related .colors').hidden")
+    page.wait_for_function("document.querySelector('.related .colors').hidden")
 
 
 def test_regions_are_drawn_and_named(page: Any) -> None:
-    before = painted(page, "#picture canvas")
+    before = painted(page, ".picture canvas")
     page.get_by_label("Regions").select_option("1")
-    assert painted(page, "#picture canvas") != before
-    page.locator("#picture .stage").focus()
+    assert painted(page, ".picture canvas") != before
+    page.locator(".picture .stage").focus()
     for key in ("ArrowDown", "ArrowLeft"):
         page.keyboard.press(key)
-    page.wait_for_function("document.querySelector('#reading').textContent.endsWith('region 3')")
+    page.wait_for_function("document.querySelector('.reading').textContent.endsWith('region 3')")
 
 
 def test_a_walk_is_followed_block_by_block(page: Any) -> None:

@@ -23,6 +23,7 @@ from vitreous.cli.interactions import interactions
 from vitreous.cli.listing import methods, metrics, models
 from vitreous.cli.progress import stop
 from vitreous.cli.reproduce import reproduce
+from vitreous.cli.serve import serve
 from vitreous.cli.train import train
 from vitreous.cli.verify import app as verify
 from vitreous.errors import ExplainError, UnknownName
@@ -93,6 +94,7 @@ app.command("interactions")(interactions)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)
 app.command("reproduce")(reproduce)
+app.command("serve")(serve)
 app.command("methods")(methods)
 app.command("metrics")(metrics)
 app.command("models")(models)

@@ -36,7 +36,6 @@ SUFFIXES = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # the other decoders stay closed to strangers
 _PHOTOMETRIC, _SUBFILE_TYPE, _SMALLER_COPY = 262, 254, 1
-_TOO_LARGE = f"has more than {MAX_PIXELS:,} pixels. Make it smaller first."
 
 
 def open_picture(path: str | Path, window: Window = None) -> Image.Image:
@@ -66,20 +65,21 @@ def open_picture(path: str | Path, window: Window = None) -> Image.Image:
     return _told(picture, warning)
 
 
-def open_encoded(encoded: bytes, name: str, window: Window = None) -> Image.Image:
-    """The same of the bytes of such a file, which lie somewhere else; `name` says where."""
+def open_encoded(encoded: bytes, name: str, window: Window = None, *, most: int = MAX_PIXELS) -> Image.Image:
+    """The same of the bytes of such a file, which lie somewhere else; `name` says where, `most` bounds the pixels."""
     with _failures_as_data_errors(f"`{name}`"):
-        picture, warning = _opened(encoded, f"`{name}`", window)
+        picture, warning = _opened(encoded, f"`{name}`", window, most)
+        _check_size(picture, f"`{name}`", most)
     picture.info["file"] = name.rpartition("/")[2]
     return _told(picture, warning)
 
 
-def _opened(encoded: bytes, name: str, window: Window) -> tuple[Image.Image, str]:
+def _opened(encoded: bytes, name: str, window: Window, most: int = MAX_PIXELS) -> tuple[Image.Image, str]:
     if not encoded:
         raise DataError(f"{name} is empty (0 bytes). Copy or download it again.")
     if is_dicom(encoded):
         return seen(read_dicom(encoded, "", name), name, asked_window(window))
-    return _read(encoded, name, asked_window(window))
+    return _read(encoded, name, asked_window(window), most=most)
 
 
 def _whole(path: Path) -> bytes:
@@ -177,7 +177,7 @@ def _failures_as_data_errors(name: str) -> Generator[None]:
     except PermissionError:
         raise DataError(f"{name} may not be read. Change its permissions.") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{name} {_TOO_LARGE}") from None
+        raise DataError(f"{name} {_too_large(MAX_PIXELS)}") from None
     except Image.UnidentifiedImageError:
         raise DataError(f"{name} is not a picture of a known format. Convert it to PNG or JPEG.") from None
     except Exception as error:  # decoders raise anything
@@ -222,10 +222,12 @@ def _told(picture: Image.Image, warning: str) -> Image.Image:
     return picture
 
 
-def _read(encoded: bytes, name: str, window: Window, *, turn: bool = True) -> tuple[Image.Image, str]:
+def _read(
+    encoded: bytes, name: str, window: Window, *, turn: bool = True, most: int = MAX_PIXELS
+) -> tuple[Image.Image, str]:
     """A picture of a file's bytes, and what its reader should be told."""
     picture: Any = _one_page(Image.open(io.BytesIO(encoded), formats=_FORMATS), name)
-    _check_size(picture, name)
+    _check_size(picture, name, most)
     white = stated_white(picture, encoded) if deep(picture) else None
     halved = any(";16" in str(tile[-1]) for tile in picture.tile) and not deep(picture)
     read, warning = _upright_rgb(picture, name, window, white, turn=turn)
@@ -234,9 +236,13 @@ def _read(encoded: bytes, name: str, window: Window, *, turn: bool = True) -> tu
     return read, warning
 
 
-def _check_size(picture: Image.Image, name: str) -> None:
-    if picture.width * picture.height > MAX_PIXELS:
-        raise DataError(f"{name} {_TOO_LARGE}")
+def _check_size(picture: Image.Image, name: str, most: int = MAX_PIXELS) -> None:
+    if picture.width * picture.height > most:
+        raise DataError(f"{name} {_too_large(most)}")
+
+
+def _too_large(most: int) -> str:
+    return f"has more than {most:,} pixels. Make it smaller first."
 
 
 def _upright_rgb(

@@ -12,7 +12,7 @@ from torch import Tensor
 from vitreous.explaining.trust.records import Trust
 from vitreous.methods.explanation import Detail
 from vitreous.models.loaded import LoadedModel
-from vitreous.trace.answer import Answer, answer, is_opposed
+from vitreous.trace.answer import Answer, best_answers
 
 __all__ = ["Found", "MethodResult", "stack_maps"]
 
@@ -60,13 +60,7 @@ class Found:
         """The most probable classes, best first, at most five; the values of a regression, in order."""
         if self.logits is None:
             return ()
-        names, link = self.model.class_names, self.model.reading.link
-        if len(self.logits) == 1 or link == "identity":
-            best = range(min(5, len(self.logits)))
-        else:
-            best = self.logits.topk(min(5, len(self.logits))).indices.tolist()
-        opposed = is_opposed(self.logits, link)
-        return tuple(answer(index, self.logits, names, link, opposed=opposed) for index in best)
+        return best_answers(self.logits, self.model.class_names, self.model.reading.link)
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def _tried(look: Callable[[], T]) -> T | str:
     try:
         return look()
     except ExplainError as error:
-        return str(error)
+        return error.alone
 
 
 def _alike(model: nn.Module, image: Images) -> Relation:

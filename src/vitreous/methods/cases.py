@@ -16,7 +16,7 @@ from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods.method import title_of_method
 from vitreous.methods.shows import shows
 from vitreous.render.case import Attempt, Case, MethodCase, Said, stretched
-from vitreous.trace.answer import answer, assumed, is_opposed
+from vitreous.trace.answer import assumed, best_answers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -206,10 +206,8 @@ def _predicted(explanation: Explanation, at: int) -> list[Said]:
     """The most probable classes; nothing of several values, which have no order."""
     if explanation.logits is None or (explanation.link == "identity" and explanation.logits.shape[1] > 1):
         return []
-    scores, names, link = explanation.logits[at], explanation.class_names, explanation.link
-    opposed = is_opposed(scores, link)
-    best = scores.topk(min(_MOST, len(scores))).indices.tolist()
-    return [said(answer(index, scores, names, link, opposed=opposed)) for index in best]
+    best = best_answers(explanation.logits[at], explanation.class_names, explanation.link, _MOST)
+    return [said(each) for each in best]
 
 
 def _notes(explanation: Explanation) -> list[str]:

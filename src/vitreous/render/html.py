@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from vitreous.errors import DataError
 
-__all__ = ["check_own_page", "macros", "render"]
+__all__ = ["check_own_page", "macros", "policy", "render", "render_part", "style"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _MARK = b'<meta name="generator" content="vitreous">'
@@ -22,22 +22,42 @@ _HEAD = 4096
 """Bytes of a file that are looked through for the mark."""
 
 
-def render(template: str, *, script: str = "", **values: Any) -> str:
+def render(template: str, *, script: str = "", served: bool = False, **values: Any) -> str:
     """A page of a template that stands on base.html. Every value is escaped, but for `Markup`.
 
     Args:
         template: its name.
         script: a module of JavaScript that the page runs.
+        served: the page may ask the server that it comes from; else nothing leaves it.
         values: what the template asks for; `title` always.
     """
-    style = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
-    sources = f"'{_hash(script)}'" if script else "'none'"
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src {sources}; base-uri 'none'; "
-        "form-action 'none'"
-    )
-    inlined = {"policy": policy, "style": Markup(style), "script": Markup(script)}  # our own files
+    inlined = {"policy": policy(script, served=served), "style": Markup(style()), "script": Markup(script)}  # our own
     return _environment().get_template(template).render(**inlined, **values)
+
+
+def render_part(template: str, **values: Any) -> str:
+    """A part of a page, for one that is open already. Every value is escaped, but for `Markup`."""
+    return _environment().get_template(template).render(**values)
+
+
+def policy(script: str = "", *, served: bool = False) -> str:
+    """What a page may do: use its one style and its one script, show pictures that it holds, and nothing else.
+
+    Args:
+        script: that it runs.
+        served: it may also ask the server that it comes from.
+    """
+    sources = f"'{_hash(script)}'" if script else "'none'"
+    own = "'self'" if served else "'none'"
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style())}'; script-src {sources}; connect-src {own}; "
+        f"form-action {own}; base-uri 'none'"
+    )
+
+
+def style() -> str:
+    """The one style of all pages."""
+    return (_TEMPLATES / "page.css").read_text(encoding="utf-8")
 
 
 def macros(template: str) -> Callable[[str], Callable[..., Markup]]:

@@ -15,14 +15,14 @@ from PIL import Image
 from vitreous.render.blocks import draw_blocks, draw_walks
 from vitreous.render.case import Attempt, Case, MethodCase
 from vitreous.render.colormap import PALETTES, colorize
-from vitreous.render.html import render
+from vitreous.render.html import render, render_part
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale, draw, overlay
 from vitreous.render.page import data_uri
 from vitreous.render.relations import packed
 from vitreous.render.script import viewer
 
-__all__ = ["framed", "picture_page", "thumbnail", "told_above"]
+__all__ = ["PicturePage", "framed", "picture_page", "prepared_page", "small", "thumbnail", "told_above"]
 
 _STILL, _SHOWN = 320, 512
 """Longest sides in pixels: of maps drawn for where nothing runs, and of the picture that the viewer draws on."""
@@ -42,6 +42,27 @@ class _Still:
     signed: bool
 
 
+@dataclass(frozen=True)
+class PicturePage:
+    """The page of a picture, ready to be written whole, or to be put into one that is open.
+
+    Attributes:
+        values: what its templates ask for.
+    """
+
+    values: Mapping[str, Any]
+
+    @property
+    def whole(self) -> str:
+        """One HTML file."""
+        return render("picture.html", script=viewer("start"), **self.values)
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """For an open page: `html`, and the `data` that the viewer mounts on it."""
+        return {"html": render_part("picture_body.html", **self.values), "data": self.values["data"]}
+
+
 def picture_page(case: Case, *, back: str = "") -> str:
     """One HTML file.
 
@@ -49,6 +70,11 @@ def picture_page(case: Case, *, back: str = "") -> str:
         case: the picture.
         back: address of the page that lists all pictures; empty for none.
     """
+    return prepared_page(case, back=back).whole
+
+
+def prepared_page(case: Case, *, back: str = "") -> PicturePage:
+    """What `picture_page` writes, drawn."""
     picture = case.picture and _fitted(case.picture, _SHOWN)
     still = case.picture and _fitted(case.picture, _STILL)
     several = len(case.classes) > 1
@@ -67,20 +93,19 @@ def picture_page(case: Case, *, back: str = "") -> str:
         for place, method in enumerate(case.methods)
         for attempt in [method.attempts[at]]
     ]
-    return render(
-        "picture.html",
-        title=case.title,
-        case=case,
-        back=back,
-        picture=picture and {"source": data_uri(picture), "width": picture.width, "height": picture.height},
-        whole=case.whole and data_uri(_fitted(case.whole, _STILL)),
-        panels=panels,
-        several=several,
-        agreement=list(_agreement(case)),
-        bars={name: data_uri(_bar(name), "PNG") for name in PALETTES},
-        data=_data(case),
-        script=viewer("start"),
-    )
+    values = {
+        "title": case.title,
+        "case": case,
+        "back": back,
+        "picture": picture and {"source": data_uri(picture), "width": picture.width, "height": picture.height},
+        "whole": case.whole and data_uri(_fitted(case.whole, _STILL)),
+        "panels": panels,
+        "several": several,
+        "agreement": list(_agreement(case)),
+        "bars": {name: data_uri(_bar(name), "PNG") for name in PALETTES},
+        "data": _data(case),
+    }
+    return PicturePage(values)
 
 
 def framed(cases: Sequence[Case]) -> str:
@@ -93,11 +118,16 @@ def framed(cases: Sequence[Case]) -> str:
 
 def thumbnail(case: Case) -> str:
     """The first map on its picture, small, as an address that holds it; empty where there is nothing to show."""
-    small = case.picture and _fitted(case.picture, _THUMBNAIL)
+    picture = case.picture and _fitted(case.picture, _THUMBNAIL)
     for method in case.methods:
-        if drawn := _still(method, method.attempts[0], small):
+        if drawn := _still(method, method.attempts[0], picture):
             return drawn.source
-    return data_uri(small) if small else ""
+    return data_uri(picture) if picture else ""
+
+
+def small(picture: Image.Image) -> str:
+    """A picture at the size of a thumbnail, as an address that holds it."""
+    return data_uri(_fitted(picture, _THUMBNAIL))
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

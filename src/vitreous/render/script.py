@@ -31,4 +31,4 @@ def _add(name: str, joined: dict[str, str]) -> None:
     text = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
     for needed in _IMPORT.findall(text):
         _add(needed, joined)
-    joined[name] = re.sub(r"^export ", "", _IMPORT.sub("", text), flags=re.MULTILINE).strip()
+    joined[name] = re.sub(r"^export (?!default)", "", _IMPORT.sub("", text), flags=re.MULTILINE).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,19 @@ from vitreous.errors import DataError
 from vitreous.explaining.explain import inputs_of
 from vitreous.explaining.outputs import JOB
 from vitreous.explaining.picture_job import PictureJob
-from vitreous.explaining.targets import as_target
 from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import read_own
 from vitreous.files.writing import alone_in
-from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
-from vitreous.render.case import Attempt, Case, Said
+from vitreous.render.case import Attempt, Case
 from vitreous.render.view import View
 from vitreous.reporting.command import command_of
+from vitreous.reporting.facts import facts_of, notes_of, targets_of
 from vitreous.reporting.pages import Failed, write_pages
 from vitreous.reporting.related import related
 from vitreous.trace.answer import Answer
-from vitreous.trace.target import Classes, Predicted, Target
 
 __all__ = ["report_pictures"]
 
@@ -93,22 +91,14 @@ def _case(
         methods,
         classes,
         [said(Answer(**each)) for each in told["predicted"]][:3],
-        _notes(job, classes, medical=view.whole.info.get("medical", False)),
+        notes_of(job, classes, medical=view.whole.info.get("medical", False)),
         told.get("trust", []),
         command_of(job, Path(told["file"])),
-        _facts(job, manifest),
+        facts_of(job, manifest),
         whole,
     )
     image, _ = inputs_of(job.model, view.whole)
-    return related(case, job.model, image, _targets(job, told))
-
-
-def _targets(job: PictureJob, told: Mapping[str, Any]) -> list[Target]:
-    """What each class of the page stands for."""
-    indices = [each["index"] for each in told["targets"]]
-    alone = len(indices) == 1 and job.target in ("predicted", "top-1")  # of a binary score, the side that it is on
-    named = [Predicted()] if alone else [Classes((index,)) for index in indices]
-    return [as_target(each, job.model.class_names, job.against or None) for each in named]
+    return related(case, job.model, image, targets_of(job, [each["index"] for each in told["targets"]]))
 
 
 def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, Any], classes: int) -> Iterator[Attempt]:
@@ -119,27 +109,6 @@ def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, A
         else:
             found = told["details"].get(name)
             yield Attempt(maps[at], found=found[at] if found else None)
-
-
-def _notes(job: PictureJob, classes: Sequence[Said | None], *, medical: bool) -> list[str]:
-    notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
-    if classes[0] is None:
-        notes.append("The model has no classifier, so there is no decision.")
-    if job.against:
-        notes.append(f"What is explained is why this rather than {job.against}.")
-    return notes
-
-
-def _facts(job: PictureJob, manifest: Mapping[str, Any]) -> dict[str, str]:
-    prepared = (manifest["preprocess"] or {}).items()
-    return {
-        "model": job.model.short_name,
-        "weights, SHA-256": str(manifest["weights_sha256"]),
-        "precision, device": f"{manifest['dtype']}, {manifest['device']}",
-        "picture to input": ", ".join(f"{name} {value}" for name, value in prepared),
-        "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
-        "started": str(manifest["started"]),
-    }
 
 
 def _without_folders(error: str, path: str, name: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import probabilities
 
-__all__ = ["Answer", "answer", "assumed", "is_opposed", "score_name"]
+__all__ = ["Answer", "answer", "assumed", "best_answers", "is_opposed", "score_name"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,18 @@ def answer(
         shares = probabilities(scores.double())
     share = shares[index].item()
     return Answer(index, f"not {name}", score, 1 - share) if opposed else Answer(index, name, score, share)
+
+
+def best_answers(
+    scores: Float[Tensor, " classes"], names: Sequence[str], link: str | None, most: int = 5
+) -> tuple[Answer, ...]:
+    """What an image's scores say: the most probable classes, best first; the values of a regression, in order."""
+    if len(scores) == 1 or link == "identity":
+        best: Sequence[int] = range(min(most, len(scores)))
+    else:
+        best = scores.topk(min(most, len(scores))).indices.tolist()
+    opposed = is_opposed(scores, link)
+    return tuple(answer(index, scores, names, link, opposed=opposed) for index in best)
 
 
 def is_opposed(scores: Float[Tensor, " classes"], link: str | None) -> bool:

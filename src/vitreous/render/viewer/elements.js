@@ -48,9 +48,12 @@ export function choice(name, options, value, changed) {
   return element("label", {}, `${name} `, select);
 }
 
+let finders = 0; // each has a list of its own
+
 // A field that finds one of many names, which the browser suggests.
 export function finder(name, names, found) {
-  const list = element("datalist", { id: "names" }, ...names.map((each) => element("option", { value: each })));
+  finders += 1;
+  const list = element("datalist", { id: `names-${finders}` }, ...names.map((each) => element("option", { value: each })));
   const input = element("input", { type: "search", list: list.id, autocomplete: "off" });
   const missing = element("span", { class: "bad", "aria-live": "polite" });
   input.addEventListener("change", () => {

@@ -54,7 +54,7 @@ export function listen(stage, page) {
   });
   stage.addEventListener("pointerleave", () => page.point(null));
   stage.addEventListener("click", (event) => {
-    if (!dragged?.far) page.choose(cellOf(placeOf(event)));
+    if (!dragged?.far) page.press(cellOf(placeOf(event)));
     dragged = null;
   });
   stage.addEventListener("wheel", (event) => {
@@ -76,6 +76,8 @@ function keyed(event, page) {
     const next = (at, step, count) => Math.min(count - 1, Math.max(0, at + step));
     const first = { row: Math.floor(rows / 2), column: Math.floor(columns / 2) };
     page.choose(patch ? { row: next(patch.row, down, rows), column: next(patch.column, right, columns) } : first);
+  } else if (event.key === "Enter" || event.key === " ") {
+    if (patch) page.press(patch);
   } else if (event.key === "Escape") page.choose(null);
   else if (event.key === "+" || event.key === "=") page.look(zoomed(page.lens, 1.5, page.center()));
   else if (event.key === "-") page.look(zoomed(page.lens, 1 / 1.5, page.center()));

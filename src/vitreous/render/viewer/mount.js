@@ -7,23 +7,25 @@ import { fillControls } from "./controls.js";
 import { fillScrubber } from "./trust.js";
 import { relatedPanels, relate } from "./relations.js";
 import { openedRegions, regionAt, tint } from "./regions.js";
+import { fillHiding } from "./hiding.js";
 import { fillWalks } from "./walks.js";
 import { told } from "./maps.js";
 
-// Take over the still page in `root`; `data` is what the page holds for the viewer.
-export async function mount(root, data) {
-  const shown = root.querySelector("#picture img");
+// Take over the still page in `root`; `data` is what the page holds for the viewer. A live page's `host` keeps the state,
+// and asks the model what it says of the picture with some patches hidden.
+export async function mount(root, data, host = null) {
+  const shown = root.querySelector(".picture img");
   await Promise.all([...root.querySelectorAll("img")].map((each) => each.decode().catch(() => null)));
   const picture = shown ?? null;
   const tables = colorTables(data.palettes);
   const maps = panelsOf(root, data, picture);
   const regions = openedRegions(data.regions);
-  const scrubber = root.querySelector("#scrubber");
-  const reading = root.querySelector("#reading");
-  const page = { state: readState(location.hash), lens: lensOf(), grid: data.grid, pointer: null };
+  const scrubber = root.querySelector(".scrub");
+  const reading = root.querySelector(".reading");
+  const page = { state: host ? readState("", host.state) : readState(location.hash), lens: lensOf(), grid: data.grid, pointer: null, hidden: new Map() };
   page.state.class = Math.min(Math.max(0, Math.round(page.state.class)), data.classes.length - 1);
   const source = picture ?? maps.find((each) => each.stage)?.canvas;
-  const panels = [...maps, ...relatedPanels(root.querySelector("#related"), data, source, page)];
+  const panels = [...maps, ...relatedPanels(root.querySelector(".related"), data, source, page)];
 
   let waiting = false;
   const repaint = () => {
@@ -36,7 +38,7 @@ export async function mount(root, data) {
         if (panel.relation) relate(panel, patch, page);
         panel.figure.hidden = panel.which !== null && panel.which !== page.state.class;
         if (!panel.figure.hidden) show(panel, maps, picture, tables, page.state);
-        if (panel.figure.id === "picture" && shownRegions()) tint(panel.canvas, shownRegions(), page.state.opacity / 150);
+        if (panel.figure.classList.contains("picture") && shownRegions()) tint(panel.canvas, shownRegions(), page.state.opacity / 150);
       }
       remark();
     });
@@ -48,7 +50,7 @@ export async function mount(root, data) {
     const place = page.pointer ?? middle;
     for (const panel of panels) {
       if (panel.figure.hidden || !panel.stage) continue;
-      mark(panel, page.grid, patch, page.pointer, page.state);
+      mark(panel, page.grid, patch, page.pointer, page.state, page.hidden);
       panel.value.textContent = panel.map && place ? told(valueAt(panel, place)) : "";
     }
     reading.hidden = !patch;
@@ -62,7 +64,8 @@ export async function mount(root, data) {
   page.set = (change) => {
     const old = page.state;
     page.state = { ...old, ...change };
-    keepState(page.state);
+    if (host) host.state = page.state;
+    else keepState(page.state);
     if (page.state.class !== old.class) {
       if (scrubber) fillScrubber(scrubber, data, picture, page);
       fillWalks(maps, picture, page);
@@ -79,6 +82,8 @@ export async function mount(root, data) {
     requestAnimationFrame(remark);
   };
   page.choose = (patch) => page.set({ patch: patch ? `${patch.row},${patch.column}` : "" });
+  page.press = page.choose; // by a click, or Enter
+  page.remark = remark;
   page.center = () => {
     const patch = patchOf(page.state.patch, page.grid);
     if (!patch) return { x: page.lens.x + 0.5 / page.lens.zoom, y: page.lens.y + 0.5 / page.lens.zoom };
@@ -86,9 +91,10 @@ export async function mount(root, data) {
   };
 
   for (const panel of panels) if (panel.stage) listen(panel.stage, page);
-  fillControls(root.querySelector("#controls"), data, page);
+  fillControls(root.querySelector(".controls"), data, page);
   if (scrubber) fillScrubber(scrubber, data, picture, page);
   fillWalks(maps, picture, page);
+  if (host) fillHiding(root, data, page, host);
   root.classList.add("alive");
   repaint();
   return page;

@@ -72,10 +72,14 @@ function scaleFor(panel, all, state) {
 }
 
 // What is marked on a panel: boxes above the threshold, the chosen patch, the place under the pointer.
-export function mark(panel, grid, patch, pointer, state) {
+export function mark(panel, grid, patch, pointer, state, hidden) {
   if (!panel.stage) return;
   const { width, height } = panel.canvas;
   const drawn = [];
+  const [across, down] = [width / grid.columns, height / grid.rows];
+  for (const { row, column } of hidden.values()) {
+    drawn.push(shape("rect", { class: "gone", x: column * across, y: row * down, width: across, height: down }));
+  }
   if (state.boxes && panel.map) {
     const level = state.threshold ? state.threshold / 100 : 0.5;
     for (const [left, top, right, bottom] of boxesOf(panel, level)) {
@@ -85,7 +89,6 @@ export function mark(panel, grid, patch, pointer, state) {
     }
   }
   if (patch) {
-    const [across, down] = [width / grid.columns, height / grid.rows];
     for (const kind of ["cell under", "cell"]) {
       drawn.push(shape("rect", { class: kind, x: patch.column * across, y: patch.row * down, width: across, height: down }));
     }

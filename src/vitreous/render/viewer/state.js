@@ -6,8 +6,8 @@ const start = {
 };
 
 // The state that the address names; what it does not name, or names wrongly, is as it is at the start.
-export function readState(address) {
-  const state = { ...start };
+export function readState(address, kept = {}) {
+  const state = { ...start, ...kept };
   for (const [name, text] of new URLSearchParams(address.replace(/^#/, ""))) {
     if (!Object.hasOwn(start, name)) continue;
     const value = typeof start[name] === "number" ? Number(text) : text;

@@ -31,7 +31,6 @@ export function fillScrubber(place, data, picture, page) {
       (step) => { page.set({ step }); draw(scrub); }),
     scrub.words, scrub.chart,
   );
-  place.className = "scrub";
   place.replaceChildren(...(scrub.canvas ? [scrub.canvas] : []), side);
   draw(scrub);
   new ResizeObserver(() => draw(scrub)).observe(side); // letters keep their size, whatever the width

@@ -1,0 +1,44 @@
+"""What a page tells beside the maps: what each class stands for, notes on the decision, what the numbers depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vitreous.explaining.picture_job import PictureJob
+from vitreous.explaining.targets import as_target
+from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
+from vitreous.render.case import Said
+from vitreous.trace.target import Classes, Predicted, Target
+
+__all__ = ["facts_of", "notes_of", "targets_of"]
+
+
+def targets_of(job: PictureJob, indices: Sequence[int]) -> list[Target]:
+    """What each class of the page stands for."""
+    alone = len(indices) == 1 and job.target in ("predicted", "top-1")  # of a binary score, the side that it is on
+    named = [Predicted()] if alone else [Classes((index,)) for index in indices]
+    return [as_target(each, job.model.class_names, job.against or None) for each in named]
+
+
+def notes_of(job: PictureJob, classes: Sequence[Said | None], *, medical: bool) -> list[str]:
+    """Sentences on the decision."""
+    notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
+    if classes[0] is None:
+        notes.append("The model has no classifier, so there is no decision.")
+    if job.against:
+        notes.append(f"What is explained is why this rather than {job.against}.")
+    return notes
+
+
+def facts_of(job: PictureJob, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What the numbers depend on, from what `describe_job` says and when it began."""
+    prepared = (manifest["preprocess"] or {}).items()
+    return {
+        "model": job.model.short_name,
+        "weights, SHA-256": str(manifest["weights_sha256"]),
+        "precision, device": f"{manifest['dtype']}, {manifest['device']}",
+        "picture to input": ", ".join(f"{name} {value}" for name, value in prepared),
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()),
+        "started": str(manifest["started"]),
+    }

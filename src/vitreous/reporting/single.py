@@ -1,0 +1,111 @@
+"""One picture explained in memory, for pages that are live: its case, and what else is asked of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from vitreous.errors import NotFinite
+from vitreous.explaining.batches import explain_images
+from vitreous.explaining.found import Found, MethodResult
+from vitreous.explaining.picture_job import PictureJob, complete_job, describe_job
+from vitreous.explaining.trust.records import Trust
+from vitreous.methods import title_of
+from vitreous.methods.cases import method_case, said
+from vitreous.render.case import Attempt, Case
+from vitreous.render.view import View
+from vitreous.reporting.command import command_of
+from vitreous.reporting.facts import facts_of, notes_of, targets_of
+from vitreous.reporting.related import related
+from vitreous.shapes import Images
+from vitreous.trace.answer import Answer
+from vitreous.trace.target import Target
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Single", "explain_single"]
+
+_SHOWN = 1024
+"""Longest side of what is kept of a picture, in pixels: pages show less."""
+
+
+@dataclass(frozen=True)
+class Single:
+    """A picture that was found.
+
+    Attributes:
+        case: as pages show it.
+        image: what the model saw.
+        targets: what each class of the case stands for; none without a classifier.
+        heatmaps: by method that gave one, for each class; None where it gave none.
+        predicted: the most probable classes.
+    """
+
+    case: Case
+    image: Images
+    targets: tuple[Target, ...]
+    heatmaps: Mapping[str, tuple[Tensor | None, ...]]
+    predicted: tuple[Answer, ...]
+
+
+def explain_single(job: PictureJob, picture: Image, name: str) -> Single:
+    """Explain a picture; no file is read or written.
+
+    Args:
+        job: what to do; its output folder is not used.
+        picture: upright RGB.
+        name: of it, without folders.
+
+    Raises:
+        ObservationError: no method applies to the model.
+        ExplainError: the picture does not fit the model, or the model fails.
+    """
+    job = complete_job(job)
+    preprocess = job.model.prepared()
+    image, view = preprocess(picture), View(picture, preprocess.box(picture)).shrunk(_SHOWN)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    (found,), _ = explain_images(job, [image], {})
+    if isinstance(found, NotFinite):
+        raise found
+    batch = image[None].to(next(job.model.model.parameters()))
+    targets = targets_of(job, [each.index for each in found.targets])
+    medical = bool(picture.info.get("medical", False))
+    case = related(_case(job, found, view, name, started, medical=medical), job.model, batch, targets)
+    heatmaps = {
+        method: tuple(each.heatmap if isinstance(each, MethodResult) else None for each in attempts)
+        for method, attempts in found.attempts.items()
+    }
+    return Single(case, batch, tuple(targets), heatmaps, found.predicted)
+
+
+def _case(job: PictureJob, found: Found, view: View, name: str, started: str, *, medical: bool) -> Case:
+    classes = [said(each) for each in found.targets] or [None]
+    methods = [
+        method_case(method, title_of(method), made, [_attempt(each) for each in found.attempts[method]], layer)
+        for method, made in job.methods.items()
+        for layer in [found.layers.get(method, "")]
+    ]
+    return Case(
+        name,
+        view.part,
+        methods,
+        classes,
+        [said(each) for each in found.predicted[:3]],
+        notes_of(job, classes, medical=medical),
+        [each.to_json() if isinstance(each, Trust) else each for each in found.trust],
+        command_of(job, Path(name)),
+        facts_of(job, describe_job(job) | {"started": started}),
+        None if view.is_whole else view.marked(),
+    )
+
+
+def _attempt(found: MethodResult | str) -> Attempt:
+    if isinstance(found, str):
+        return Attempt(None, found)
+    return Attempt(found.heatmap.detach().float().cpu().numpy(), found=found.detail.to_json() if found.detail else None)

@@ -1,0 +1,56 @@
+"""The live view in a notebook: `vitreous.live(model, picture)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from vitreous.explaining.explain import Picture
+    from vitreous.serving.widget import LiveView
+
+__all__ = ["live"]
+
+
+def live(
+    model: nn.Module | LoadedModel,
+    picture: Picture,
+    methods: Sequence[str] = ("ag_cam",),
+    *,
+    trust: bool = False,
+    preprocess: Preprocess | None = None,
+    class_names: Sequence[str] = (),
+) -> LiveView:
+    """A live view of a picture, for a notebook: another class, another method, patches hidden by click.
+
+    The page of `vitreous.report`, with the model at hand: what it says of the picture with some patches hidden stands
+    beside what each map foretold. Runs in Jupyter, VS Code, Colab and marimo.
+
+    Args:
+        model: your own module, or what `vitreous.load` gave.
+        picture: a path, a PIL image or a uint8 array.
+        methods: names, of which any can be chosen in the view.
+        trust: whether what the maps are worth is measured each time.
+        preprocess: how pictures become the model's input, where it does not say.
+        class_names: one per logit, where the model has none.
+
+    Returns:
+        a widget of anywidget's.
+
+    Raises:
+        MissingExtra: anywidget is not installed.
+        ExplainError: as `explain`.
+    """
+    from vitreous.data.pictures import as_picture
+    from vitreous.models.zoo import describe
+    from vitreous.serving.asked import Explain
+    from vitreous.serving.widget import LiveAnswers, LiveView
+
+    answers = LiveAnswers(describe(model, preprocess, tuple(class_names)), as_picture(picture))
+    asked = Explain("", tuple(methods), trust=trust)
+    return LiveView(answers, asked, answers.explain(asked))

@@ -1,0 +1,47 @@
+"""The page that visitors open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vitreous.data.gallery import GALLERY
+from vitreous.data.pictures import open_picture
+from vitreous.models.loaded import LoadedModel
+from vitreous.render.html import policy, render
+from vitreous.render.picture_page import small
+from vitreous.render.script import viewer
+from vitreous.serving.live import about_methods
+
+__all__ = ["error_page", "start_page"]
+
+_FIRST = ("ag_cam", "attn_lrp", "grad_cam")
+"""Ticked at the start: quick, of three families."""
+
+
+def start_page(models: Sequence[LoadedModel]) -> tuple[str, dict[str, str]]:
+    """The page, and the headers that it is sent with.
+
+    Args:
+        models: that visitors choose from.
+    """
+    script, methods = viewer("serve"), about_methods()
+    samples = [{"name": name, "picture": small(open_picture(file))} for name, file in GALLERY.items()]
+    data: dict[str, Any] = {"models": [{"name": each.short_name, "classes": each.class_names} for each in models]}
+    html = render(
+        "serve.html",
+        title="vitreous",
+        script=script,
+        served=True,
+        models=[each.short_name for each in models],
+        methods=methods,
+        first=_FIRST,
+        samples=samples,
+        data=data,
+    )
+    return html, {"Content-Security-Policy": f"{policy(script, served=True)}; frame-ancestors 'none'"}
+
+
+def error_page(error: str) -> str:
+    """For a browser that runs no scripts."""
+    return render("serve_error.html", title="No map", error=error)

@@ -1,0 +1,88 @@
+"""The server that `vitreous serve` starts."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from vitreous.errors import DataError, MissingExtra
+
+if TYPE_CHECKING:
+    from vitreous.models.loaded import LoadedModel
+
+__all__ = ["listening", "serve"]
+
+_CONNECTIONS = 64
+_IDLE = 5
+"""Seconds that a connection may stay open without a request."""
+
+
+def serve(models: Sequence[LoadedModel], listener: socket.socket, *, started: Callable[[str], None]) -> None:
+    """Answer until interrupted.
+
+    Args:
+        models: that visitors choose from.
+        listener: from `listening`.
+        started: told the page's address once it answers.
+    """
+    import uvicorn
+
+    from vitreous.serving.app import make_app
+    from vitreous.serving.guard import own_hosts
+
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        make_app(models, own_hosts(host, port)),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=_IDLE,
+    )
+    started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+    uvicorn.Server(config).run([listener])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there; it is closed by whoever asked for it.
+
+    Args:
+        host: an address of this machine; only the machine itself reaches 127.0.0.1.
+        port: 0 for any that is free.
+
+    Raises:
+        MissingExtra: Starlette or uvicorn is not installed.
+        DataError: nothing can listen there, or the host stands for all addresses: requests could then not be told from
+            those that another site sends.
+    """
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "web")
+    if _is_everywhere(host):
+        raise DataError(f"'{host}' stands for every address of this machine. Name the one that others reach it by.")
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise DataError(
+            f"nothing can listen at {host}, port {port}: {error.strerror or error}. Choose another port or host."
+        ) from None
+    return listener
+
+
+def _is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses.
+
+    >>> _is_everywhere("0.0.0.0"), _is_everywhere("::"), _is_everywhere("127.0.0.1"), _is_everywhere("localhost")
+    (True, True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return not host

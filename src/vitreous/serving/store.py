@@ -1,0 +1,63 @@
+"""What visitors gave and got, under names that nobody guesses, in bounded memory."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from vitreous.errors import DataError
+
+__all__ = ["Gone", "Store"]
+
+T = TypeVar("T")
+
+
+class Gone(DataError):
+    """What a visitor names is not held, or not any more."""
+
+
+@dataclass
+class Store(Generic[T]):
+    """The youngest things, as many as fit; each that is asked for is young again.
+
+    Attributes:
+        what: they are, for messages.
+        most: how many.
+        most_bytes: of all together.
+
+    >>> store = Store[str]("picture", most=1, most_bytes=100)
+    >>> first, second = store.put("a", 10), store.put("b", 10)
+    >>> store.get(second)
+    'b'
+    """
+
+    what: str
+    most: int
+    most_bytes: int
+    _held: OrderedDict[str, tuple[T, int]] = field(default_factory=OrderedDict[str, tuple[T, int]])
+
+    def put(self, thing: T, size: int) -> str:
+        """Keep a thing of so many bytes; its name is returned."""
+        name = secrets.token_urlsafe(16)
+        self._held[name] = thing, size
+        while len(self._held) > self.most or (self.bytes > self.most_bytes and len(self._held) > 1):
+            self._held.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> T:
+        """The thing of that name.
+
+        Raises:
+            Gone: it is not held.
+        """
+        if name not in self._held:
+            raise Gone(f"this {self.what} is not held any more. Give the picture again.")
+        self._held.move_to_end(name)
+        return self._held[name][0]
+
+    @property
+    def bytes(self) -> int:
+        """Of all that is held."""
+        return sum(size for _, size in self._held.values())

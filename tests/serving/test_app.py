@@ -1,0 +1,221 @@
+"""Every address answers what it should, to whom it should, within its bounds; and every error is a sentence."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from tests.serving.conftest import HOST, LIMITS, lines, png
+from tests.tiny import GOOD, noise
+from vitreous import explain
+from vitreous.models.zoo import LoadedModel
+from vitreous.serving.app import make_app
+from vitreous.serving.guard import own_hosts
+from vitreous.serving.limits import Limits
+
+
+def asked(picture: str, **more: Any) -> dict[str, Any]:
+    return {"picture": picture, "methods": ["ag_cam"], "trust": False, **more}
+
+
+def test_the_page_holds_all_that_it_needs_under_a_strict_policy(client: TestClient) -> None:
+    answer = client.get("/")
+    said = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in said
+    assert "frame-ancestors 'none'" in said
+    assert "unsafe" not in said
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "access-control-allow-origin" not in answer.headers
+    assert 'src="http' not in answer.text
+
+
+def test_a_picture_is_explained_as_python_explains_it(client: TestClient, model: LoadedModel, picture: str) -> None:
+    found = lines(client.post("/explain", json=asked(picture, methods=["ag_cam", "rollout"], target=2)))[-1]
+    expected = explain(model, noise(1), "ag_cam", 2)
+    assert [each["title"] for each in found["data"]["methods"]] == ["AG-CAM", "Rollout"]
+    packed = found["data"]["methods"][0]["maps"][0]
+    assert (packed["rows"], packed["columns"]) == tuple(expected.heatmap.shape[1:])
+    assert found["data"]["classes"][0]["name"] == model.class_names[2]
+    assert [each["index"] for each in found["predicted"]] == expected.logits[0].argsort(descending=True).tolist()  # type: ignore[index]
+    assert "<h1>hen" in found["html"]
+    report = client.get(f"/results/{found['result']}/report.html")
+    assert report.headers["content-disposition"].startswith("attachment")
+    assert report.text.startswith("<!doctype html>")
+    assert "AG-CAM" in report.text
+
+
+def test_one_class_is_held_against_another(client: TestClient, picture: str) -> None:
+    found = lines(client.post("/explain", json=asked(picture, target=1, against=2)))[-1]
+    assert "rather than hen" in found["html"]
+
+
+def test_trust_and_slow_methods_tell_how_far_they_are(client: TestClient, picture: str) -> None:
+    told = lines(client.post("/explain", json=asked(picture, trust=True)))
+    assert told[0]["of"] >= told[0]["done"] > 0
+    assert "random orders" in told[-1]["html"]
+
+
+def test_hidden_patches_are_measured_and_foretold(client: TestClient, model: LoadedModel, picture: str) -> None:
+    result = lines(client.post("/explain", json=asked(picture)))[-1]["result"]
+    hidden = {"result": result, "rows": 4, "columns": 4, "patches": [0, 5]}
+    found = lines(client.post("/hide", json=hidden))[-1]
+    assert found["of"].startswith("probability of ")
+    assert found["measured"] != found["before"]
+    assert [each["map"] for each in found["foretold"]] == ["AG-CAM"]
+    none = lines(client.post("/hide", json={**hidden, "patches": []}))[-1]
+    assert none["measured"] == pytest.approx(none["before"], abs=1e-6)
+    assert none["foretold"][0]["value"] == pytest.approx(none["before"], abs=1e-6)
+    assert "no such class" in lines(client.post("/hide", json={**hidden, "which": 3}))[-1]["error"]
+
+
+def test_a_refused_method_is_told_beside_the_others(client: TestClient, picture: str) -> None:
+    found = lines(client.post("/explain", json=asked(picture, methods=["ag_cam", "cam"])))[-1]
+    assert "No map: " in found["html"]
+    assert "error" in lines(client.post("/explain", json=asked(picture, methods=["cam"])))[-1]
+
+
+def test_samples_are_taken_by_name_alone(client: TestClient) -> None:
+    assert client.post("/samples/horse").status_code == 201
+    for name in ("..%2F..%2Fetc%2Fpasswd", "horse.jpg", "nothing"):
+        answer = client.post(f"/samples/{name}")
+        assert answer.status_code in (400, 404)
+        assert answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"methods": []}, "Choose one"),
+        ({"methods": ["os:system"]}, "no method named"),
+        ({"methods": ["tests.tiny:noise"]}, "no method named"),
+        ({"methods": "ag_cam"}, "Give"),
+        ({"target": 99}, "no class named"),
+        ({"target": "/etc/passwd"}, "Give"),
+        ({"against": -1}, "no class named"),
+        ({"model": 7}, "no model named"),
+        ({"model": "timm:vit_base_patch16_224"}, "Give"),
+        ({"picture": "../x"}, "is not held"),
+        ({"output": "/tmp"}, "no object with the fields"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(
+    client: TestClient, picture: str, values: dict[str, Any], words: str
+) -> None:
+    answer = client.post("/explain", json=asked(picture) | values)
+    assert answer.status_code in (400, 404)
+    assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[1]", b"[" * 1500, b"\xff\xfe"])
+def test_what_is_no_request_is_refused(client: TestClient, body: bytes) -> None:
+    for address in ("/explain", "/hide"):
+        answer = client.post(address, content=body)
+        assert answer.status_code == 400
+        assert answer.json()["error"].endswith("Load the page again.")
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ({"rows": 0}, "too large, or none"),
+        ({"rows": 10**6, "columns": 10**6}, "too large, or none"),
+        ({"patches": [16]}, "lies beyond"),
+        ({"patches": [-1]}, "lies beyond"),
+        ({"result": "x"}, "is not held"),
+    ],
+)
+def test_what_cannot_be_hidden_is_refused(client: TestClient, picture: str, grid: dict[str, Any], words: str) -> None:
+    result = lines(client.post("/explain", json=asked(picture)))[-1]["result"]
+    answer = client.post("/hide", json={"result": result, "rows": 4, "columns": 4, "patches": [0]} | grid)
+    assert words in answer.json()["error"]
+
+
+def test_uploads_are_bounded_in_bytes_pixels_and_kind(client: TestClient) -> None:
+    answers = {
+        "bytes": client.post("/pictures", content=b"x" * 100_001),
+        "counted": client.post("/pictures", content=iter([b"x" * 60_000, b"x" * 60_000])),
+        "pixels": client.post("/pictures", content=png(1, (101, 100))),
+        "kind": client.post("/pictures", content=b"GIF89a and then nothing"),
+        "empty": client.post("/pictures", content=b""),
+        "truncated": client.post("/pictures", content=png()[:200]),
+    }
+    assert {name: each.status_code for name, each in answers.items()} == dict.fromkeys(answers, 400) | {
+        "bytes": 413,
+        "counted": 413,
+    }
+    assert "more than 10,000 pixels" in answers["pixels"].json()["error"]
+    assert all(each.json()["error"].endswith(".") for each in answers.values())
+
+
+def test_other_names_and_other_sites_are_refused(client: TestClient, picture: str) -> None:
+    assert client.get("/", headers={"Host": "evil.example"}).status_code == 403
+    assert client.get("/", headers={"Host": "127.0.0.1"}).status_code == 403
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = client.post("/explain", json=asked(picture), headers=headers)
+        assert answer.status_code == 403
+        assert "another site" in answer.json()["error"]
+    assert client.post("/samples/dog", headers={"Origin": f"http://{HOST}"}).status_code == 201
+    assert "192.168.1.5:80" in own_hosts("192.168.1.5", 80)
+
+
+def test_what_is_held_is_bounded_and_what_went_is_told(client: TestClient, picture: str) -> None:
+    for _ in range(LIMITS.held):
+        client.post("/pictures", content=png())
+    answer = client.post("/explain", json=asked(picture))
+    assert answer.status_code == 404
+    assert "not held any more" in answer.json()["error"]
+
+
+def test_without_scripts_a_sample_is_explained(client: TestClient) -> None:
+    assert "<noscript>" in client.get("/").text
+    small = client.post("/plain", content="sample=horse&method=ag_cam")
+    assert "more than 10,000 pixels" in small.text, "samples pass the same bounds"
+    assert small.status_code == 400
+    assert "no sample picture named" in client.post("/plain", content="sample=/etc/passwd&method=ag_cam").text
+
+
+def test_without_scripts_the_answer_is_a_page(model: LoadedModel) -> None:
+    with TestClient(make_app([model], frozenset({HOST}), Limits()), base_url=f"http://{HOST}") as client:
+        page = client.post("/plain", content="sample=horse&method=ag_cam")
+    assert page.status_code == 200
+    assert "AG-CAM on horse.jpg" in page.text
+
+
+def test_other_addresses_are_no_files(client: TestClient) -> None:
+    for address in ("/etc/passwd", "/..%2f..%2fetc/passwd", "/docs", "/explain", "/results/x/../../y"):
+        answer = client.get(address)
+        assert answer.status_code in (404, 405)
+        assert "nothing at this address" in answer.json()["error"]
+
+
+@pytest.fixture
+def hurried(model: LoadedModel) -> Iterator[TestClient]:
+    app = make_app([model], frozenset({HOST}), replace(LIMITS, seconds=0.0))
+    with TestClient(app, base_url=f"http://{HOST}") as client:
+        yield client
+
+
+def test_time_is_bounded(hurried: TestClient) -> None:
+    picture = hurried.post("/pictures", content=png()).json()["picture"]
+    told = lines(hurried.post("/explain", json=asked(picture)))
+    assert "is all that a request has" in told[-1]["error"]
+    again = lines(hurried.post("/explain", json=asked(picture)))
+    assert "is all that a request has" in again[-1]["error"], "the thread goes on"
+
+
+@pytest.mark.parametrize("name", ["rotated.jpg", "palette.png", "cmyk.jpg", "pixel.png"])
+def test_a_file_means_the_same_as_on_the_command_line(
+    client: TestClient, model: LoadedModel, tmp_path: Path, name: str
+) -> None:
+    GOOD[name](tmp_path / name)
+    picture = client.post("/pictures", content=(tmp_path / name).read_bytes()).json()["picture"]
+    found = lines(client.post("/explain", json=asked(picture)))[-1]
+    values = np.frombuffer(base64.b64decode(found["data"]["methods"][0]["maps"][0]["values"]), "<f4")
+    np.testing.assert_allclose(values, explain(model, tmp_path / name).heatmap[0].flatten(), rtol=1e-4, atol=1e-7)

@@ -1,0 +1,184 @@
+"""The served page in a real browser: what visitors do there, one and two at a time, on a phone and without scripts."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving.conftest import png
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium", "google-chrome")]
+
+AXE = Path(__file__).parents[1] / "reporting" / "axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def address(model_folder: Path) -> Iterator[str]:
+    """Of a server of two models."""
+    command = [sys.executable, "-m", "vitreous", "serve", "--port", "0", *(["--model", str(model_folder)] * 2)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        yield server.stdout.readline().split()[1]
+        server.send_signal(signal.SIGINT)
+        _, said = server.communicate(timeout=30)
+        assert "Traceback" not in said
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens the page; nothing may go wrong on it."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def opened(width: int = 1280, theme: str = "light", **more: Any) -> Any:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **more))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def upload(page: Any, content: bytes = b"", name: str = "cat.png") -> None:
+    page.get_by_label("choose a file").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": content or png(1)}]
+    )
+
+
+def explained(page: Any) -> None:
+    page.locator("#status", has_text="Explained").wait_for()
+    page.locator(".answer .alive").first.wait_for()
+
+
+def test_a_picture_is_explained_asked_about_and_taken_home(visit: Callable[..., Any]) -> None:
+    page = visit()
+    upload(page)
+    explained(page)
+    assert page.locator(".panel:visible h2").all_inner_texts() == [
+        "What the model saw",
+        "AG-CAM",
+        "AttnLRP",
+        "Grad-CAM",
+    ]
+
+    page.get_by_label("Opacity").fill("20")
+    page.get_by_label("Step").fill("3")
+    assert "patches hidden" in page.locator(".scrub p").inner_text()
+    stage = page.locator(".picture .stage")
+    box = stage.bounding_box()
+    stage.click(position={"x": box["width"] * 0.6, "y": box["height"] * 0.6})
+    page.get_by_text("Patch in row 3, column 3").wait_for()
+    page.get_by_label("Hide patches by click").check()
+    page.keyboard.press("Tab")
+    stage.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 patch of 16 hidden. The model then says:").wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.get_by_text("2 patches of 16 hidden. The model then says:").wait_for()
+
+    chip = page.locator("fieldset", has_text="Explain").get_by_role("button").nth(1)
+    wanted = chip.inner_text()
+    chip.click()
+    page.locator(".answer h1", has_text=wanted).wait_for()
+    explained(page)
+    assert page.get_by_label("Opacity").input_value() == "20", "what was set stays"
+    page.get_by_label("rather than").fill("7")
+    page.keyboard.press("Enter")
+    page.get_by_text("why this rather than").wait_for()
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download this as a report").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "AttnLRP" in text
+
+
+def test_two_models_see_one_picture(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.get_by_label("beside").select_option("1")
+    page.get_by_role("button", name="pizza").click()
+    page.locator(".answer .alive").nth(1).wait_for()
+    explained(page)
+
+
+def test_slow_work_tells_how_far_it_is_and_is_cancelled(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.get_by_text("Methods").click()
+    for title in ("AG-CAM", "AttnLRP", "Grad-CAM"):
+        page.get_by_label(title, exact=True).uncheck()
+    page.get_by_label("RISE", exact=True).check()
+    upload(page)
+    page.get_by_role("progressbar").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled.").wait_for()
+    page.get_by_label("RISE", exact=True).uncheck()
+    page.get_by_label("AG-CAM", exact=True).check()
+    page.get_by_role("button", name="Explain", exact=True).click()
+    explained(page)
+
+
+def test_a_broken_upload_is_told_and_the_next_one_works(visit: Callable[..., Any]) -> None:
+    page = visit()
+    upload(page, b"no picture at all")
+    page.get_by_text("is not a picture of a known format").wait_for()
+    upload(page)
+    explained(page)
+
+
+def test_pictures_are_dropped_and_pasted(visit: Callable[..., Any]) -> None:
+    page = visit()
+    for kind, carried in (("drop", "dataTransfer"), ("paste", "clipboardData")):
+        page.evaluate(
+            """async ([kind, carried, bytes]) => {
+                const given = new DataTransfer();
+                given.items.add(new File([new Uint8Array(bytes)], "x.png", { type: "image/png" }));
+                const Kind = kind === "drop" ? DragEvent : ClipboardEvent;
+                document.querySelector("#answers").replaceChildren();
+                document.dispatchEvent(new Kind(kind, { [carried]: given, bubbles: true, cancelable: true }));
+            }""",
+            [kind, carried, [*png(2)]],
+        )
+        explained(page)
+
+
+def test_two_visitors_at_once_each_get_their_own(visit: Callable[..., Any]) -> None:
+    one, other = visit(), visit()
+    upload(one)
+    other.get_by_role("button", name="shuttle").click()
+    for page in (one, other):
+        explained(page)
+    assert "shuttle.jpg" in other.locator(".answer").inner_text()
+    assert "shuttle.jpg" not in one.locator(".answer").inner_text()
+
+
+def test_without_scripts_a_sample_is_explained(visit: Callable[..., Any]) -> None:
+    page = visit(java_script_enabled=False)
+    page.locator("select[name=sample]").select_option("horse")
+    page.get_by_role("button", name="Explain").click()
+    assert page.locator(".panel:visible").count() == 2
+
+
+@pytest.mark.parametrize("look", [(360, "dark"), (360, "light"), (1280, "dark"), (1280, "light")])
+def test_the_page_fits_and_is_accessible(visit: Callable[..., Any], look: tuple[int, str]) -> None:
+    width, theme = look
+    page = visit(width, theme, bypass_csp=True)
+    page.get_by_role("button", name="dog").click()
+    explained(page)
+    page.locator(".picture .stage").click()
+    page.get_by_text("Methods").first.click()
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("async () => (await axe.run()).violations.map((each) => [each.id, each.nodes[0].html])")
+    assert found == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
