@@ -171,6 +171,7 @@ def run_order(
     if not 0 <= index < count:
         raise ShapeError(f"`share` is {index} of {count}. Count shares from 0: the last is {count - 1} of {count}.")
     plan = settle_plan(order, dataset, output)
+    _sweep(plan, count)
     there = _Standing(plan, share)
     tell = progress or (lambda done, of: None)
     tell(there.pictures, there.total)
@@ -182,8 +183,15 @@ def run_order(
                 there.failed += shard.failed
                 tell(there.pictures, there.total)
     finally:
-        sweep(output / SHARDS)
+        _sweep(plan, count)
     return Batch(output, there.pictures, there.failed, range(index, plan.shards, count))
+
+
+def _sweep(plan: Plan, shares: int) -> None:
+    """Remove what those left that died, unless others may be writing just now."""
+    if shares == 1:
+        sweep(plan.folder)
+        sweep(plan.folder / SHARDS)
 
 
 def _run(engine: Engine, start: Start, tasks: Iterator[Task]) -> Generator[Any]:

@@ -16,7 +16,7 @@ from vitreous.data.sources.places import File, Files
 from vitreous.data.sources.slices import Slice, cut, find_files
 from vitreous.errors import DataError
 from vitreous.files.manifest import change_manifest, claim, now, read_manifest
-from vitreous.files.writing import alone_at, check_writable, sweep, to_json, whole_file
+from vitreous.files.writing import alone_at, check_writable, to_json, whole_file
 from vitreous.settings.typed import shown
 
 __all__ = ["JOB", "Plan", "settle_plan"]
@@ -66,8 +66,6 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> Plan:
     asked = json.loads(to_json(describe_order(order)))
     with alone_at(folder / _INDEX):
         claim(folder, JOB, [_INDEX, SHARDS], begun=_is_empty(folder / SHARDS))
-        sweep(folder)
-        sweep(folder / SHARDS)
         known: Any = read_manifest(folder).get("plan")
         files = find_files(dataset)
         about = _resumed(known, asked, files, folder) if known else _made(asked, files, folder)
