@@ -46,6 +46,7 @@ __all__ = [
     "RuleError",
     "ShapeError",
     "TooFewDigits",
+    "Uncovered",
     "UnknownName",
     "WorkerLost",
     "check_setting",
@@ -80,6 +81,10 @@ class NothingObserved(ObservationError):
 
 class NoTokenGrid(ObservationError):
     """The tokens could not be laid out on a patch grid."""
+
+
+class Uncovered(NoTokenGrid):
+    """The patches of a grid do not share out the picture."""
 
 
 class NoGlobalAttention(ObservationError):

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import NoTokenGrid, ObservationError
+from vitreous.errors import ObservationError, Uncovered
 from vitreous.shapes import Images
 from vitreous.trace.gradient import gradients
 from vitreous.trace.observed import TokenGrid
@@ -50,7 +50,7 @@ def check_covers(tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGr
         model: its name, for messages.
 
     Raises:
-        NoTokenGrid: there are such, or they cannot be told.
+        Uncovered: there are such, or they cannot be told.
 
     Cost: two runs of one image up to the attention; of a small grid, or where receptive fields overlap, another one and
         three backward passes through it; of a small picture, up to 1024 pixels in all, more of these.
@@ -66,7 +66,7 @@ def check_covers(tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGr
     if sides is None:
         if own:
             return
-        raise NoTokenGrid(
+        raise Uncovered(
             f"the {tokens.height}×{tokens.width} patches of `{model}` are no shares of the picture, and how far they "
             f"reach cannot be told where no gradient flows back to it. {_say(tokens)}"
         )
@@ -78,7 +78,7 @@ def check_covers(tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGr
             what = f"leave out {along.first} pixels at its {side[0]} and {along.length - along.last} at its {side[1]}"
             if missed < _OFF * patch:
                 what = f"are {patch:.3g} pixels {side[2]} each, {count * patch:.3g} of its {along.length} in all"
-            raise NoTokenGrid(
+            raise Uncovered(
                 f"the {tokens.height}×{tokens.width} patches of `{model}` do not share out the picture: they {what}, "
                 "as where a model crops or pads it by itself, so a map would be moved. Explain the model inside, given "
                 f"the picture as it is cropped or padded. {_say(tokens)}"

@@ -132,6 +132,11 @@ class Interceptor(TorchFunctionMode):
         return tuple(bits >> 1 for bits in self._above)  # the lowest is the picture's
 
     @property
+    def sees_picture(self) -> bool:
+        """Whether the latest attention depends on what `start` named."""
+        return bool(self._above[-1] & 1)
+
+    @property
     def grid(self) -> tuple[int, int] | None:
         """(height, width) of the patch grid: the latest 2-d convolution's output before the first attention."""
         return self._convolved if self._sizes else None

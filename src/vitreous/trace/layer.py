@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
+from vitreous.errors import NoTokenGrid, ObservationError, Uncovered, UnknownName
 from vitreous.shapes import Images
 from vitreous.trace.attend import WrittenAttention
 from vitreous.trace.changes import changes
@@ -18,6 +18,7 @@ from vitreous.trace.edit import find_layers, find_part, first_tensor
 from vitreous.trace.flow import chains, nodes_before
 from vitreous.trace.gradient import gradients
 from vitreous.trace.layout import Layer, layout
+from vitreous.trace.observed import TokenGrid
 from vitreous.trace.reading import current_reading
 from vitreous.trace.recorder import SAY_CALL, record
 from vitreous.trace.recording import Recording
@@ -46,15 +47,15 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
     Cost: a forward and a backward pass of one image; four more forward passes where a pass or a part is chosen, or
         something in the model may turn the picture.
     """
-    (layer, reorders), how = _find(model, images, name), current_reading()
+    (layer, reorders, unsure), how = _find(model, images, name), current_reading()
     sizes = images.shape[-2] * images.shape[-1], layer.grid.patches
-    if how.part or how.call is not None or reorders.turned(*sizes):
-        check_upright(model, images, layer)
+    if unsure or how.part or how.call is not None or reorders.turned(*sizes):
+        check_upright(model, images, layer, surely=unsure)
     return layer
 
 
-def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders]:
-    """The layer, and what may have turned its maps, or put those of another image there."""
+def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders, bool]:
+    """The layer, what may have turned its maps, and whether their shape alone says where they lie."""
     how = current_reading()
     find_part(model, how.part)
     find_layers(model, [name] if name else [])
@@ -75,16 +76,17 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders]
 
     with torch.inference_mode(False), torch.enable_grad():
         picture = get_gradient_edge(seen.inputs[""]).node
+    tokens, unsure = _tokens(seen)
     layers = {
         at: layer
-        for at, layer in _lay_out(ran, (images.shape[-2], images.shape[-1]), seen)
+        for at, layer in _lay_out(ran, (images.shape[-2], images.shape[-1]), seen, tokens)
         if picture in nodes_before(ran[at].output)
     }
     if name:
         runs = [at for at, each in enumerate(ran) if each.name == name]
         run = _run_of(name, [ran[at].output for at in runs], begun, seen.model) if runs else 0
         if runs and runs[run] in layers:
-            return replace(layers[runs[run]], run=run), seen.reorders
+            return replace(layers[runs[run]], run=run), seen.reorders, unsure
         raise _no_map(seen.model, name, [ran[at].output for at in runs])
     shapes = {each.name: each.output.shape for each in ran}
     within = f"{how.part}." if how.part else ""
@@ -108,7 +110,7 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders]
         seen.check_one_pass()
         check_views(model, images)
         raise
-    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model)), seen.reorders
+    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model)), seen.reorders, unsure
 
 
 def _runs(ran: Sequence[_Ran], name: str) -> list[Tensor]:
@@ -158,13 +160,27 @@ def _run_of(name: str, outputs: Sequence[Tensor], read: Sequence[AttentionSeen],
     return max(at for at, output in enumerate(outputs) if any(output is each for each in mine))
 
 
-def _lay_out(ran: Sequence[_Ran], size: tuple[int, int], seen: Recording) -> Iterator[tuple[int, Layer]]:
+def _tokens(seen: Recording) -> tuple[TokenGrid | None, bool]:
+    """How the tokens lie, where that is known, and whether they lie on no grid: then shapes alone tell nothing.
+
+    Raises:
+        Uncovered: they lie on another part of the picture than the whole, and so do all maps.
+    """
+    try:
+        return (seen.first_tokens if seen.names else None), False
+    except Uncovered:
+        raise
+    except NoTokenGrid:
+        return None, True
+    except ObservationError:  # windows, merged tokens, several encoders: rows are told by the maps that were seen
+        return None, False
+
+
+def _lay_out(
+    ran: Sequence[_Ran], size: tuple[int, int], seen: Recording, tokens: TokenGrid | None
+) -> Iterator[tuple[int, Layer]]:
     """By place in the list, the outputs that lie on the picture."""
     grids: dict[tuple[int, int], None] = {}
-    try:
-        tokens = seen.first_tokens if seen.names else None
-    except ObservationError:  # windows, merged tokens, several encoders: rows are told by the maps that were seen
-        tokens = None
     if tokens is not None:
         seen.check_order(tokens)
     for at, (name, output, is_early) in enumerate(ran):

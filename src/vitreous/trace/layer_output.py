@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vitreous.errors import ObservationError
 from vitreous.shapes import FeatureMaps, Images, Logits
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.edit import change_output
@@ -66,11 +67,23 @@ def run_with(model: nn.Module, images: Images, layer: Layer, change: Callable[[T
     """The class scores where the layer gives `change(output)` in place of its output.
 
     Attention is fused until `change` switches gradients on, and written out from there.
+
+    Raises:
+        ObservationError: the layer gives other than one output for each image.
     """
 
     def attend(seen: AttentionSeen) -> Tensor | None:
         call = seen.attention
         return call.written() if isinstance(call, AttentionCall) and torch.is_grad_enabled() else None
 
-    with change_output(model, layer.name, change, run=layer.run):
+    def checked(output: Tensor) -> Tensor:
+        if len(output) != len(images):
+            raise ObservationError(
+                f"`{layer.name}` of `{type(model).__name__}` gives {len(output)} outputs at a time for {len(images)} "
+                "images: the model runs them one by one, or joins them. Explain them one at a time, batch_size=1 "
+                "(--batch-size 1)."
+            )
+        return change(output)
+
+    with change_output(model, layer.name, checked, run=layer.run):
         return record(model, images.detach(), attention=attend).logits

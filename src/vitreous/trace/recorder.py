@@ -62,7 +62,7 @@ def record(
         ModelError: the weights were made in inference mode.
         UnknownName: there is no such module.
         ObservationError: a module of which something is to be kept did not run, or had no tensor to keep, or what it
-            had was overwritten afterwards.
+            had was overwritten afterwards; attention that is to be shown is of fewer images than were given.
 
     Cost: one forward pass; hooks on every module say which one runs.
 
@@ -81,6 +81,11 @@ def record(
         if not ran[-1]:
             unread.add(seen.name)
             return None
+        if attention and seen.sizes[-1] and seen.images < len(images) and interceptor.sees_picture:
+            raise ObservationError(
+                f"`{seen.name}` of `{kind}` attends in {seen.images} of {len(images)} images at a time: the model runs "
+                "them one by one, or joins them. Explain them one at a time, batch_size=1 (--batch-size 1)."
+            )
         names.append(seen.name)
         places.append(len(ran) - 1)
         return attention(replace(seen, sizes=tuple(seen.sizes[at] for at in places))) if attention else None

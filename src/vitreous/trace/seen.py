@@ -27,3 +27,9 @@ class AttentionSeen:
     sizes: tuple[int | None, ...]
     grid: tuple[int, int] | None
     model: str
+
+    @property
+    def images(self) -> int:
+        """Of how many images it is, where these have an axis of their own."""
+        attention = self.attention
+        return len(attention.query if isinstance(attention, AttentionCall) else attention.scores)

@@ -10,19 +10,20 @@ from vitreous.shapes import Images
 from vitreous.trace.changes import aside
 from vitreous.trace.edit import change_output
 from vitreous.trace.layout import Layer
+from vitreous.trace.probe import Probe
 from vitreous.trace.recorder import record
 
 __all__ = ["check_upright"]
 
 _ALIKE = 0.5
 """Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image."""
-
-
+_IN_ORDER = 0.9
+"""The same, where only a layer's shape says that it lies on the picture."""
 _CLEAR = 0.25
 """Share of the picture's side that rows or columns must spread over to tell their order: what sees all tells none."""
 
 
-def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
+def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: bool = False) -> None:
     """Refuse maps whose rows do not lie from top to bottom of the picture, and columns from left to right.
 
     Measured as the tokens' places are: noise that grows along the picture moves what lies further along it more. And an
@@ -32,31 +33,38 @@ def check_upright(model: nn.Module, images: Images, layer: Layer) -> None:
         model: comes back as it was.
         images: its input; only their size and type are used.
         layer: whose maps they are.
+        surely: refuse also what tells no order, and what follows it only loosely: as where tokens lie on no grid.
 
     Raises:
         NoTokenGrid: they lie otherwise, or are another image's.
 
     Cost: four forward passes of one image, and one of two.
     """
-    height, width = images.shape[-2:]
-    generator = torch.Generator().manual_seed(0)
-    picture, push = torch.randn(2, 1, *images.shape[1:], generator=generator, dtype=torch.float64).to(images.device)
-    push = push * torch.finfo(images.dtype).eps ** (1 / 3)
-    slopes = torch.ones(1), torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
-    before = _maps(model, picture.to(images), layer)
-    even, down, right = (_maps(model, (picture + push * slope.to(push)).to(images), layer) - before for slope in slopes)
+    probe = Probe.of(images)
+    picture = probe.middle + probe.noise()
+    push = probe.noise() * probe.step(images.dtype)
+    slopes = torch.ones([], device=push.device), *probe.slopes
+    before = _maps(model, probe.like(picture), layer)
+    even, down, right = (_maps(model, probe.like(picture + push * slope), layer) - before for slope in slopes)
     for along, beside, across in ((down, right, -1), (right, down, -2)):
         moved = even.square().sum((0, across))
         places, others = (((even * sloped).sum((0, across)) / moved)[moved > 0] for sloped in (along, beside))
         rising, aslant = _slope(places), abs(_slope(others))
         clear = len(places) > 1 and max(abs(rising), aslant) >= _CLEAR * _slope(torch.linspace(-1, 1, len(places)))
+        if surely and len(places) != 1 and not (clear and _likeness(places) > _IN_ORDER):
+            raise NoTokenGrid(
+                f"the tokens that attend in `{type(model).__name__}` lie on no grid that covers the picture, and "
+                f"`{layer.name}` does not follow it row by row and column by column. Say how they lie by "
+                "grid=(height, width) and patches= (--grid, --patches), or use a method that only runs the model, such "
+                "as `rise`."
+            )
         if clear and (_likeness(places) < _ALIKE or rising < aslant):
             raise NoTokenGrid(
                 f"what `{layer.name}` of `{type(model).__name__}` sees in this pass is mirrored or turned, so its maps "
                 "do not lie on the picture. Read the pass that sees the picture as it is, such as call=0, or use a "
                 "method that only runs the model, such as `rise`."
             )
-    both = _maps(model, torch.cat([picture.flip(-1), picture]).to(images), layer)
+    both = _maps(model, probe.like(torch.cat([picture.flip(-1), picture])), layer)
     if (both - before).norm() > before.norm() / 10:
         raise NoTokenGrid(
             f"at `{layer.name}` of `{type(model).__name__}` the images of a batch do not stand in the order in which "
