@@ -4,6 +4,7 @@ ExplainError                 every error of ours; the command line prints it wit
 ├── ObservationError         the model ran, but what a method reads was not there
 │   ├── NothingObserved      no attention was seen at all
 │   ├── NoTokenGrid          the tokens could not be laid out on a patch grid
+│   │   └── Uncovered        the patches of a grid do not share out the picture
 │   ├── NoGlobalAttention    attention is windowed, pooled or over channels
 │   ├── NoClassToken         the classifier does not read a class token
 │   └── TooFewDigits         half precision, of which a method would make another map
