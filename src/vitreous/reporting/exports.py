@@ -11,6 +11,7 @@ from typing import Any
 from warnings import warn
 
 from vitreous.data.pictures import open_picture
+from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, ExplainWarning, UnknownName
 from vitreous.explaining.outputs import JOB
 from vitreous.explaining.picture_job import PictureJob
@@ -102,7 +103,7 @@ def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: P
         path = Path(full_path(job.output / each["file"]))
         if kind_of(path) != kind:
             warn(
-                f"`{path.name}` is no file of {_NAMES[kind]}, so none is made of its maps.",
+                f"`{name_in_file(path)}` is no file of {_NAMES[kind]}, so none is made of its maps.",
                 ExplainWarning,
                 stacklevel=2,
             )
