@@ -194,7 +194,7 @@ def test_from_tensors_there_is_a_sheet_but_no_overlay(subject: LoadedModel, tmp_
 
 def test_repr_is_one_line(subject: LoadedModel) -> None:
     explanation = explain(subject, torch.randn(2, 3, 32, 32), target="hen")
-    assert repr(explanation) == "Explanation(2 × 4×4 by AGCAM() of hen, hen)"
+    assert repr(explanation) == "Explanation(2 × 4×4 by AGCAM(scale=1.0) of hen, hen)"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def test_the_slow_model_is_the_model(model: nn.Module, image: Tensor) -> None:
     torch.testing.assert_close(slow.logits, model(image)[0], rtol=1e-9, atol=1e-12)
 
 
-def test_ag_cam(model: nn.Module, image: Tensor) -> None:
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_ag_cam(model: nn.Module, image: Tensor, scale: float) -> None:
+    """The scale is 4 of heads of width 16 where QKᵀ is not divided, as the paper prints it."""
     slow = slow_vit(model, image[0], skip_path_only=True)
     gradients = torch.autograd.grad(slow.logits[CLASS], slow.weights)
     expected = [0.0] * 16
@@ -53,8 +55,8 @@ def test_ag_cam(model: nn.Module, image: Tensor) -> None:
         for head in range(2):
             for patch in range(16):
                 slope = gradient[head, 0, 1 + patch].item()
-                expected[patch] += max(0.0, slope) * sigmoid(scores[head, 0, 1 + patch].item())
-    close(heatmap("ag_cam", model, image), expected)
+                expected[patch] += max(0.0, slope) * sigmoid(scale * scores[head, 0, 1 + patch].item())
+    close(heatmap("ag_cam", model, image, scale=scale), expected)
 
 
 def test_ag_cam_by_the_recurrence_of_their_equation_5(image: Tensor) -> None:
@@ -114,6 +116,19 @@ def test_raw_attention(model: nn.Module, image: Tensor) -> None:
     last = slow_vit(model, image[0], skip_path_only=False).weights[-1].detach()
     expected = [(last[0, 0, 1 + patch] + last[1, 0, 1 + patch]).item() / 2 for patch in range(16)]
     close(heatmap("raw_attention", model, image), expected)
+
+
+@pytest.mark.parametrize("of_scores", ["softmax", "sigmoid"])
+def test_attention_of_all_layers_as_ag_cam_draws_it(model: nn.Module, image: Tensor, of_scores: str) -> None:
+    slow = slow_vit(model, image[0], skip_path_only=False)
+    expected = [0.0] * 16
+    for weights, scores in zip(slow.weights, slow.scores, strict=True):
+        for head in range(2):
+            for patch in range(16):
+                at = head, 0, 1 + patch
+                value = weights[at].item() if of_scores == "softmax" else sigmoid(scores[at].item())
+                expected[patch] += value / (2 * len(slow.weights))
+    close(heatmap("raw_attention", model, image, layers="all", of_scores=of_scores), expected)
 
 
 def test_attention_grad_cam(model: nn.Module, image: Tensor) -> None:

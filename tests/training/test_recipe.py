@@ -26,16 +26,26 @@ def test_the_shipped_recipe_reads() -> None:
     assert recipe.optimizer.weight_decay == 0.05
 
 
-OURS = {"winft_fine_grained": (50, 448), "taught": (40, 128)}
+OURS = {"winft_fine_grained": (50, 448), "taught": (40, 128)}  # the others are ImageNet's
 MILLIONS = {
     "taught": 2.838,
     "winft_fine_grained": 22.3,
     "deit": 22.05,
     "salg_s": 53.48,
     "salg_st": 6.469,
+    "salg_st_base": 6.465,
+    "salg_st_global": 7.050,
+    "salg_st_msa": 7.054,
+    "salg_st_regions": 6.468,
     "salg_t": 32.14,
-    "swin_st": 5.51,
+    "salg_t_base": 32.13,
+    "salg_t_global": 41.56,
+    "salg_t_msa": 41.57,
+    "salg_t_regions": 32.14,
+    "swin_s": 49.61,
+    "swin_st": 5.505,
     "swin_t": 28.29,
+    "winft_imagenet": 22.05,
 }
 
 

@@ -33,6 +33,9 @@ class AGCAM:
 
     As in the authors' code, and not stated in the paper, S is scaled by 1/√width inside the sigmoid.
 
+    Attributes:
+        scale: what S is multiplied by there. The paper's literal QKᵀ is the square root of a head's width: 8.0 for 64.
+
     Needs a class token that the classifier reads, and global attention.
     Cost: on a plain ViT with fused attention, one forward pass and a backward pass of the extra tokens alone; on any
     other, two forward passes and a backward pass. The numbers are the same.
@@ -46,6 +49,8 @@ class AGCAM:
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024"
     family: ClassVar[Family] = "class_token"
 
+    scale: float = 1.0
+
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""
         stream = follow_stream(model, images)
@@ -54,7 +59,7 @@ class AGCAM:
         rows = skip_path_rows(model, images, stream, direction)
         tokens = check_class_token(stream.tokens, type(model).__name__, "ag_cam", rows_read(rows[-1][1]))
         at = tokens.extra_places.index(tokens.class_token)
-        heatmap = ag_cam(tokens, [(scores[:, :, at], gradient[:, :, at]) for scores, gradient in rows])
+        heatmap = ag_cam(tokens, [(self.scale * scores[:, :, at], gradient[:, :, at]) for scores, gradient in rows])
         return Explanation(heatmap, stream.logits, direction.argmax(1), self)
 
 

@@ -47,6 +47,7 @@ VARIANTS = [
     {"segment": False, "propagation": "msa"},
     {"agr": False},
     {"propagation": "ap"},
+    {"propagation": "none"},
     {"propagation": "msa", "merge": "linear"},
     {"window_size": 4},
 ]

@@ -21,8 +21,8 @@ from vitreous.models.salg.regions import Regions
 __all__ = ["Average", "GlobalBlock", "LocalGlobalBlock", "Propagation", "RegionAttention", "relative_index"]
 
 Sequence = Float[Tensor, "batch _ channels"]
-Propagation = Literal["ap", "msa"]
-"""How AGR tokens exchange what they gathered: average pooling (eq. 4), or a transformer block (eq. 3)."""
+Propagation = Literal["ap", "msa", "none"]
+"""How AGR tokens exchange what they gathered: average pooling (eq. 4), a transformer block (eq. 3), or not at all."""
 
 
 def relative_index(height: int, width: int) -> Tensor:
@@ -136,19 +136,19 @@ class LocalGlobalBlock(nn.Module):
         heads: of attention.
         area: side of a coverage area.
         agr: whether there are AGR tokens.
-        propagation: how they exchange what they gathered; None in a stage's last block, which nobody would read.
+        propagation: how they exchange what they gathered; "none" in a stage's last block, which nobody would read.
         drop_path: probability of leaving out a residual branch.
     """
 
     def __init__(
-        self, dim: int, heads: int, area: int, *, agr: bool, propagation: Propagation | None, drop_path: float
+        self, dim: int, heads: int, area: int, *, agr: bool, propagation: Propagation, drop_path: float
     ) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.attn = RegionAttention(dim, heads, area, agr=agr)
         self.mlp = Mlp(dim, 4 * dim)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-        self.inter: Any = {"ap": Average, "msa": lambda: _Transformer(dim, heads), None: lambda: None}[propagation]()
+        self.inter: Any = {"ap": Average, "msa": lambda: _Transformer(dim, heads), "none": lambda: None}[propagation]()
 
     def forward(self, tokens: Sequence, regions: Regions) -> Sequence:
         """The sequence of the same shape."""

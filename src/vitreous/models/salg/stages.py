@@ -88,7 +88,7 @@ class RegionStage(nn.Module):
                 max(1, round(dim / 32)),
                 window + 2 * margin,
                 agr=agr,
-                propagation=propagation if agr and at < len(rates) - 1 else None,
+                propagation=propagation if agr and at < len(rates) - 1 else "none",
                 drop_path=rate,
             )
             for at, rate in enumerate(rates)
