@@ -58,7 +58,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """The papers' protocols, as far as they do not depend on the data and the model.
 
-AG-CAM explains the predicted class for its boxes, where only pictures classified right count: that is the label, which
-it explains for its curves. So one heat map serves both. Its authors ran timm:vit_base_patch16_224.orig_in21k_ft_in1k.
-MGRW's fine row halves the model's own patches; a plan names a second model: `[methods.mgrw_fine]` with `use = "mgrw"` and `fine = "torchvision:vit_b_16"`.
+AG-CAM explains the predicted class for its boxes, where only pictures classified right count: that is the label,
+which it explains for its curves. So one heat map serves both. Its authors ran
+timm:vit_base_patch16_224.orig_in21k_ft_in1k. MGRW's fine row halves the model's own patches; a plan names a second
+model: `[methods.mgrw_fine]` with `use = "mgrw"` and `fine = "torchvision:vit_b_16"`.
 """
