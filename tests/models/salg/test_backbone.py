@@ -135,17 +135,17 @@ def reached(blocks: list[LocalGlobalBlock], source: int) -> Tensor:
     return (outputs[0] != outputs[1]).any(1)
 
 
-@pytest.mark.parametrize("propagation", ["ap", "msa", None])
-def test_a_pixel_is_seen_by_its_region_and_after_propagation_by_all(propagation: Propagation | None) -> None:
+@pytest.mark.parametrize("propagation", ["ap", "msa", "none"])
+def test_a_pixel_is_seen_by_its_region_and_after_propagation_by_all(propagation: Propagation) -> None:
     torch.manual_seed(0)
     blocks = [
         LocalGlobalBlock(32, 2, 9, agr=True, propagation=propagation, drop_path=0.0),
-        LocalGlobalBlock(32, 2, 9, agr=True, propagation=None, drop_path=0.0),
+        LocalGlobalBlock(32, 2, 9, agr=True, propagation="none", drop_path=0.0),
     ]
     region = make_regions()[1].index[0].flatten()
     one, two = reached(blocks[:1], 30), reached(blocks, 30)
     assert torch.equal(one, region == region[30])
-    assert torch.equal(two, region == region[30] if propagation is None else torch.ones_like(two))
+    assert torch.equal(two, region == region[30] if propagation == "none" else torch.ones_like(two))
 
 
 def test_averaged_tokens_are_equal_and_images_stay_apart() -> None:
