@@ -76,6 +76,11 @@ def test_svg_has_picture_map_and_scale(explained: Explanation, name: str, tmp_pa
         layers[each.attrib["id"]] = Image.open(BytesIO(base64.b64decode(data)))
     assert layers["picture"].size == layers["map"].size == (90, 60)
     assert layers["map"].mode == "RGBA"
+    seen = root.find("rect", SVG)
+    assert seen is not None
+    left, top, right, bottom = explained.views[0].box
+    frame = [int(seen.attrib[name]) for name in ("x", "y", "width", "height")]
+    assert frame == [left, top, right - left, bottom - top]
     drawn = explained.views[0].whole.copy()
     drawn.paste(layers["map"], mask=layers["map"])
     box = explained.views[0].box

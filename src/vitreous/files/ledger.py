@@ -58,7 +58,9 @@ class Ledger:
         found = self._whole.get(self.names.get(full_path(picture), ""))
         if found is None or found.get("stamp") != _stamp(picture):
             return None
-        return found if all(self._file(found["name"], suffix).is_file() for suffix in self.suffixes) else None
+        if not all(self._file(found["name"], suffix).is_file() for suffix in self.suffixes):
+            return None
+        return {key: _renamed(value, found["file"], str(picture)) for key, value in found.items() if key != "file"}
 
     def claim(self, picture: Path) -> list[Path]:
         """The files for a picture, which are the run's from now on: its own of an earlier run, or names that are free.
@@ -97,7 +99,7 @@ class Ledger:
         """
         name = self.names.get(full_path(picture)) if written else None
         file = _told_from(self.folder, full_path(picture))
-        said = {key: _renamed(value, picture, file) for key, value in found.items() if key != "file"}
+        said = {key: _renamed(value, str(picture), file) for key, value in found.items() if key != "file"}
         about = {"file": file, **said, "name": name, "stamp": _stamp(picture)}
         self.pictures.append(about)
         self._note({"found": about})
@@ -200,8 +202,8 @@ def _from(folder: Path, told: str) -> str:
     return full_path(folder / told)
 
 
-def _renamed(value: Any, picture: Path, told: str) -> Any:
-    return value.replace(f"`{picture}`", f"`{told}`") if isinstance(value, str) else value
+def _renamed(value: Any, before: str, now: str) -> Any:
+    return value.replace(f"`{before}`", f"`{now}`") if isinstance(value, str) else value
 
 
 def _taken_up(folder: Path, job: str) -> _Values:

@@ -85,7 +85,7 @@ def _svg(map_: Exported, path: Path, _: float) -> None:
     given, at = map_.explanation, map_.index
     view = given.view(at, map_.picture).shrunk(_SIDE)
     values = spread(given.heatmap[at], view.whole.size, view.box, blocks=given.blocks)
-    drawn = layered(view.whole, values, Scale.of([given.heatmap[at]], signed=given.signed), map_.title)
+    drawn = layered(view, values, Scale.of([given.heatmap[at]], signed=given.signed), map_.title)
     with whole_file(path) as part:
         part.write_text(drawn, encoding="utf-8", errors="backslashreplace")
 

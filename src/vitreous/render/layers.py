@@ -15,6 +15,7 @@ from torch import Tensor
 from vitreous.render.colormap import PALETTES
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale, layer
+from vitreous.render.view import View
 
 __all__ = ["layered", "save_raw"]
 
@@ -26,6 +27,7 @@ width="{width}" height="{height}" viewBox="0 0 {width} {height}">
 <defs><linearGradient id="colors">{stops}</linearGradient></defs>
 {picture}
 {map}
+{seen}
 <g id="scale" font-family="sans-serif" font-size="{letters}" fill="#16181d">
 <rect y="{bar}" width="{width}" height="12" fill="url(#colors)"/>
 {ends}
@@ -34,19 +36,22 @@ width="{width}" height="{height}" viewBox="0 0 {width} {height}">
 """
 )
 _IMAGE = Markup('<image id="{}" width="{}" height="{}" xlink:href="data:image/{};base64,{}"/>')
+_SEEN = Markup('<rect id="seen" x="{}" y="{}" width="{}" height="{}" fill="none" stroke="#ffffff" stroke-width="2"/>')
 _STOP, _END = Markup('<stop offset="{}" stop-color="{}"/>'), Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>')
 
 
-def layered(picture: Image.Image, values: Float[Tensor, "height width"], scale: Scale, title: str) -> str:
-    """The picture, the map and its scale, each an element that is called so.
+def layered(view: View, values: Float[Tensor, "height width"], scale: Scale, title: str) -> str:
+    """The picture, the map, a frame around what the model saw and the scale, each an element that is called so.
 
     Args:
-        picture: RGB.
+        view: the whole picture, and what the model saw of it.
         values: of the map, in the picture's pixels; NaN where it says nothing.
         scale: of the colors.
         title: of the figure.
     """
+    picture = view.whole
     width, below = picture.width, picture.height + _GAP
+    left, top, right, bottom = view.inside
     colors = PALETTES[scale.palette]
     foot = below + _BAR + _LETTERS
     ends = [
@@ -61,6 +66,7 @@ def layered(picture: Image.Image, values: Float[Tensor, "height width"], scale: 
         stops=Markup("").join(_STOP.format(at / (len(colors) - 1), color) for at, color in enumerate(colors)),
         picture=_image("picture", picture, "jpeg"),
         map=_image("map", layer(values, scale), "png"),
+        seen="" if view.is_whole else _SEEN.format(left, top, right - left, bottom - top),
         letters=_LETTERS,
         bar=below,
         ends=Markup("\n").join(_END.format(at, foot, anchor, number(value)) for at, anchor, value in ends),

@@ -22,6 +22,7 @@ from vitreous.files.writing import alone_in, whole_file, write_json
 from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.exports import FORMATS, Exported, coco, export
+from vitreous.reporting.again import open_again
 from vitreous.reporting.claim import claim_item
 from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, write_volumes
 
@@ -126,7 +127,7 @@ def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Seq
     if not suffixes:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    picture = open_picture(job.output / told["file"], job.window)
+    picture = open_again(job, told)
     for method, one in _maps(job, told):
         for suffix in suffixes:
             export(replace(one, picture=picture), folder / f"{method}{_which(one, told)}{suffix}")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError
 from vitreous.explaining.explain import inputs_of
 from vitreous.explaining.outputs import JOB
@@ -21,6 +20,7 @@ from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
 from vitreous.render.case import Attempt, Case
 from vitreous.render.view import View
+from vitreous.reporting.again import open_again
 from vitreous.reporting.command import command_of
 from vitreous.reporting.facts import facts_of, notes_of, targets_of
 from vitreous.reporting.pages import Failed, write_pages
@@ -58,7 +58,7 @@ def _case_of(
     if not name:
         return "", Failed(place, _without_folders(told["error"] or "", told["file"], file.name))
     try:
-        picture = open_picture(file, job.window)
+        picture = open_again(job, told)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
             maps = {method: arrays[method] for method in job.methods if method in arrays}
     except DataError as error:
