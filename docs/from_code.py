@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
 import vitreous
-from vitreous.benchmarking.plan import PRESETS, Plan
+from vitreous.benchmarking.plan import Plan
+from vitreous.benchmarking.presets import PRESETS
 from vitreous.cli.listing import KINDS, NEEDS
 from vitreous.data.gallery import sample_picture
 from vitreous.data.readers import DATASETS
@@ -38,8 +39,16 @@ def write_pages(folder: Path) -> None:
     for part in ("methods", "parts"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     refused = {name: _draw(name, folder / "methods" / f"{name}.png") for name in vitreous.METHODS}
-    pages = {f"methods/{name}": _method_page(name, refused[name]) for name in vitreous.METHODS}
-    pages |= {
+    for name, text in pages(refused).items():
+        file = folder / f"{name}.md"
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
+
+
+def pages(refused: Mapping[str, str]) -> dict[str, str]:
+    """By name, their Markdown; given why a method has no picture, empty where it has one."""
+    made = {f"methods/{name}": _method_page(name, refused[name]) for name in vitreous.METHODS}
+    made |= {
         "methods": _methods_page(refused),
         "metrics": _metrics_page(),
         "plan": _plan_page(),
@@ -49,10 +58,7 @@ def write_pages(folder: Path) -> None:
         "parts/command": _commands(),
         "parts/python": _face(),
     }
-    for name, lines in pages.items():
-        file, text = folder / f"{name}.md", "\n".join(lines) + "\n"
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            file.write_text(text, encoding="utf-8")
+    return {name: "\n".join(lines) + "\n" for name, lines in made.items()}
 
 
 def as_markdown(text: str, *, cell: bool = False) -> str:
@@ -116,7 +122,7 @@ def _facts(name: str) -> list[str]:
     return [f"needs {NEEDS[maker.family]}", *(said for kind, said in KINDS.items() if getattr(maker, kind, False))]
 
 
-def _methods_page(refused: dict[str, str]) -> Iterator[str]:
+def _methods_page(refused: Mapping[str, str]) -> Iterator[str]:
     costs = _costs()
     yield from ("# Methods", "")
     yield "All that come along, by what they read of a model. *× forward* is the time of an explanation over that of a"

@@ -127,7 +127,7 @@ def test_blocks_run(page: Path, desk: Path) -> None:
         (desk / "labelled").mkdir()
         save_pictures(desk / "labelled")
     given = objects()
-    if page.name == "tutorial.md":
+    if page.name in ("inside.md", "tutorial.md"):
         given["images"] = torch.randn(2, 3, 224, 224)
     blocks = evaluate(page, [CodeBlockParser("python", run_python), CodeBlockParser("sh", run_commands)], **given)
     assert blocks == len(re.findall(r"^```(?:python|sh)$", text, re.MULTILINE))

@@ -6,10 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import vitreous
+from vitreous.benchmarking.plan import Plan
+from vitreous.data.readers import DATASETS
+from vitreous.metrics import METRICS
+from vitreous.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +68,18 @@ def test_the_site_stands_alone(site: Path) -> None:
     assert (site / "index.html").is_file()
     for name in ("rollout", "attn_lrp", "rise"):
         assert (site / "docs" / "made" / "methods" / f"{name}.html").is_file()
+
+
+def test_pages_are_made_from_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pages = import_module("from_code").pages(dict.fromkeys(vitreous.METHODS, ""))
+    assert all(f"methods/{name}.md" in pages["methods"] and f"methods/{name}" in pages for name in vitreous.METHODS)
+    for page, kind in (("recipes", Recipe), ("plan", Plan)):
+        assert all(f"{item.name}`" in pages[page] or f"[{item.name}" in pages[page] for item in fields(kind)), page
+    assert all(f"## `{kind}:`" in pages["datasets"] for kind in DATASETS)
+    assert all(f"## `{name}`" in pages["metrics"] for name in METRICS)
+    assert "vitreous detect train" in pages["parts/command"]
+    assert not [name for name, text in pages.items() if len(text) < 200]
 
 
 def test_what_is_fetched_is_found() -> None:
