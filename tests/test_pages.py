@@ -34,9 +34,10 @@ HUB = {
     "hf:google/vit-base-patch16-224": "hf_folder",
     "hf:openai/clip-vit-base-patch16": "clip_folder",
 }
-SLOW = {f"docs/{name}.md" for name in ("howto/choose", "howto/medical", "howto/why_not", "index", "tutorial")} | {
-    "README.md"
-}
+SLOW = {
+    f"docs/{name}.md"
+    for name in ("howto/choose", "howto/hand_on", "howto/medical", "howto/why_not", "index", "tutorial")
+} | {"README.md"}
 """Pages whose blocks take tens of seconds."""
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 TARGETS = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
