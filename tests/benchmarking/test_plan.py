@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from vitreous.benchmarking.plan import BASELINES, PRESETS, Plan, make_methods, plan_metric, read_plan, use_own
+from vitreous.benchmarking.plan import BASELINES, Plan, make_methods, plan_metric, read_plan, use_own
+from vitreous.benchmarking.presets import PRESETS
 from vitreous.errors import DataError, ShapeError, UnknownName
 
 
