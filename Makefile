@@ -3,6 +3,7 @@
 # make test         everything that must pass: format, lint, types, tests; 8 minutes on two cores
 # make test-all     after it, what takes longer, with all that it needs
 # make docs         the site, offline: build/site/index.html; two minutes
+# make bench        what every method costs beside a forward pass: build/bench; half an hour
 # make test-oldest  make test with the oldest versions that pyproject.toml allows
 # Another interpreter, in a .venv of its own: make test PYTHON=python3.12
 
@@ -14,7 +15,7 @@ SOURCES := src tests benchmarks docs
 # rooms whose tests train, judge or write a method again from its paper
 LONG := training benchmarking interacting reference golden
 
-.PHONY: demo docs test-fast test test-all test-oldest clean
+.PHONY: bench demo docs test-fast test test-all test-oldest clean
 
 demo: $(VENV)/installed
 	$(BIN)/vitreous explain --report
@@ -37,6 +38,9 @@ test-all: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m sphinx -b html -c docs -W --keep-going -q . build/site
 	@echo "Look at $(CURDIR)/build/site/index.html"
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.bench --output build/bench
 
 test-oldest: $(OLDEST)/installed-dev
 	$(OLDEST)/bin/pytest -n 2 -m "not slow"

@@ -1,0 +1,1 @@
+"""The checks and measurements on an accelerator."""
