@@ -57,7 +57,9 @@ def train(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …; auto takes a GPU where there is one.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1, mps …; auto takes a GPU where there is one that can.")
+    ] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare pictures; 0 prepares them in turn.")] = 0,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
     epochs: Annotated[
@@ -92,6 +94,7 @@ def train(
     from contextlib import nullcontext
     from dataclasses import replace
 
+    from vitreous.cli.console import say
     from vitreous.data.labelled import load_labelled
     from vitreous.errors import DataError
     from vitreous.evaluation.run_page import write_run_page
@@ -105,7 +108,9 @@ def train(
     plan = replace(plan if epochs is None else plan.lasting(epochs), seed=plan.seed if seed is None else seed)
     if teacher and not (plan.distill or (plan.fields and plan.fields.needs_teacher)):
         raise DataError(f"the recipe learns from no teacher, and {teacher} was given. Leave --teacher out.")
-    where = find_device(device)
+    where = find_device(device, float64=bool(plan.distill or plan.fields))
+    if device == "auto" and where.type == "mps" and is_first():
+        say("Training on mps, this Mac's GPU, and explaining for the report on the CPU: that takes float64.")
     board = open_board(output / "tensorboard") if tensorboard and is_first() else nullcontext()
     with training_shown(output, plan.epochs) as show, board as note:
         pictures = load_labelled(data)
@@ -115,4 +120,5 @@ def train(
             if note and isinstance(done, EpochDone):
                 note(done)
         if is_first():
-            write_run_page(output, pictures[1], device=where, workers=workers)
+            # explanations are in part in float64
+            write_run_page(output, pictures[1], device="cpu" if where.type == "mps" else where, workers=workers)
