@@ -56,7 +56,7 @@ def test_a_setting_may_be_of_one_method_alone(run: Run, pooling: Path) -> None:
     assert done.exit_code == 0, done.stderr
     written = json.loads(Path("explained/manifest.json").read_text())["methods"]
     assert written["rollout"]["settings"] == {"start_layer": 1, "readout": "mean"}
-    assert written["raw_attention"]["settings"] == {"readout": "mean"}
+    assert written["raw_attention"]["settings"] == {"layers": "last", "of_scores": "softmax", "readout": "mean"}
 
 
 def test_a_second_model_for_finer_blocks(run: Run, folder: Path) -> None:

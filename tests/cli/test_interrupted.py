@@ -129,7 +129,7 @@ def test_what_is_resumed_is_not_begun_anew(run: Run, interrupt_at: Callable[[str
 @pytest.mark.usefixtures("data")
 def test_a_reproduction_is_begun_elsewhere(run: Run, folder: Path, interrupt_at: Callable[[str, int], None]) -> None:
     assert run(*EXPLAIN.split(), folder).exit_code == 0
-    interrupt_at("vitreous.reproducing.reproduce.compare_files", 1)
+    interrupt_at("vitreous.reproducing.pictures.compare_files", 1)
     stopped = run("reproduce", "out")
     assert stopped.exit_code == 130
     assert "what is there of it lies in reproduced: remove that, or give another --output." in stopped.stderr

@@ -56,7 +56,7 @@ def test_without_a_classifier_there_is_a_map_and_no_decision(
     assert "no class scores" in result.refused["ag_cam"]
     assert result.maps
     with np.load(result.maps) as maps, np.load(run(job, pictures[:1])[0].maps) as classified:
-        assert set(maps) == {"raw_attention"}
+        assert set(maps) == {"about", "raw_attention"}
         assert np.array_equal(maps["raw_attention"], classified["raw_attention"])
     (entry,) = manifest(job)["pictures"]  # type: ignore[misc]
     assert entry["error"] is None

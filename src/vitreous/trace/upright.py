@@ -45,6 +45,8 @@ def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: boo
     push = probe.noise() * probe.step(images.dtype)
     slopes = torch.ones([], device=push.device), *probe.slopes
     before = _maps(model, probe.like(picture), layer)
+    if not before.isfinite().all():
+        return  # a map of what has no numbers is refused where it is made
     even, down, right = (_maps(model, probe.like(picture + push * slope), layer) - before for slope in slopes)
     for along, beside, across in ((down, right, -1), (right, down, -2)):
         moved = even.square().sum((0, across))
