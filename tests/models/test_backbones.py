@@ -23,7 +23,7 @@ def test_one_import_registers_them() -> None:
         "print(type(timm.create_model('salg_t', **tiny)).__name__)\n"
         "print(type(timm.create_model('winft_tiny', embed_dim=12, depth=1, num_classes=3)).__name__)\n"
         "from vitreous.errors import UnknownName\n"
-        "for wrong in (dict(merge='liner'), dict(propagation='none'), dict(merge='')):\n"
+        "for wrong in (dict(merge='liner'), dict(propagation='nothing'), dict(merge='')):\n"
         "    try:\n"
         "        timm.create_model('salg_t', **tiny, **wrong)\n"
         "    except UnknownName as error:\n"
@@ -34,7 +34,7 @@ def test_one_import_registers_them() -> None:
         "SALG",
         "WinfT",
         'no value of `merge` named "liner". Did you mean "linear"? Known: conv, linear.',
-        'no value of `propagation` named "none". Known: ap, msa.',
+        'no value of `propagation` named "nothing". Known: ap, msa, none.',
         'no value of `merge` named "". Known: conv, linear.',
     ]
 
