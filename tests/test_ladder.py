@@ -16,7 +16,7 @@ FLOORS = (
     {"methods", "metrics", "models", "data"},
     {"backbones", "interact", "statistics"},
     {"explaining", "training"},
-    {"benchmarking", "evaluation"},
+    {"benchmarking", "evaluation", "inside"},
     {"interacting"},
     {"reporting", "batching", "reproducing"},
     {"serving"},

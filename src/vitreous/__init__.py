@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
     from vitreous.explaining.trust.measure import trust as trust
     from vitreous.explaining.trust.records import Trust as Trust
+    from vitreous.inside.artifacts import artifacts as artifacts
+    from vitreous.inside.components import components as components
+    from vitreous.inside.similarity import similarity as similarity
     from vitreous.interact.indicator import Interactions as Interactions
     from vitreous.interact.patch_removal import prune as prune
     from vitreous.interacting.interactions import interactions as interactions
@@ -52,7 +55,9 @@ __all__ = [
     "Trust",
     "TrustSettings",
     "View",
+    "artifacts",
     "batch",
+    "components",
     "explain",
     "interactions",
     "live",
@@ -62,6 +67,7 @@ __all__ = [
     "prune",
     "record",
     "report",
+    "similarity",
     "stop_gradient",
     "trust",
 ]
@@ -81,7 +87,9 @@ _ROOMS = {
     "Trust": "explaining.trust.records",
     "TrustSettings": "explaining.trust.measure",
     "View": "render.view",
+    "artifacts": "inside.artifacts",
     "batch": "batching.job",
+    "components": "inside.components",
     "explain": "explaining.explain",
     "interactions": "interacting.interactions",
     "live": "serving.notebook",
@@ -91,6 +99,7 @@ _ROOMS = {
     "prune": "interact.patch_removal",
     "record": "trace.recorder",
     "report": "reporting.report",
+    "similarity": "inside.similarity",
     "stop_gradient": "trace.edit",
     "trust": "explaining.trust.measure",
 }

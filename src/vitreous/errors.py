@@ -14,7 +14,7 @@ ExplainError                 every error of ours; the command line prints it wit
 ├── UnknownName              a name that is not in a list; close ones are suggested
 ├── ModelError               a model that cannot be loaded or gives no class scores
 │   ├── NoClassScores        what it returns are features, or which of its outputs are the scores cannot be told
-│   ├── NotFinite            class scores that are NaN or infinite
+│   ├── NotFinite            class scores or features that are NaN or infinite
 │   └── ModelFailed          a model raised an error of its own, which is the cause
 ├── DataError                a picture, folder or data set that cannot be read or written
 ├── WorkerLost               a process that was to compute has died, or none can be had
@@ -142,7 +142,7 @@ class NoClassScores(ModelError):
 
 
 class NotFinite(ModelError):
-    """A model gave class scores that are NaN or infinite."""
+    """A model gave class scores or features that are NaN or infinite."""
 
 
 class ModelFailed(ModelError):

@@ -36,7 +36,19 @@ def test_version(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["benchmark", "detect", "evaluate", "explain", "interactions", "methods", "metrics", "models", "train", "verify"],
+    [
+        "benchmark",
+        "detect",
+        "evaluate",
+        "explain",
+        "inside",
+        "interactions",
+        "methods",
+        "metrics",
+        "models",
+        "train",
+        "verify",
+    ],
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     done = run(command, "--help")
@@ -155,7 +167,7 @@ def test_what_a_model_raises_is_one_line_and_debug_shows_all(run: Run, folder: P
     card = json.loads((broken / CARD).read_text())
     card["preprocess"] |= {"size": [40, 40], "resize": [40, 40]}
     (broken / CARD).write_text(json.dumps(card))
-    for command in ("explain", "interactions"):
+    for command in ("explain", "inside", "interactions"):
         done = run(command, "--model", broken)
         assert done.exit_code == 1
         (line,) = done.stderr.splitlines()

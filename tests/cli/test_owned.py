@@ -18,7 +18,7 @@ from tests.tiny import noise
 from vitreous.files.writing import alone_in
 
 MINE = b"the user's own"
-KINDS = {"explain": ("png", "npz"), "interactions": ("png", "npz", "html")}
+KINDS = {"explain": ("png", "npz"), "interactions": ("png", "npz", "html"), "inside": ("png", "npz")}
 """The files of a picture."""
 
 
@@ -62,7 +62,7 @@ def wait_for(seen: Callable[[], object], process: subprocess.Popen[str]) -> None
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("command", ["explain", "interactions"])
+@pytest.mark.parametrize("command", KINDS)
 def test_folders_keep_their_layout_and_are_done_once(run: Run, folder: Path, tmp_path: Path, command: str) -> None:
     pictures(tmp_path / "in", ["a/0001.png", "b/0001.png"])
     words = (command, "in", "--model", folder, "--output", "out")
@@ -81,7 +81,7 @@ def test_folders_keep_their_layout_and_are_done_once(run: Run, folder: Path, tmp
     assert len(manifest(tmp_path / "out")["pictures"]) == 2
 
 
-@pytest.mark.parametrize("command", ["explain", "interactions"])
+@pytest.mark.parametrize("command", KINDS)
 def test_files_that_are_not_its_own_stay(run: Run, folder: Path, tmp_path: Path, command: str) -> None:
     pictures(tmp_path / "in", ["cat.png", "dog.png"])
     out = tmp_path / "out"
@@ -96,7 +96,7 @@ def test_files_that_are_not_its_own_stay(run: Run, folder: Path, tmp_path: Path,
         assert (out / name).read_bytes() == MINE
 
 
-@pytest.mark.parametrize("command", ["explain", "interactions"])
+@pytest.mark.parametrize("command", KINDS)
 def test_where_all_lies_is_not_told_and_may_change(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -146,6 +146,7 @@ def test_outputs_among_the_pictures_are_no_pictures(run: Run, folder: Path, tmp_
     [
         ("explain", "in/cat.png", "--output", "out"),
         ("interactions", "in/cat.png", "--output", "out"),
+        ("inside", "in/cat.png", "--output", "out"),
         ("interactions", "folder:set", "--output", "out"),
         ("benchmark", "folder:set", "--method", "rollout", "--metric", "cor_loc", "--output", "out"),
         ("verify", "windows", "folder:set", "--output", "out"),
@@ -225,7 +226,7 @@ def test_an_interrupt_says_how_far_it_is(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["explain", "interactions"])
+@pytest.mark.parametrize("command", KINDS)
 def test_a_run_that_is_killed_goes_on(folder: Path, tmp_path: Path, command: str) -> None:
     """At any moment: what is whole stays as it is, and the end is that of a run that nobody killed."""
     pictures(tmp_path / "in", [f"{at % 3}/{at}.png" for at in range(24)])

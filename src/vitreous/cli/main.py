@@ -19,6 +19,7 @@ from vitreous.cli.console import complain, plain_warnings, quiet, talkative
 from vitreous.cli.detect import detect
 from vitreous.cli.evaluate import evaluate
 from vitreous.cli.explain import EXAMPLES, explain
+from vitreous.cli.inside import inside
 from vitreous.cli.interactions import interactions
 from vitreous.cli.listing import methods, metrics, models
 from vitreous.cli.progress import stop
@@ -91,6 +92,7 @@ app = typer.Typer(
 app.command("explain", epilog=EXAMPLES)(explain)
 app.command("batch", epilog=BATCHES)(batch)
 app.command("interactions")(interactions)
+app.command("inside")(inside)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)
 app.command("reproduce")(reproduce)

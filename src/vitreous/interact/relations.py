@@ -11,13 +11,13 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from vitreous.errors import ExplainError, NoClassScores
+from vitreous.interact.alike import cosine
 from vitreous.interact.indicator import effect_of, patch_pairs
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.relations import Relation, Relations
 from vitreous.shapes import Images
 from vitreous.trace.classifier import check_classifier
-from vitreous.trace.layer import find_layer
-from vitreous.trace.layer_output import read_layer
+from vitreous.trace.features import patch_features
 from vitreous.trace.observe import observe
 from vitreous.trace.observed import Trace
 from vitreous.trace.output import everything
@@ -84,9 +84,8 @@ def _tried(look: Callable[[], T]) -> T | str:
 
 
 def _alike(model: nn.Module, image: Images) -> Relation:
-    maps = read_layer(model, image, find_layer(model, image)).maps[0]
-    features = torch.nn.functional.normalize(maps.flatten(1).double(), dim=0)
-    return _relation((maps.shape[1], maps.shape[2]), (features.mT @ features)[None])
+    (maps,) = patch_features(model, image).maps
+    return _relation((maps.shape[1], maps.shape[2]), cosine(maps, maps)[None])
 
 
 def _attends(trace: Trace) -> Relation:

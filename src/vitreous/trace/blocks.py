@@ -19,7 +19,7 @@ from vitreous.trace.observe import observe
 from vitreous.trace.observed import Attention, TokenGrid, Trace
 from vitreous.trace.recorder import record
 
-__all__ = ["Block", "check_patches_can_go", "find_blocks", "observe_blocks", "one_each"]
+__all__ = ["Block", "check_patches_can_go", "check_rows", "find_blocks", "observe_blocks", "one_each"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,23 @@ def observe_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) 
         Block(name, attention, trace.inputs[name], trace.layers[name])
         for name, attention in zip(names, trace.global_attentions, strict=True)
     )
-    expected = (len(images), trace.tokens.tokens)
     for block in blocks:
         for tensor in (block.before, block.after):
-            if tensor.ndim != 3 or tensor.shape[:2] != expected:
-                raise NoTokenGrid(
-                    f"`{block.name}` of `{trace.model}` passes on {tuple(tensor.shape)}, not (batch, tokens, width) of "
-                    f"{expected[0]} images and {expected[1]} tokens. Build it batch first."
-                )
+            check_rows(tensor, trace.model, block.name, len(images), trace.tokens)
     return trace, blocks
+
+
+def check_rows(tensor: Tensor, model: str, block: str, images: int, tokens: TokenGrid) -> None:
+    """Refuse what a block takes or gives where it is no row of tokens for each image.
+
+    Raises:
+        NoTokenGrid: so it is.
+    """
+    if tensor.ndim != 3 or tensor.shape[:2] != (images, tokens.tokens):
+        raise NoTokenGrid(
+            f"`{block}` of `{model}` passes on {tuple(tensor.shape)}, not (batch, tokens, width) of "
+            f"{images} images and {tokens.tokens} tokens. Build it batch first."
+        )
 
 
 def find_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,14 @@ from torch.overrides import TorchFunctionMode
 
 from vitreous.errors import NoClassScores
 from vitreous.shapes import Images
-from vitreous.trace.reading import current_reading
+from vitreous.trace.output import everything
+from vitreous.trace.reading import current_reading, reading
 from vitreous.trace.running import run
 from vitreous.trace.settled import check_input, evaluating
 
-__all__ = ["check_classifier"]
+__all__ = ["check_classifier", "without_scores"]
+
+T = TypeVar("T")
 
 _LINEAR = {"linear", "conv1d", "conv2d", "conv3d", "matmul", "__matmul__", "mm", "bmm", "addmm", "einsum", "bilinear"}
 _NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm"}
@@ -46,6 +50,21 @@ def check_classifier(model: nn.Module, images: Images) -> None:
         output = run(model, images[:1].clone())
     if isinstance(output, Tensor) and output.ndim <= 2 and seen.last in _NORMS | _ACTIVATIONS:
         raise _headless(f"the output of `{kind}` comes out of `{seen.last}` with no linear map behind it")
+
+
+def without_scores(look: Callable[[], T], model: nn.Module, images: Images) -> T:
+    """What is seen by a function that needs no class scores, also of a model without a classifier.
+
+    There, all numbers that the model returns stand in for them.
+
+    Cost: as `check_classifier`; `look` twice where only it finds that there are no scores.
+    """
+    try:
+        check_classifier(model, images)
+        return look()
+    except NoClassScores:
+        with reading(replace(current_reading(), output=everything, link="identity")):
+            return look()
 
 
 def _headless(fact: str) -> NoClassScores:

@@ -1,0 +1,118 @@
+"""`vitreous inside`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitreous.cli.options import (
+    Checkpoint,
+    Device,
+    InPrecision,
+    Model,
+    Precision,
+    Sample,
+    Window,
+    asked_files,
+    pair_of,
+)
+from vitreous.cli.reads import Said, reads
+
+__all__ = ["Read", "inside"]
+
+
+class Read(StrEnum):
+    """Which features of patches."""
+
+    tokens = "tokens"
+    keys = "keys"
+    queries = "queries"
+    values = "values"
+
+
+@reads
+def inside(
+    *,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PICTURE",
+            help="Picture files, folders (searched to the bottom) or patterns. Without any: the sample picture.",
+            show_default=False,
+        ),
+    ] = None,
+    sample: Sample = "",
+    model: Model = "default",
+    checkpoint: Checkpoint = None,
+    how: Said,
+    of: Annotated[
+        Read, typer.Option(help="What is read of each patch: a layer's tokens, or what an attention takes.")
+    ] = Read.tokens,
+    layer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Dotted name of the layer, or of the module that runs the attention. Without it: the one that a CAM "
+            "would read, or the last attention.",
+            show_default=False,
+        ),
+    ] = "",
+    patch: Annotated[
+        str,
+        typer.Option(
+            metavar="ROW,COLUMN",
+            help="The patch that the others are compared with, from 0,0. Without it: the one in the middle.",
+            show_default=False,
+        ),
+    ] = "",
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Tell the background apart by the first component; it stays black.")
+    ] = False,
+    times: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", help="A patch stands out whose token is over so many times as long as the median."
+        ),
+    ] = 3.0,
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the sheets (.png), the numbers (.npz) and manifest.json.")
+    ] = Path("inside"),
+    device: Device = "auto",
+    dtype: InPrecision = Precision.float32,
+    window: Window = None,
+) -> None:
+    """Show what patches look like inside the model: principal components as colors, which are alike, artifacts.
+
+    One sheet per picture. The model needs no classifier.
+    """
+    import torch
+
+    from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.progress import stoppable
+    from vitreous.data.depth import asked_window
+    from vitreous.files.writing import check_writable
+    from vitreous.inside.sheets import JOB, InsideJob, inside_sheets
+    from vitreous.models.device import find_device
+    from vitreous.models.zoo import load
+
+    files = asked_files(pictures, sample, output, JOB)
+    place = pair_of(patch, "--patch")
+    check_writable(output)
+    console = Console(highlight=False)
+    with console.status("Loading the model …"):
+        where, precision = find_device(device), getattr(torch, dtype.value)
+        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
+    job = InsideJob(loaded, layer, of.value, place, foreground, times, output, asked_window(window))
+    failed, done = False, 0
+    with stoppable(lambda: (done, len(files))):
+        for sheet in inside_sheets(job, files):
+            done += 1
+            if sheet.error:
+                complain(sheet.error)
+            if sheet.page:
+                say(f"Sheet: {sheet.page}")
+            failed |= bool(sheet.error)
+    raise typer.Exit(int(failed))

@@ -1,0 +1,1 @@
+"""What patches look like inside a model."""

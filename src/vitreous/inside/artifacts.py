@@ -1,0 +1,116 @@
+"""Patches that a model has put to another use: `artifacts(model, pictures)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Unpack
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vitreous.data.depth import Window
+from vitreous.errors import NotFinite, ShapeError
+from vitreous.explaining.explain import Preparation, inputs_of
+from vitreous.models.zoo import LoadedModel, describe
+from vitreous.shapes import Images
+from vitreous.trace.blocks import check_rows, find_blocks
+from vitreous.trace.reading import Said, reading
+from vitreous.trace.recorder import record
+
+if TYPE_CHECKING:
+    from vitreous.explaining.explain import Picture
+
+__all__ = ["Artifacts", "artifacts"]
+
+
+@dataclass(frozen=True, repr=False)
+class Artifacts:
+    """How long the token of each patch is after every block, and which stand out.
+
+    Attributes:
+        norms: L2 norm of each patch's token.
+        blocks: dotted names of the blocks, in order.
+        times: a patch stands out where its norm is over so many times the median of its picture's patches.
+    """
+
+    norms: Float[Tensor, "images blocks h w"]
+    blocks: tuple[str, ...]
+    times: float
+
+    @property
+    def outliers(self) -> Bool[Tensor, "images blocks h w"]:
+        """The patches that stand out."""
+        return self.norms > self.times * self.norms.flatten(2).median(2).values[..., None, None]
+
+    @property
+    def share(self) -> Float[Tensor, " blocks"]:
+        """Of the patches of all pictures, how many stand out after each block."""
+        return self.outliers.double().mean((0, 2, 3))
+
+    @property
+    def score(self) -> float:
+        """Of the patches of all pictures, how many stand out after the last block: 0 for a model without artifacts."""
+        return self.share[-1].item()
+
+
+def artifacts(
+    model: nn.Module | LoadedModel,
+    images: Tensor | Picture | Sequence[Picture],
+    *,
+    times: float = 3.0,
+    batch_size: int = 8,
+    preprocess: Preparation | None = None,
+    pixel_window: Window = None,
+    **how: Unpack[Said],
+) -> Artifacts:
+    """Find the patches whose tokens are far longer than the others: what they hold is not what lies there.
+
+    After "Vision Transformers Need Registers" (Darcet et al., arXiv 2309.16588), which takes one norm for a model and
+    chooses it by eye; that a patch stands out where ‖t‖ > times · median ‖t‖ of its own picture is our own rule.
+
+    Args:
+        model: your own module, or what `vitreous.load` gave; it needs no classifier. It comes back as it was.
+        images: as in `explain`: a tensor, taken as the model's normalized input, or pictures.
+        times: how many times the median a norm must be.
+        batch_size: how many images run at once; bounds memory.
+        preprocess: as in `explain`: how pictures become the model's input, where it does not say.
+        pixel_window: as in `explain`: of gray pictures of more than 8 bits.
+        how: the model is read, as in `similarity`.
+
+    Raises:
+        ShapeError: `times` is not above 1.
+        NotFinite: a token is NaN or infinite.
+        ExplainError: an input, or a model without blocks that attend between all patches; the message says what to do.
+
+    Cost: one forward pass of each image, and of every batch what it takes to measure how the tokens lie.
+
+    >>> import torch, vitreous
+    >>> vitreous.artifacts(vitreous.load(), torch.randn(2, 3, 128, 128)).norms.shape[2:]
+    torch.Size([8, 8])
+    """
+    subject = describe(model).read_as(**how)
+    inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
+    if not times > 1:
+        raise ShapeError(f"`times` is {times}. Give a number above 1: times the median norm.")
+    if batch_size < 1:
+        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
+    with reading(subject.reading):
+        blocks = find_blocks(subject.model, inputs)
+        norms = [_norms(subject.model, part, blocks) for part in inputs.split(batch_size)]
+    return Artifacts(torch.cat(norms), blocks, times)
+
+
+def _norms(model: nn.Module, images: Images, blocks: Sequence[str]) -> Float[Tensor, "images blocks h w"]:
+    seen = record(model, images, outputs=blocks)
+    for name in blocks:
+        check_rows(seen.outputs[name], seen.model, name, len(images), seen.tokens)
+    # squares of half precision overflow
+    lengths = torch.stack([seen.outputs[name].float().norm(dim=2) for name in blocks], 1)
+    if not lengths.isfinite().all():
+        raise NotFinite(
+            f"blocks of `{seen.model}` gave NaN or infinite tokens. Check that its weights are finite, and run it in "
+            "float32 or float64."
+        )
+    return seen.tokens.of_patches(lengths).unflatten(2, (seen.tokens.height, seen.tokens.width))

@@ -1,0 +1,80 @@
+"""`vitreous inside`: a sheet and the numbers for every picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+from PIL import Image
+
+import vitreous
+from tests.cli.conftest import Run
+from tests.tiny import noise
+from vitreous.inside.sheets import InsideJob, inside_sheets
+from vitreous.models.preprocess import Preprocess
+from vitreous.models.zoo import describe
+
+
+def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> None:
+    noise(1).save("one.png")
+    done = run(
+        "inside", "one.png", "--model", folder, "--of", "keys", "--patch", "1,2", "--foreground", "--output", "out"
+    )
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "Sheet: out/one.png\n"
+    with Image.open("out/one.png") as page:
+        assert page.width > 1000
+    model = vitreous.load(str(folder))
+    alike, odd = vitreous.similarity(model, "one.png", of="keys"), vitreous.artifacts(model, "one.png")
+    colors = vitreous.components(model, "one.png", of="keys", foreground=True)
+    with np.load("out/one.npz") as numbers:
+        np.testing.assert_allclose(numbers["similarity"], alike.values, atol=1e-6)
+        np.testing.assert_allclose(numbers["components"], colors.values[0], atol=1e-6)
+        np.testing.assert_allclose(numbers["share"], colors.share)
+        np.testing.assert_array_equal(numbers["foreground"], colors.foreground[0])
+        np.testing.assert_allclose(numbers["norms"], odd.norms[0], rtol=1e-6)
+        np.testing.assert_array_equal(numbers["outliers"], odd.outliers[0])
+        assert numbers["patch"].tolist() == [1, 2]
+        assert numbers["grid"].tolist() == [4, 4]
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    assert (manifest["job"], manifest["of"], manifest["pictures"][0]["page"]) == ("inside", "keys", "one.png")
+
+
+def test_a_model_without_blocks_has_a_sheet_without_norms(tmp_path: Path) -> None:
+    noise(1).save(tmp_path / "one.png")
+    cnn = timm.create_model("resnet10t", num_classes=3).eval()
+    model = replace(describe(cnn), preprocess=Preprocess((64, 64), (64, 64)))
+    (done,) = inside_sheets(InsideJob(model, output=tmp_path / "out"), [tmp_path / "one.png"])
+    assert not done.error
+    with np.load(tmp_path / "out" / "one.npz") as numbers:
+        assert numbers["similarity"].shape == (4, 4)
+        assert "norms" not in numbers
+
+
+def test_a_picture_that_is_none_does_not_stop_the_others(run: Run, folder: Path) -> None:
+    Path("text.jpg").write_text("not a picture")
+    noise(1).save("good.png")
+    done = run("inside", "text.jpg", "good.png", "--model", folder)
+    assert done.exit_code == 1
+    assert "text.jpg" in done.stderr
+    assert done.stdout == "Sheet: inside/good.png\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--patch", "9,0"), "0,0 … 3,3"),
+        (("--layer", "nope"), "no layer named"),
+        (("--of", "keys", "--layer", "blocks.0.mlp"), "no attention named"),
+        (("--times", "1"), "above 1"),
+    ],
+)
+def test_what_is_not_there_is_refused(run: Run, folder: Path, words: tuple[str, ...], said: str) -> None:
+    done = run("inside", "--model", folder, *words)
+    assert done.exit_code in (1, 2)
+    assert said in done.stderr
+    assert not list(Path("inside").glob("*.png"))
