@@ -50,6 +50,9 @@ def test_a_model_without_blocks_has_a_sheet_without_norms(tmp_path: Path) -> Non
     model = replace(describe(cnn), preprocess=Preprocess((64, 64), (64, 64)))
     (done,) = inside_sheets(InsideJob(model, output=tmp_path / "out"), [tmp_path / "one.png"])
     assert not done.error
+    assert "without any attention" in done.lacking
+    (again,) = inside_sheets(InsideJob(model, output=tmp_path / "out"), [tmp_path / "one.png"])
+    assert again == done
     with np.load(tmp_path / "out" / "one.npz") as numbers:
         assert numbers["similarity"].shape == (4, 4)
         assert "norms" not in numbers

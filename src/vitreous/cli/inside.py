@@ -114,5 +114,7 @@ def inside(
                 complain(sheet.error)
             if sheet.page:
                 say(f"Sheet: {sheet.page}")
+            if sheet.lacking:
+                say(f"No norms: {sheet.lacking}")
             failed |= bool(sheet.error)
     raise typer.Exit(int(failed))

@@ -40,9 +40,14 @@ class Artifacts:
     times: float
 
     @property
+    def medians(self) -> Float[Tensor, "images blocks"]:
+        """Of each picture's patches; the lower of the two in the middle."""
+        return self.norms.flatten(2).median(2).values
+
+    @property
     def outliers(self) -> Bool[Tensor, "images blocks h w"]:
-        """The patches that stand out."""
-        return self.norms > self.times * self.norms.flatten(2).median(2).values[..., None, None]
+        """Which patches stand out."""
+        return self.norms > self.times * self.medians[..., None, None]
 
     @property
     def share(self) -> Float[Tensor, " blocks"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +66,15 @@ class InsideJob:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What became of a picture: its sheet and its numbers, or why there are none."""
+    """What became of a picture: its sheet and its numbers, or why there are none.
+
+    `lacking` says why the model has no norms of tokens, where it has none.
+    """
 
     file: Path
     page: Path | None = None
     error: str = ""
+    lacking: str = ""
     window: tuple[float, float] | None = None
 
 
@@ -91,7 +95,8 @@ def inside_sheets(job: InsideJob, files: Sequence[Path]) -> Iterator[Sheet]:
         for file in files:
             done = _kept(ledger, file) or _sheet(job, file, ledger)
             page = done.page and done.page.relative_to(job.output).as_posix()
-            ledger.note(file, {"page": page, "error": done.error, "window": done.window}, written=page is not None)
+            told = {"page": page, "error": done.error, "lacking": done.lacking, "window": done.window}
+            ledger.note(file, told, written=page is not None)
             yield done
 
 
@@ -101,7 +106,10 @@ def _kept(ledger: Ledger, file: Path) -> Sheet | None:
     if found is None:
         return None
     window = found.get("window")
-    return Sheet(file, ledger.claim(file)[0], window=tuple(window) if isinstance(window, list) else None)
+    lacking = str(found.get("lacking", ""))
+    return Sheet(
+        file, ledger.claim(file)[0], lacking=lacking, window=tuple(window) if isinstance(window, list) else None
+    )
 
 
 def _about(job: InsideJob) -> dict[str, Any]:
@@ -129,7 +137,8 @@ def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
             np.savez(part, **found.arrays())
         with whole_file(page) as part:
             save_page(drawn, part)
-        return replace(Sheet(file, page), window=opened.window)
+        lacking = found.odd if isinstance(found.odd, str) else ""
+        return Sheet(file, page, lacking=lacking, window=opened.window)
     except DegenerateMap as error:
         return Sheet(file, error=f"`{file}`: {error.alone}")
     except DataError as error:
@@ -171,13 +180,15 @@ class _Found:
 def _drawn(job: InsideJob, found: _Found, view: Image, marked: Image, file: Path) -> Image:
     row, column = found.patch
     alike, nothing = found.alike.to(row, column).float().cpu().numpy(), np.zeros(found.alike.grid, dtype=bool)
+    others = np.delete(alike, row * alike.shape[1] + column)
+    scale = f"bright: a cosine of {others.max():.2f}; dark: 0 or less"
     held = " + ".join(f"{share:.0%}" for share in found.colors.share.tolist())
     panels = [
         Panel("what the model saw", marked),
         Panel(
             "principal components", draw_colors(found.colors.colors[0].numpy(), view.size), f"{held} of the variance"
         ),
-        Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), "bright: cosine near 1"),
+        Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), scale),
         *_norm_panels(found.odd, view),
     ]
     medical = [NOT_FOR_DIAGNOSIS] if is_medical(file) else []
@@ -188,12 +199,13 @@ def _drawn(job: InsideJob, found: _Found, view: Image, marked: Image, file: Path
 def _norm_panels(odd: Artifacts | str, view: Image) -> list[Panel]:
     if isinstance(odd, str):
         return [Panel("no norms of tokens", None, odd)]
+    medians = odd.medians[0].tolist()
     norms, outliers = odd.norms[0].float().cpu().numpy(), odd.outliers[0].cpu().numpy()
     return [
         Panel(
             f"norms after block {at}",
             draw_patches(view, each),
-            f"median {np.median(each):.3g}, highest {each.max():.3g}",
+            f"median {medians[at]:.3g}, highest {each.max():.3g}",
             note=f"{int(outliers[at].sum())} of {each.size} patches over {odd.times:g} x the median",
         )
         for at, each in enumerate(norms)
