@@ -1,6 +1,6 @@
 # make demo         explain the sample picture with the model that comes with vitreous
 # make test-fast    while you work: lint, and a part of the tests that shows most mistakes; 90 seconds
-# make test         everything that must pass: format, lint, types, tests; 8 minutes on two cores
+# make test         everything that must pass: format, lint, types, tests; about 15 minutes on two cores
 # make test-all     after it, what takes longer, with all that it needs
 # make docs         the site, offline: build/site/index.html; two minutes
 # make bench        what every method costs beside a forward pass: build/bench; half an hour

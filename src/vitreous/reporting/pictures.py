@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,53 +62,79 @@ def _case_of(
         picture = open_again(job, told)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
             maps = {method: arrays[method] for method in job.methods if method in arrays}
+        recorded = _Recorded.of(told)
     except DataError as error:
         return name, Failed(place, _without_folders(str(error), str(file), file.name))
-    return name, _case(job, manifest, told, View(picture, job.model.prepared().box(picture)), maps)
+    return name, _case(job, manifest, recorded, View(picture, job.model.prepared().box(picture)), maps)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What a manifest says of a picture: its classes, trust, and each method's layer, refusal and details."""
+
+    file: Path
+    trust: list[Any]
+    predicted: list[Answer]
+    targets: list[Answer]
+    layers: dict[str, str]
+    refused: dict[str, str]
+    details: dict[str, list[Any]]
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> _Recorded:
+        """Refuses what was changed since it was written."""
+        try:
+            predicted, targets = ([Answer(**each) for each in told[key]] for key in ("predicted", "targets"))
+            layers, refused, details = (dict(told[key]) for key in ("layers", "refused", "details"))
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"what `manifest.json` says of `{told['file']}` is damaged, or was changed. {_REMEDY}"
+            ) from None
+        return cls(Path(told["file"]), told.get("trust", []), predicted, targets, layers, refused, details)
 
 
 def _case(
     job: PictureJob,
     manifest: Mapping[str, Any],
-    told: Mapping[str, Any],
+    recorded: _Recorded,
     view: View,
     maps: Mapping[str, np.ndarray[Any, Any]],
 ) -> Case:
-    classes = [said(Answer(**each)) for each in told["targets"]] or [None]
+    classes = [said(each) for each in recorded.targets] or [None]
     methods = [
         method_case(
             name,
             title_of(name),
             method,
-            list(_attempts(name, maps.get(name), told, len(classes))),
-            told["layers"].get(name, ""),
+            list(_attempts(name, maps.get(name), recorded, len(classes))),
+            recorded.layers.get(name, ""),
         )
         for name, method in job.methods.items()
     ]
     whole = None if view.is_whole else view.marked()
     case = Case(
-        Path(told["file"]).name,
+        recorded.file.name,
         view.part,
         methods,
         classes,
-        [said(Answer(**each)) for each in told["predicted"]][:3],
+        [said(each) for each in recorded.predicted[:3]],
         notes_of(job, classes, medical=view.whole.info.get("medical", False)),
-        told.get("trust", []),
-        command_of(job, Path(told["file"])),
+        recorded.trust,
+        command_of(job, recorded.file),
         facts_of(job, manifest),
         whole,
     )
     image, _ = inputs_of(job.model, view.whole)
-    return related(case, job.model, image, targets_of(job, [each["index"] for each in told["targets"]]))
+    return related(case, job.model, image, targets_of(job, [each.index for each in recorded.targets]))
 
 
-def _attempts(name: str, maps: np.ndarray[Any, Any] | None, told: Mapping[str, Any], classes: int) -> Iterator[Attempt]:
+def _attempts(name: str, maps: np.ndarray[Any, Any] | None, recorded: _Recorded, classes: int) -> Iterator[Attempt]:
     """What a method gave for each class; NaN stands for no map."""
     for at in range(classes):
         if maps is None or np.isnan(maps[at]).all():
-            yield Attempt(None, told["refused"].get(name, "there is none."))
+            yield Attempt(None, recorded.refused.get(name, "there is none."))
         else:
-            found = told["details"].get(name)
+            found = recorded.details.get(name)
             yield Attempt(maps[at], found=found[at] if found else None)
 
 
