@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
-from vitreous.data.pictures import open_picture
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, ExplainWarning, UnknownName
 from vitreous.explaining.outputs import JOB
@@ -109,7 +108,7 @@ def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: P
                 stacklevel=2,
             )
             continue
-        picture = open_picture(path, job.window)
+        picture = open_again(job, each)
         for method, one in _maps(job, each):
             shown, name = replace(one, picture=picture), f"{method}{_which(one, each)}"
             if kind == "dicom":

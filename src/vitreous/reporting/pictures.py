@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from vitreous.errors import DataError
 from vitreous.explaining.explain import inputs_of
 from vitreous.explaining.outputs import JOB
-from vitreous.explaining.picture_job import PictureJob
+from vitreous.explaining.picture_job import PictureJob, Result, result_from_json
 from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import read_own
@@ -26,11 +26,11 @@ from vitreous.reporting.command import command_of
 from vitreous.reporting.facts import facts_of, notes_of, targets_of
 from vitreous.reporting.pages import Failed, write_pages
 from vitreous.reporting.related import related
-from vitreous.trace.answer import Answer
 
 __all__ = ["report_pictures"]
 
 _REMEDY = "Explain the picture again."
+_Details = Mapping[str, Sequence[Any]]
 
 
 def report_pictures(job: PictureJob) -> Path:
@@ -62,79 +62,66 @@ def _case_of(
         picture = open_again(job, told)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
             maps = {method: arrays[method] for method in job.methods if method in arrays}
-        recorded = _Recorded.of(told)
+        found, details = _read(job, told)
     except DataError as error:
         return name, Failed(place, _without_folders(str(error), str(file), file.name))
-    return name, _case(job, manifest, recorded, View(picture, job.model.prepared().box(picture)), maps)
+    case = _case(job, found, details, View(picture, job.model.prepared().box(picture)), maps)
+    return name, replace(case, trust=told["trust"], facts=facts_of(job, manifest))
 
 
-@dataclass(frozen=True)
-class _Recorded:
-    """What a manifest says of a picture: its classes, trust, and each method's layer, refusal and details."""
+def _read(job: PictureJob, told: Mapping[str, Any]) -> tuple[Result, _Details]:
+    """What the manifest says of a picture, and in plain values what methods found beside their maps.
 
-    file: Path
-    trust: list[Any]
-    predicted: list[Answer]
-    targets: list[Answer]
-    layers: dict[str, str]
-    refused: dict[str, str]
-    details: dict[str, list[Any]]
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> _Recorded:
-        """Refuses what was changed since it was written."""
-        try:
-            predicted, targets = ([Answer(**each) for each in told[key]] for key in ("predicted", "targets"))
-            layers, refused, details = (dict(told[key]) for key in ("layers", "refused", "details"))
-        except (KeyError, TypeError, ValueError):
-            raise DataError(
-                f"what `manifest.json` says of `{told['file']}` is damaged, or was changed. {_REMEDY}"
-            ) from None
-        return cls(Path(told["file"]), told.get("trust", []), predicted, targets, layers, refused, details)
+    Raises:
+        DataError: it was changed since it was written.
+    """
+    found, details = result_from_json(told, Path(told["file"]), job.output), told.get("details")
+    if found is None or not isinstance(details, dict) or not all(isinstance(each, list) for each in details.values()):
+        raise DataError(f"what `manifest.json` says of `{told['file']}` is damaged, or was changed. {_REMEDY}")
+    return found, details
 
 
 def _case(
     job: PictureJob,
-    manifest: Mapping[str, Any],
-    recorded: _Recorded,
+    found: Result,
+    details: _Details,
     view: View,
     maps: Mapping[str, np.ndarray[Any, Any]],
 ) -> Case:
-    classes = [said(each) for each in recorded.targets] or [None]
+    classes = [said(each) for each in found.targets] or [None]
     methods = [
         method_case(
             name,
             title_of(name),
             method,
-            list(_attempts(name, maps.get(name), recorded, len(classes))),
-            recorded.layers.get(name, ""),
+            list(_attempts(maps.get(name), found.refused.get(name), details.get(name), len(classes))),
+            found.layers.get(name, ""),
         )
         for name, method in job.methods.items()
     ]
     whole = None if view.is_whole else view.marked()
     case = Case(
-        recorded.file.name,
+        found.file.name,
         view.part,
         methods,
         classes,
-        [said(each) for each in recorded.predicted[:3]],
+        [said(each) for each in found.predicted[:3]],
         notes_of(job, classes, medical=view.whole.info.get("medical", False)),
-        recorded.trust,
-        command_of(job, recorded.file),
-        facts_of(job, manifest),
-        whole,
+        command=command_of(job, found.file),
+        whole=whole,
     )
     image, _ = inputs_of(job.model, view.whole)
-    return related(case, job.model, image, targets_of(job, [each.index for each in recorded.targets]))
+    return related(case, job.model, image, targets_of(job, [each.index for each in found.targets]))
 
 
-def _attempts(name: str, maps: np.ndarray[Any, Any] | None, recorded: _Recorded, classes: int) -> Iterator[Attempt]:
+def _attempts(
+    maps: np.ndarray[Any, Any] | None, refused: str | None, found: Sequence[Any] | None, classes: int
+) -> Iterator[Attempt]:
     """What a method gave for each class; NaN stands for no map."""
     for at in range(classes):
         if maps is None or np.isnan(maps[at]).all():
-            yield Attempt(None, recorded.refused.get(name, "there is none."))
+            yield Attempt(None, refused or "there is none.")
         else:
-            found = recorded.details.get(name)
             yield Attempt(maps[at], found=found[at] if found else None)
 
 
