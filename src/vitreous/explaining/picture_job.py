@@ -28,6 +28,7 @@ __all__ = [
     "by_reason",
     "complete_job",
     "describe_job",
+    "describe_model",
     "result_from_json",
     "result_to_json",
 ]
@@ -127,18 +128,26 @@ def complete_job(job: PictureJob) -> PictureJob:
     return replace(job, methods=methods, model=describe(job.model, class_names=job.class_names))
 
 
-def describe_job(job: PictureJob) -> dict[str, Any]:
-    """What the results depend on."""
-    model, parameter = job.model, next(job.model.model.parameters())
+def describe_model(model: LoadedModel) -> dict[str, Any]:
+    """What results of any command depend on, as far as the model goes."""
+    parameter = next(model.model.parameters())
     return {
         "versions": versions(),
         "model": model.name,
         "weights_sha256": model.weights_sha256,
-        "prompts": list(model.prompts) or None,
         "reading": model.reading.to_json(),
-        "preprocess": model.preprocess.to_json() if model.preprocess else None,
         "device": str(parameter.device),
         "dtype": str(parameter.dtype).removeprefix("torch."),
+    }
+
+
+def describe_job(job: PictureJob) -> dict[str, Any]:
+    """What the results depend on."""
+    model = job.model
+    return {
+        **describe_model(model),
+        "prompts": list(model.prompts) or None,
+        "preprocess": model.preprocess.to_json() if model.preprocess else None,
         "methods": {
             name: {"source": method.source, "settings": settings_to_json(method)}
             for name, method in job.methods.items()

@@ -12,14 +12,13 @@ import numpy as np
 from vitreous.data.depth import Window
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, ObservationError
-from vitreous.explaining.opening import open_for
+from vitreous.explaining.opening import Opened, open_for
+from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
-from vitreous.files.manifest import versions
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.inside.artifacts import Artifacts, artifacts
 from vitreous.inside.components import Components, fitted
 from vitreous.inside.similarity import Similarity, compare
-from vitreous.medical.files import is_medical
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.interactions import draw_patches, draw_query
@@ -114,11 +113,9 @@ def _kept(ledger: Ledger, file: Path) -> Sheet | None:
 
 def _about(job: InsideJob) -> dict[str, Any]:
     """What the numbers depend on."""
-    parameter = next(job.model.model.parameters())
-    about = {"versions": versions(), "model": job.model.name, "weights_sha256": job.model.weights_sha256}
-    about |= {"reading": job.model.reading.to_json(), "device": str(parameter.device)}
-    about |= {"dtype": str(parameter.dtype).removeprefix("torch.")}
-    return about | {name: getattr(job, name) for name in ("layer", "of", "patch", "foreground", "times", "window")}
+    return describe_model(job.model) | {
+        name: getattr(job, name) for name in ("layer", "of", "patch", "foreground", "times", "window")
+    }
 
 
 def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
@@ -132,7 +129,7 @@ def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
         alike, colors = compare(read, read, job.of), fitted(read, job.of, foreground=job.foreground)
         found = _Found(alike, colors, _artifacts(job, images), job.patch or (alike.grid[0] // 2, alike.grid[1] // 2))
         page, numbers = ledger.claim(file)
-        drawn = _drawn(job, found, opened.view.convert("RGB"), opened.marked.convert("RGB"), file)
+        drawn = _drawn(job, found, opened)
         with whole_file(numbers) as part:
             np.savez(part, **found.arrays())
         with whole_file(page) as part:
@@ -177,22 +174,22 @@ class _Found:
         return told
 
 
-def _drawn(job: InsideJob, found: _Found, view: Image, marked: Image, file: Path) -> Image:
-    row, column = found.patch
+def _drawn(job: InsideJob, found: _Found, opened: Opened) -> Image:
+    view, (row, column) = opened.view.convert("RGB"), found.patch
     alike, nothing = found.alike.to(row, column).float().cpu().numpy(), np.zeros(found.alike.grid, dtype=bool)
     others = np.delete(alike, row * alike.shape[1] + column)
     scale = f"bright: a cosine of {others.max():.2f}; dark: 0 or less"
     held = " + ".join(f"{share:.0%}" for share in found.colors.share.tolist())
     panels = [
-        Panel("what the model saw", marked),
+        Panel("what the model saw", opened.marked.convert("RGB")),
         Panel(
             "principal components", draw_colors(found.colors.colors[0].numpy(), view.size), f"{held} of the variance"
         ),
         Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), scale),
         *_norm_panels(found.odd, view),
     ]
-    medical = [NOT_FOR_DIAGNOSIS] if is_medical(file) else []
-    about = (name_in_file(file), job.model.short_name, f"{job.of} of {found.alike.layer}", *medical)
+    medical = [NOT_FOR_DIAGNOSIS] if opened.medical else []
+    about = (name_in_file(opened.file), job.model.short_name, f"{job.of} of {found.alike.layer}", *medical)
     return sheet(panels, title="What patches look like inside", subtitle=" · ".join(about), columns=5)
 
 

@@ -15,15 +15,15 @@ from vitreous.data.samples import draw
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, ObservationError, ShapeError
 from vitreous.explaining.opening import open_for
+from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
-from vitreous.files.manifest import change_manifest, claim, now, versions
+from vitreous.files.manifest import change_manifest, claim, now
 from vitreous.files.writing import alone_in, check_writable, whole_file
 from vitreous.interact.indicator import Averages, Interactions, PatchScore, effect, importance
 from vitreous.interacting.averages import average_pictures, read_images
 from vitreous.interacting.drawing import draw_interactions
 from vitreous.interacting.interactions import interactions_of
 from vitreous.interacting.numbers import InteractionsJob, PictureInteractions, check_place, find
-from vitreous.medical.files import is_medical
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.render.sheet import save_page
 from vitreous.shapes import Images
@@ -142,7 +142,7 @@ def _average(
     found = find(job, seen)
     title = f"average of {seen.images} pictures"
     files = [job.output / f"average{suffix}" for suffix in SUFFIXES]
-    page = _write(job, found, dataset, files=files, title=title, pictures=seen.images)
+    page = _write(job, found, dataset, dataset, files=files, title=title, pictures=seen.images)
     drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
     told = {"started": started, "images": seen.images, **drawn, "batch_size": batch_size, **_about(job)}
     change_manifest(job.output, lambda values: {**values, **told})
@@ -160,11 +160,9 @@ def _check(job: InteractionsJob) -> None:
 
 def _about(job: InteractionsJob) -> dict[str, Any]:
     """What the numbers depend on."""
-    parameter = next(job.model.model.parameters())
-    about = {"versions": versions(), "model": job.model.name, "weights_sha256": job.model.weights_sha256}
-    about |= {"reading": job.model.reading.to_json(), "device": str(parameter.device)}
-    about |= {"dtype": str(parameter.dtype).removeprefix("torch.")}
-    return about | {name: getattr(job, name) for name in ("indicator", "block", "query", "mass", "share", "window")}
+    return describe_model(job.model) | {
+        name: getattr(job, name) for name in ("indicator", "block", "query", "mass", "share", "window")
+    }
 
 
 def _page(job: InteractionsJob, file: Path, ledger: Ledger) -> Page:
@@ -180,7 +178,8 @@ def _page(job: InteractionsJob, file: Path, ledger: Ledger) -> Page:
         averages = Averages(seen.strength[0], seen.uncertainty[0], seen.tokens, 1)
         found = find(job, averages, effects, matters=_matters(job, images, seen))
         title, views = _title(job, seen, file), (opened.view.convert("RGB"), opened.marked.convert("RGB"))
-        page = _write(job, found, file, files=ledger.claim(file), title=title, views=views, **scores)
+        source = name_in_file(file) + (f" · {NOT_FOR_DIAGNOSIS}" if opened.medical else "")
+        page = _write(job, found, file, source, files=ledger.claim(file), title=title, views=views, **scores)
         return replace(page, window=opened.window)
     except DegenerateMap as error:
         return Page(file, error=f"`{file}`: {error.alone}")
@@ -214,6 +213,7 @@ def _write(
     job: InteractionsJob,
     found: PictureInteractions,
     file: Path | str,
+    source: str,
     *,
     files: Sequence[Path],
     title: str,
@@ -221,7 +221,7 @@ def _write(
     **more: Any,
 ) -> Page:
     page, numbers, html = files
-    drawn = draw_interactions(job, found, views, title, _source(file))
+    drawn = draw_interactions(job, found, views, title, source)
     with whole_file(numbers) as part:
         np.savez(part, **found.arrays(), **more)
     with whole_file(html) as part:
@@ -229,10 +229,3 @@ def _write(
     with whole_file(page) as part:
         save_page(drawn.sheet(), part)
     return Page(file, page, numbers)
-
-
-def _source(file: Path | str) -> str:
-    """A picture by its name, with what must stand beside a medical one; a data set as it was named."""
-    if isinstance(file, str):
-        return file
-    return name_in_file(file) + (f" · {NOT_FOR_DIAGNOSIS}" if is_medical(file) else "")

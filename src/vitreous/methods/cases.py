@@ -211,8 +211,7 @@ def _predicted(explanation: Explanation, at: int) -> list[Said]:
 
 
 def _notes(explanation: Explanation) -> list[str]:
-    medical = any(view.whole.info.get("medical") for view in explanation.views or ())
-    notes = [NOT_FOR_DIAGNOSIS] if medical else []
+    notes = [NOT_FOR_DIAGNOSIS] if explanation.medical else []
     if explanation.logits is None:
         return [*notes, "The model has no classifier, so there is no decision."]
     note = assumed(explanation.logits.shape[1], explanation.link)

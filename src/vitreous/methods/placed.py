@@ -41,6 +41,11 @@ class Placed:
         """Per image, the part of the picture that the model saw; none where tensors were given."""
         return tuple(view.part for view in self.views)
 
+    @property
+    def medical(self) -> bool:
+        """Whether any picture came in a medical file."""
+        return any(view.whole.info.get("medical") for view in self.views)
+
     def at_picture_size(self, index: int = 0, *, picture: Image | View | None = None) -> PixelMap:
         """The heat map of one image in the pixels of its whole picture: (height, width), NaN where the model saw none.
 

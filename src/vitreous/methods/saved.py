@@ -62,8 +62,7 @@ def draw_sheet(explanation: Explanation) -> Image:
     images = len(explanation.heatmap)
     columns = max(4, len(panels) // images) if explanation.views and images > 1 else None
     note = assumed(explanation.logits.shape[1], explanation.link) if explanation.logits is not None else ""
-    medical = any(view.whole.info.get("medical") for view in explanation.views or ())
-    subtitle = " · ".join(filter(None, (note, NOT_FOR_DIAGNOSIS * medical)))
+    subtitle = " · ".join(filter(None, (note, NOT_FOR_DIAGNOSIS * explanation.medical)))
     return sheet(panels, title=repr(explanation.method), subtitle=subtitle, columns=columns)
 
 
