@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.options import Address, Checkpoint, Device, Engine, InPrecision, Model, Precision, Window, pair_of
+from vitreous.cli.options import (
+    Address,
+    Checkpoint,
+    Device,
+    Engine,
+    InPrecision,
+    Model,
+    NamesFile,
+    Precision,
+    Window,
+    pair_of,
+)
 from vitreous.cli.reads import Said, reads
 from vitreous.cli.settings import Settings, read_settings
 
@@ -49,14 +60,7 @@ def batch(
     *,
     model: Model = "default",
     checkpoint: Checkpoint = None,
-    class_names: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of the classes, one a line in the order of the model's scores, where the model has none.",
-            show_default=False,
-        ),
-    ] = None,
+    class_names: NamesFile = None,
     how: Said,
     method: Annotated[
         str, typer.Option(metavar="NAME,…", help="Methods by name, with commas between; see 'vitreous methods'.")

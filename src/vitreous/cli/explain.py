@@ -14,6 +14,7 @@ from vitreous.cli.options import (
     Device,
     InPrecision,
     Model,
+    NamesFile,
     Pictures,
     Precision,
     Sample,
@@ -87,14 +88,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    class_names: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of the classes, one a line in the order of the model's scores, where the model has none.",
-            show_default=False,
-        ),
-    ] = None,
+    class_names: NamesFile = None,
     how: Said,
     method: Annotated[
         str,

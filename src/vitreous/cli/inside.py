@@ -13,6 +13,7 @@ from vitreous.cli.options import (
     Device,
     InPrecision,
     Model,
+    Pictures,
     Precision,
     Sample,
     Window,
@@ -36,14 +37,7 @@ class Read(StrEnum):
 @reads
 def inside(
     *,
-    pictures: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PICTURE",
-            help="Picture files, folders (searched to the bottom) or patterns. Without any: the sample picture.",
-            show_default=False,
-        ),
-    ] = None,
+    pictures: Pictures = None,
     sample: Sample = "",
     model: Model = "default",
     checkpoint: Checkpoint = None,

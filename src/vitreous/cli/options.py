@@ -22,6 +22,7 @@ __all__ = [
     "Link",
     "Model",
     "ModelOutput",
+    "NamesFile",
     "Pictures",
     "Precision",
     "Sample",
@@ -105,6 +106,14 @@ ModelOutput = Annotated[
         metavar="NAME|INDEX",
         help="Which of the model's outputs are the class scores, where it returns several; -1 is the last. After a "
         "comma, where in it: the query, 'logits,3', the row and column, 'logits,4,7', or 'max' or 'mean' over all.",
+        show_default=False,
+    ),
+]
+NamesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names of the classes, one a line in the order of the model's scores, where the model has none.",
         show_default=False,
     ),
 ]
