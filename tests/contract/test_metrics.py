@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.contract import two_processes
-from tests.contract.test_methods import fingerprint
+from tests.contract.promises import fingerprint
 from tests.contract.zoo import CASES
 from vitreous.errors import DegenerateMap, ShapeError, UnknownName
 from vitreous.methods import make_method

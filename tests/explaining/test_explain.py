@@ -268,15 +268,6 @@ def test_bfloat16_saves(tmp_path: Path) -> None:
     explanation.save(tmp_path / "out.png")
 
 
-def test_wrappers_are_explained_as_what_they_wrap(pictures: list[Path]) -> None:
-    model = timm.create_model("test_vit", num_classes=3).eval()
-    expected = vitreous.explain(model, pictures[:2])
-    for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
-        found = vitreous.explain(wrapped, pictures[:2])
-        torch.testing.assert_close(found.heatmap, expected.heatmap)
-        assert found.class_names == expected.class_names
-
-
 def test_the_probability_of_a_single_class_is_its_sigmoid() -> None:
     """A binary classifier with one logit: the softmax of that would be 1, whatever is hidden from it."""
     model = timm.create_model("vit_tiny_patch16_224", **{**TINY, "num_classes": 1}).eval()

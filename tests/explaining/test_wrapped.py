@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -61,3 +63,12 @@ def test_adapters_and_merged_weights_have_one_map(method: str) -> None:
 def test_a_wrapper_changes_nothing(method: str) -> None:
     model = CASES["lightning"].model().double()
     assert torch.equal(explain(model, method), explain(model.model, method))
+
+
+def test_wrappers_are_explained_as_what_they_wrap(pictures: list[Path]) -> None:
+    model = timm.create_model("test_vit", num_classes=3).eval()
+    expected = vitreous.explain(model, pictures[:2])
+    for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
+        found = vitreous.explain(wrapped, pictures[:2])
+        torch.testing.assert_close(found.heatmap, expected.heatmap)
+        assert found.class_names == expected.class_names

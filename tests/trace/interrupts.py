@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack
 
 import vitreous
-from tests.contract.test_methods import FEW, fingerprint
+from tests.contract.promises import FEW, fingerprint
 from tests.contract.zoo import CASES
 from vitreous.interact.patch_removal import prune
 from vitreous.methods import make_method

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.contract.test_methods import fingerprint
+from tests.contract.promises import fingerprint
 from tests.contract.zoo import CASES
 from vitreous.errors import ModelError, NothingObserved, NoTokenGrid, ObservationError, ShapeError, UnknownName
 from vitreous.methods.rollout import Rollout

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.contract.test_methods import fingerprint
+from tests.contract.promises import fingerprint
 from tests.contract.zoo import CASES
 from vitreous.errors import NothingObserved, ObservationError, ShapeError, UnknownName
 from vitreous.methods.grad_cam import GradCAM

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.contract.test_methods import fingerprint
+from tests.contract.promises import fingerprint
 from tests.contract.zoo import CASES
 from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_output, evaluation, stop_gradient

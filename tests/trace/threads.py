@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-from tests.contract.test_methods import DEFAULT, VARIANTS, fingerprint
+from tests.contract.promises import DEFAULT, VARIANTS, fingerprint
 from tests.contract.zoo import CASES
 from vitreous.errors import ExplainError
 from vitreous.trace import changes
