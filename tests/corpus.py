@@ -138,6 +138,8 @@ CORPUS: dict[str, Kept] = {
     "a class without end": Kept("class table", "classes.csv", text("label,words\n0,cat\n100000000,hen\n")),
     "no table of classes": Kept("class table", "classes.csv", lambda _: b"\xff\xfe\0,\0\n\0"),
     "a picture to learn from that is none": Kept("training folder", "train/cat/a.png", text("none")),
+    "a picture without a name": Kept("cub", "images.txt", text("1")),
+    "files of a run that are none": Kept("training", "manifest.json", with_value(None, "files", 0)),
     "an empty line among names": Kept("class names", "names.txt", text("cat\n\ndog\n")),
     "names that are no text": Kept("class names", "names.txt", lambda _: b"caf\xe9\n"),
     "runs without end": Kept(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import fields
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,17 +90,12 @@ def test_what_is_fetched_is_found() -> None:
 @pytest.mark.slow
 @pytest.mark.needs("chromium", "google-chrome")
 @pytest.mark.parametrize("width", [360, 1280])
-def test_no_page_is_wider_than_the_screen(site: Path, width: int) -> None:
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        for name in ("docs/index", "docs/tutorial", "docs/made/methods", "docs/reference/python", "results/README"):
-            page.goto((site / f"{name}.html").as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        browser.close()
+def test_no_page_is_wider_than_the_screen(site: Path, browser: Any, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("docs/index", "docs/tutorial", "docs/made/methods", "docs/reference/python", "results/README"):
+        page.goto((site / f"{name}.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    page.close()
     assert all(address.startswith(("file:", "data:")) for address in asked)

@@ -12,7 +12,7 @@ import timm
 import torch
 from benchmarks.chefer_cost import explain_one_by_one, published
 from benchmarks.device.runner import Row, Setup, in_turn, peak
-from tests.contract.test_methods import FEW
+from tests.contract.promises import FEW
 from torch import Tensor, nn
 
 import vitreous

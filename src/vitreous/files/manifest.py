@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vitreous.errors import DataError
 from vitreous.files.reading import read_json
@@ -83,6 +83,8 @@ def claim(folder: Path, job: str, names: Sequence[str], *, begun: bool = False) 
 
     def changed(values: dict[str, Any]) -> dict[str, Any]:
         known = values.get("files", [])
+        if not (isinstance(known, list) and all(isinstance(name, str) for name in cast("list[object]", known))):
+            raise DataError(f"`files` in `{folder / MANIFEST}` is no list of names. Choose another output folder.")
         for name in names:
             if not begun and name not in known and os.path.lexists(folder / name):
                 raise DataError(

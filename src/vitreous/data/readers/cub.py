@@ -33,6 +33,8 @@ def read_cub(path: Path, split: str) -> Samples:
     classes = [name.partition(".")[2].replace("_", " ") for name in _column(root, "classes.txt").values()]
     entries: list[Entry] = []
     for number, file in files.items():
+        if not PurePosixPath(file).name:
+            raise DataError(f"`images.txt` in `{path}` has no file for image {number!r}. Copy it again.")
         if missing := [
             table
             for table, column in (
