@@ -191,7 +191,9 @@ def test_one_split_is_enough_where_no_other_is_asked_for(tmp_path: Path) -> None
     assert load_split(root, "test")[1] != fingerprint
     with pytest.raises(DataError, match=r"no folder `val`\. Lay it out as val/CLASS/\*\.jpg\."):
         load_split(root, "val")
-    assert load_split(write_folder(tmp_path / "other", "valid/owl/a.png"), "val")[0].class_names == ("owl",)
+    other = write_folder(tmp_path / "other", "valid/owl/a.png")
+    for split in ("val", "valid", "validation"):
+        assert load_split(other, split)[0].class_names == ("owl",)
 
 
 def test_labels_are_known_without_decoding(tmp_path: Path) -> None:

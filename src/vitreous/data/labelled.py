@@ -96,7 +96,7 @@ def load_labelled(place: Path | str) -> tuple[LabelledPictures, LabelledPictures
 
 
 def load_split(place: Path | str, split: str) -> tuple[LabelledPictures, str]:
-    """One split, "train", "val" or "test", of what `load_labelled` reads, and the fingerprint.
+    """One split, "train", "val" (or "valid", "validation") or "test", of what `load_labelled` reads, its fingerprint.
 
     Of a folder, the others need not be there.
 
@@ -104,6 +104,7 @@ def load_split(place: Path | str, split: str) -> tuple[LabelledPictures, str]:
         UnknownName: there is no such split.
         DataError: there is nothing there, or its layout is another.
     """
+    split = next((known for known, names in _FOLDERS.items() if split in names), split)
     splits, fingerprint = _load(place, (split,) if split in _FOLDERS else ())
     if split not in splits:
         raise UnknownName("split", split, splits)
