@@ -27,6 +27,13 @@ def test_scores_are_printed_and_written(run: Run, folder: Path, tmp_path: Path) 
     assert f"calibration error {written['calibration_error']:.4f}" in done.stdout
     row = next(line for line in done.stdout.splitlines() if line.startswith("   0 "))
     assert row.split()[-4:] == [str(count or "·") for count in written["confusion"][0]]
+    Path("names.txt").write_text("ant\nbee\ncat\ndog\n")
+    done = run("evaluate", "set.npz", "--model", folder, "--class-names", "names.txt", "--output", "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text())["class_names"] == ["ant", "bee", "cat", "dog"]
+    Path("names.txt").write_text("0\n1\n2\n3\n4\n")
+    done = run("evaluate", "set.npz", "--model", folder, "--class-names", "names.txt")
+    assert done.exit_code == 1
+    assert "there are 5 `class_names` for 4 classes" in done.stderr
 
 
 def test_a_folders_class_scores_are_divided_on_demand(run: Run, folder: Path, tmp_path: Path) -> None:

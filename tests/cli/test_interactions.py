@@ -56,6 +56,20 @@ def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
     assert [page["error"] for page in manifest["pictures"]] == ["", ""]
 
 
+def test_classes_are_named_by_a_file(run: Run, folder: Path) -> None:
+    noise(1).save("one.png")
+    Path("names.txt").write_text("ant\nbee\ncat\ndog\n")
+    done = run("interactions", "one.png", "--model", folder, "--class-names", "names.txt")
+    assert done.exit_code == 0, done.output
+    text = Path("interactions/one.html").read_text()
+    assert any(name in text for name in ("ant", "bee", "cat", "dog"))
+    assert json.loads(Path("interactions/manifest.json").read_text())["class_names"] == ["ant", "bee", "cat", "dog"]
+    Path("names.txt").write_text("ant\nbee\n")
+    done = run("interactions", "one.png", "--model", folder, "--class-names", "names.txt", "--output", "other")
+    assert done.exit_code == 1
+    assert "there are 2 `class_names` for 4 classes" in done.stderr
+
+
 @pytest.mark.parametrize("indicator", ["strength", "certainty", "uncertainty", "impact"])
 def test_one_block_by_any_indicator(run: Run, folder: Path, indicator: str) -> None:
     done = run("interactions", "--model", folder, "--indicator", indicator, "--block", 0)

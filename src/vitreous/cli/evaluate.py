@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, Link, Model, ModelOutput, Window, output_of
+from vitreous.cli.options import Checkpoint, Device, Link, Model, ModelOutput, NamesFile, Window, output_of
 
 __all__ = ["evaluate"]
 
@@ -17,6 +17,7 @@ def evaluate(
     *,
     model: Model = "default",
     checkpoint: Checkpoint = None,
+    class_names: NamesFile = None,
     model_output: ModelOutput = "",
     link: Link = None,
     split: Annotated[str, typer.Option(help="Which part of the data: test, val or train.")] = "test",
@@ -49,12 +50,14 @@ def evaluate(
     from vitreous.data.depth import asked_window
     from vitreous.evaluation.calibrate import calibrate
     from vitreous.evaluation.evaluate import evaluate as run
+    from vitreous.explaining.asked import read_class_names
     from vitreous.models.device import find_device
-    from vitreous.models.zoo import load
+    from vitreous.models.zoo import describe, load
 
-    console, pixels = Console(highlight=False), asked_window(window)
+    console, pixels, names = Console(highlight=False), asked_window(window), read_class_names(class_names or ())
     where, output_given = find_device(device), output_of(model_output)
     loaded = load(model, checkpoint=checkpoint, device=where, output=output_given, link=link)
+    loaded = describe(loaded, class_names=names)
     with counting(console, "pictures", again=ANEW) as tell:
         found = run(loaded, data, split, output, workers=workers, window=pixels, progress=tell)
     table = Table(box=None)

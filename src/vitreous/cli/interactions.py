@@ -13,6 +13,7 @@ from vitreous.cli.options import (
     Device,
     InPrecision,
     Model,
+    NamesFile,
     Precision,
     Sample,
     Window,
@@ -48,6 +49,7 @@ def interactions(
     sample: Sample = "",
     model: Model = "default",
     checkpoint: Checkpoint = None,
+    class_names: NamesFile = None,
     how: Said,
     indicator: Annotated[
         Shown,
@@ -104,6 +106,7 @@ def interactions(
     from vitreous.cli.progress import counting, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.data.readers import DATASETS
+    from vitreous.explaining.asked import read_class_names
     from vitreous.files.writing import check_writable
     from vitreous.interacting.numbers import InteractionsJob
     from vitreous.interacting.pages import JOB, average_page, interaction_pages
@@ -114,13 +117,13 @@ def interactions(
     if dataset and (len(pictures or ()) > 1 or sample):
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
     files = [] if dataset else asked_files(pictures, sample, output, JOB)
-    place = pair_of(query, "--query")
+    place, names = pair_of(query, "--query"), read_class_names(class_names or ())
     check_writable(output)
     console = Console(highlight=False)
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
-    job = InteractionsJob(loaded, indicator.value, block, place, mass, share, output, asked_window(window))
+    job = InteractionsJob(loaded, indicator.value, block, place, mass, share, output, asked_window(window), names)
     if dataset:
         with counting(console, "pictures", again="an average is begun anew when it is run again") as tell:
             pages = [average_page(job, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]

@@ -100,20 +100,20 @@ Checkpoint = Annotated[
         metavar="FILE", help="Your weights for a timm:, torchvision: or open_clip: model, .safetensors or .pth."
     ),
 ]
+NamesFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names of the classes, one a line in the order of the model's scores, where the model has none.",
+        show_default=False,
+    ),
+]
 ModelOutput = Annotated[
     str,
     typer.Option(
         metavar="NAME|INDEX",
         help="Which of the model's outputs are the class scores, where it returns several; -1 is the last. After a "
         "comma, where in it: the query, 'logits,3', the row and column, 'logits,4,7', or 'max' or 'mean' over all.",
-        show_default=False,
-    ),
-]
-NamesFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Names of the classes, one a line in the order of the model's scores, where the model has none.",
         show_default=False,
     ),
 ]

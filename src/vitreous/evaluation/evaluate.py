@@ -15,6 +15,7 @@ from vitreous.data.depth import Window, through
 from vitreous.data.labelled import LabelledPictures, load_split
 from vitreous.errors import DataError, ModelError
 from vitreous.evaluation.cost import Cost, measure_cost
+from vitreous.explaining.asked import check_class_names
 from vitreous.explaining.labels import match_labels
 from vitreous.files.manifest import check_own_file, versions
 from vitreous.files.writing import check_writable, write_json
@@ -82,6 +83,7 @@ def answers(
     Raises:
         DataError: the classes of the pictures are not the model's.
         ModelError: the model does not say how its pictures are prepared, or predicts no class.
+        ShapeError: it has not a class name for each score.
     """
     preprocess = model.prepared()
     index = _index(pictures, model)
@@ -91,6 +93,7 @@ def answers(
     labels: list[Tensor] = []
     for images, right in loader:
         logits.append(_scores(model, images.to(parameter)).float().cpu())
+        check_class_names(model.class_names, logits[-1])
         labels.append(index[right])
         if progress:
             progress(sum(map(len, labels)), len(pictures))

@@ -41,6 +41,7 @@ class InteractionsJob:
         share: of the patches, the least discriminative, that are shown as removed.
         output: the folder for pages, numbers and the manifest.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
+        class_names: one per class score, before what the model says; empty for what it says.
     """
 
     model: LoadedModel
@@ -51,6 +52,7 @@ class InteractionsJob:
     share: float = 0.5
     output: Path = Path("interactions")
     window: Window = None
+    class_names: tuple[str, ...] = ()
 
 
 Measures = Mapping[str, Tensor]

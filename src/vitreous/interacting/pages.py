@@ -14,6 +14,7 @@ from vitreous.data.readers import open_samples
 from vitreous.data.samples import draw
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, ObservationError, ShapeError
+from vitreous.explaining.asked import check_class_names
 from vitreous.explaining.opening import open_for
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
@@ -64,7 +65,7 @@ def interaction_pages(job: InteractionsJob, files: Sequence[Path]) -> Iterator[P
 
     Raises:
         DataError: the output folder cannot be written, another run is writing there, or it is another command's.
-        UnknownName, ShapeError: no such block, query, or share.
+        UnknownName, ShapeError: no such block, query, or share; class names are given, and not one for each score.
         ObservationError: the model has no attention between all patches.
     """
     _check(job)
@@ -161,7 +162,8 @@ def _check(job: InteractionsJob) -> None:
 def _about(job: InteractionsJob) -> dict[str, Any]:
     """What the numbers depend on."""
     return describe_model(job.model) | {
-        name: getattr(job, name) for name in ("indicator", "block", "query", "mass", "share", "window")
+        "class_names": list(job.class_names) or None,
+        **{name: getattr(job, name) for name in ("indicator", "block", "query", "mass", "share", "window")},
     }
 
 
@@ -171,6 +173,7 @@ def _page(job: InteractionsJob, file: Path, ledger: Ledger) -> Page:
         return Page(file, error=str(opened))
     images = opened.image[None].to(next(job.model.model.parameters()))
     seen = interactions_of(job.model, images)
+    check_class_names(job.class_names, seen.logits)
     with reading(job.model.reading):
         effects = effect(job.model.model, images)[0] if job.indicator == "impact" else None
     scores = {} if seen.logits is None else {"logits": seen.logits[0].float().cpu().numpy()}
@@ -201,7 +204,7 @@ def _matters(job: InteractionsJob, images: Images, seen: Interactions) -> PatchS
 
 def _title(job: InteractionsJob, seen: Interactions, file: Path) -> str:
     """What the model says, or the file's name where it says nothing."""
-    names, link = job.model.class_names, job.model.reading.link
+    names, link = job.class_names or job.model.class_names, job.model.reading.link
     if seen.logits is None or (link == "identity" and seen.logits.shape[1] > 1):
         return file.name
     scores = seen.logits[0]

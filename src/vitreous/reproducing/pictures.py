@@ -82,7 +82,8 @@ def averages(asked: Asked) -> Iterator[Compared]:
 def _job(asked: Asked, model: LoadedModel) -> InteractionsJob:
     names = ("indicator", "block", "query", "mass", "share", "window")
     given = typed_fields(InteractionsJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
-    return InteractionsJob(model, output=asked.output, **given)
+    named = typed(tuple[str, ...], asked.values.get("class_names") or ())
+    return InteractionsJob(model, output=asked.output, class_names=named, **given)
 
 
 def _load(asked: Asked) -> LoadedModel:

@@ -39,7 +39,9 @@ _SPREAD = 1.0
 """In patches: what reaches more, to each side, tells no edge between two."""
 
 
-def check_covers(tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGrid, model: str) -> None:
+def check_covers(
+    tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGrid, *, picture: Images, before: Tensor, model: str
+) -> None:
     """Refuse patches that half a patch or more of the picture's pixels do not reach, or that lie as far beyond it.
 
     Args:
@@ -47,6 +49,8 @@ def check_covers(tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGr
         probe: of the picture.
         step: how much of its noise moves the tokens clearly, and evenly.
         tokens: the grid that was found.
+        picture: a model's input, of noise.
+        before: its tokens.
         model: its name, for messages.
 
     Raises:
@@ -55,8 +59,7 @@ def check_covers(tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGr
     Cost: two runs of one image up to the attention; of a small grid, or where receptive fields overlap, another one and
         three backward passes through it; of a small picture, up to 1024 pixels in all, more of these.
     """
-    picture = probe.like(probe.middle + probe.noise())
-    own = _keeps_to_cells(tokens_of, probe, picture, step, tokens)
+    own = _keeps_to_cells(tokens_of, probe, step, tokens, picture=picture, before=before)
     if own and min(tokens.height, tokens.width) >= _ENOUGH:
         return
     try:
@@ -90,9 +93,11 @@ def _say(tokens: TokenGrid) -> str:
     return f"Say grid={grid} (--grid {grid[0]},{grid[1]}) to have a map laid on the whole picture all the same."
 
 
-def _keeps_to_cells(tokens_of: TokensOf, probe: Probe, picture: Images, step: float, tokens: TokenGrid) -> bool:
+def _keeps_to_cells(
+    tokens_of: TokensOf, probe: Probe, step: float, tokens: TokenGrid, *, picture: Images, before: Tensor
+) -> bool:
     """Whether what lies inside of a cell moves its own token alone."""
-    before, push = _values(tokens_of, picture), step * probe.noise()
+    push = step * probe.noise()
     (rows, down), (columns, right) = (_cells(*each) for each in zip(picture.shape[-2:], _grid(tokens), strict=True))
     for color in range(2):
         cells = (rows[:, None] + columns) % 2 == color

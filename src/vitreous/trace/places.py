@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Images
-from vitreous.trace.chance import no_chance
+from vitreous.trace.chance import check_same, no_chance
 from vitreous.trace.changes import aside, changes
 from vitreous.trace.covering import TokensOf, check_covers
 from vitreous.trace.intercept import Interceptor
@@ -69,8 +69,9 @@ def measure_tokens(
             image.
         NoTokenGrid: the tokens that move with the picture do not lie on a grid that covers it; or they are others than
             `Reading` says.
+        ObservationError: they are others each time that the model runs on the same picture.
 
-    Cost: four runs of one image up to the attention's input; up to nine more where receptive fields overlap, and none
+    Cost: five runs of one image up to the attention's input; up to nine more where receptive fields overlap, and none
     but the first where `Reading` says all.
     """
     _check_picture(model, images)
@@ -83,14 +84,15 @@ def measure_tokens(
 
 
 def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Reads, probe: Probe) -> TokenGrid:
-    how, picture = current_reading(), probe.middle + probe.noise()
+    how, kind, picture = current_reading(), type(model).__name__, probe.middle + probe.noise()
     given = tokens_of(probe.like(picture))
     before = given.to(torch.promote_types(given.dtype, torch.float32))
     said = None if how.patches is None else _listed(how.patches, len(before))
     if how.grid and said is not None:
         return _as_said(len(before), how.grid, said)
     # a model may go on in a coarser type
-    step = max(probe.step(images.dtype), probe.step(given.dtype))
+    dtype = max(images.dtype, given.dtype, key=lambda each: torch.finfo(each).eps)
+    step = probe.step(dtype)
     moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
     for draws in itertools.count(1):
         push = step * probe.noise()
@@ -102,14 +104,17 @@ def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Rea
             return _as_said(len(before), how.grid, patches.tolist())
         places = (answers / moved).cpu()[:, patches]
         found = grid_of(places[0], places[1])
-        if found is None and draws == _MOST_DRAWS:
+        if found is None and draws < _MOST_DRAWS:
+            continue
+        again = tokens_of(probe.like(picture))
+        check_same(before, again, dtype, kind)
+        if found is None:
             if (grid := _in_rows(places[0], places[1])) is None:
                 raise _not_laid_out(model, images, is_read, len(before), len(patches))
             found = grid, torch.arange(len(patches))
-        if found is not None:
-            tokens = TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
-            check_covers(tokens_of, probe, step, tokens, type(model).__name__)
-            return tokens
+        tokens = TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
+        check_covers(tokens_of, probe, step, tokens, picture=probe.like(picture), before=again, model=kind)
+        return tokens
     raise AssertionError
 
 
@@ -265,11 +270,11 @@ def _not_laid_out(
             read.append(now)
 
     with aside(), settled(model) as change:
-        change.gradients(False)
+        change.gradients(True)  # of quantized layers, whose steps hide places, it tells
         interceptor = Interceptor(attend, running=change.running(model))
         change.enter(interceptor)
         change.start_pass()
-        run(model, images[:1].clone())
+        run(model, images[:1].detach().clone().requires_grad_().clone())
     kind = type(model).__name__
     if not moving:
         return NoTokenGrid(
