@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+import vitreous
 from tests.contract.written import Ordered
 from tests.quick import quick
 from vitreous.errors import DegenerateMap, NoClassScores, NoTokenGrid, ObservationError
@@ -248,3 +249,11 @@ class _Mute(nn.Module):
 def test_a_model_that_returns_nothing_is_told_so() -> None:
     with pytest.raises(NoClassScores, match="`NoneType` without any numbers"):
         make_method("rollout")(_Mute(), images())
+
+
+def test_a_pale_picture_shows_places_in_16_bits() -> None:
+    model = vitreous.load(dtype=torch.bfloat16).model
+    picture = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)) / 3 - 0.12
+    for share in (1.0, 0.05, 0.02):
+        tokens = measure_tokens(model, (picture * share).to(torch.bfloat16))
+        assert (tokens.height, tokens.width, tokens.extra) == (8, 8, 1)
