@@ -1,6 +1,6 @@
 # make demo         explain the sample picture with the model that comes with vitreous
 # make test-fast    while you work: lint, and a part of the tests that shows most mistakes; 90 seconds
-# make test         everything that must pass: format, lint, types, tests; about 15 minutes on two cores
+# make test         everything that must pass: format, lint, types, tests; under 8 minutes on two cores
 # make test-all     after it, what takes longer, with all that it needs
 # make docs         the site, offline: build/site/index.html; two minutes
 # make bench        what every method costs beside a forward pass: build/bench; half an hour
@@ -12,8 +12,13 @@ VENV := .venv$(patsubst python%,-%,$(filter-out python3 python,$(notdir $(PYTHON
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 SOURCES := src tests benchmarks docs
+# a file's tests share what they make, so one process runs them all; what takes long is told
+TESTS := -n 2 --dist loadfile --durations 10 --durations-min 3
 # rooms whose tests train, judge or write a method again from its paper
 LONG := training benchmarking interacting reference golden
+
+# Python's own compiled files serve both processes and all programs that tests start
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: bench demo docs test-fast test test-all test-oldest clean
 
@@ -24,16 +29,16 @@ demo: $(VENV)/installed
 test-fast: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/pytest -n 2 -m "not slow and not thorough" $(LONG:%=--ignore tests/%)
+	$(BIN)/pytest $(TESTS) -m "not slow and not thorough" $(LONG:%=--ignore tests/%)
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest $(TESTS) -m "not slow"
 
 test-all: $(VENV)/installed-dev
-	$(BIN)/pytest -n 2 -m "slow or needs" --all
+	$(BIN)/pytest $(TESTS) -m "slow or needs" --all
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m sphinx -b html -c docs -W --keep-going -q . build/site
@@ -43,7 +48,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.bench --output build/bench
 
 test-oldest: $(OLDEST)/installed-dev
-	$(OLDEST)/bin/pytest -n 2 -m "not slow"
+	$(OLDEST)/bin/pytest $(TESTS) -m "not slow"
 
 clean:
 	rm -rf .venv .venv-* explained build docs/made

@@ -24,7 +24,8 @@ from torch import Tensor
 
 import vitreous
 from vitreous import ExplainError
-from vitreous.data.pictures import find_pictures, open_picture
+from vitreous.data.finding import find_pictures
+from vitreous.data.pictures import open_picture
 from vitreous.errors import DegenerateMap
 from vitreous.models.loaded import LoadedModel
 

@@ -1,8 +1,10 @@
-"""The wheel, built and installed with what it says it needs and nothing else, explains the sample picture."""
+"""The wheel, installed with what it says it needs and nothing else, explains; the source distribution is whole."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -59,3 +61,18 @@ def test_the_wheel_alone_explains_the_sample(tmp_path: Path) -> None:
     assert "transformers" not in run(
         python, "-c", "import pkgutil; print([each.name for each in pkgutil.iter_modules()])"
     )
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_what_its_tests_read(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path]
+    subprocess.run(words, cwd=ROOT, capture_output=True, check=True)
+    (packed,) = tmp_path.glob("vitreous-*.tar.gz")
+    shutil.unpack_archive(packed, tmp_path, filter="data")
+    (folder,) = tmp_path.glob("vitreous-*/")
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/benchmarks", "tests/test_docs.py"]
+    done = subprocess.run(
+        words, cwd=folder, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert {each.name for each in ROOT.glob("*.md")} <= {each.name for each in folder.iterdir()}

@@ -8,7 +8,8 @@ from copy import deepcopy
 
 import torch
 from benchmarks.device.runner import Row, Setup
-from tests.contract.test_methods import CANCELLING, DEFAULT, DOUBLE_ONLY, HALF, REFUSED, VANISHING, explain, refusal
+from tests.contract.promises import CANCELLING, DEFAULT, DOUBLE_ONLY, explain, refusal
+from tests.contract.test_methods import HALF, REFUSED, VANISHING
 from tests.contract.zoo import CASES, Case
 from tests.quick import METHODS
 

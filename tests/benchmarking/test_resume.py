@@ -25,6 +25,8 @@ from vitreous.methods import METHODS
 from vitreous.statistics.store import Key, Store
 from vitreous.statistics.tables import Table, write_page, write_tables
 
+pytestmark = pytest.mark.usefixtures("few_examples")
+
 METHODS_OF_TWO = ("rollout", "raw_attention")
 
 

@@ -22,6 +22,13 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("benchmarks.device.runner")
 
 
+def test_what_benchmarks_import_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    for file in (ROOT / "benchmarks").rglob("*.py"):
+        if file.name not in ("__main__.py", "cam_cost.py"):  # a program; one that needs a library of others
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+
+
 def test_what_is_there_is_not_measured_again_and_what_failed_is(runner: ModuleType, tmp_path: Path) -> None:
     calls: list[str] = []
 

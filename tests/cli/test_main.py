@@ -149,6 +149,7 @@ def test_help_loads_nothing_heavy_of_its_own(tmp_path: Path) -> None:
     assert "HEAVY set()" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_real_program(tmp_path: Path, folder: Path) -> None:
     done = vitreous_command("explain", "--model", folder, "--target", "top-2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -211,6 +211,7 @@ def test_one_run_a_folder(run: Run, folder: Path, tmp_path: Path) -> None:
         assert outputs(tmp_path / command) == set()
 
 
+@pytest.mark.slow
 def test_an_interrupt_says_how_far_it_is(folder: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "in", [f"{at}.png" for at in range(60)])
     words = ("explain", "in", "--model", folder, "--output", "out", "--method", "rollout", "--batch-size", 1)

@@ -89,6 +89,7 @@ def test_a_benchmark(run: Run, folder: Path, dataset: str) -> None:
     assert "Say --use tests.cli.ran:Ran if you trust that code." in made.output
 
 
+@pytest.mark.slow
 def test_averages_and_checks(run: Run, folder: Path, dataset: str) -> None:
     place, flags = dataset.partition(":")[2], ("--model", folder, "--limit", 2)
     assert run("interactions", dataset, *flags, "--output", "average").exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from tests.contract.promises import (
     together,
 )
 from tests.contract.zoo import CASES, CLASSES, Case
+from tests.quick import KINDS, quick, quick_pairs
 from vitreous import errors
 from vitreous.trace.target import Classes
 
@@ -41,13 +43,24 @@ LOOK = (
 )
 # one patch of a map is all that is positive: in bfloat16 none may be, and that is refused
 VANISHING = {"layer_cam"}
-# one of each kind that differs most; the others are as many checks again, and rarely fail where these hold
+# the kinds that differ most: where these hold, others rarely fail
 NEAR = ("timm_vit", "timm_swin", "hf_vit_eager", "timm_resnet")
+# every method on a model of every kind, and every model with a few methods; all with all is slow
 PAIRS = [
-    pytest.param(case, method, marks=[] if case in NEAR else pytest.mark.thorough, id=f"{case}-{method}")
-    for case in CASES
-    for method in DEFAULT | VARIANTS
+    pytest.param(*pair.values, marks=pair.marks or ([] if pair.values[0] in NEAR else pytest.mark.thorough), id=pair.id)
+    for pair in quick_pairs(CASES, DEFAULT | VARIANTS, KINDS)
 ]
+
+
+def test_every_kind_of_model_has_a_row() -> None:
+    """A kind is what `Case` says of a model, but for its making, size and use."""
+
+    def said(case: Case) -> Case:
+        return replace(case, build=Case, size=(), classes=0, how={})
+
+    have = {said(CASES[name]) for name in KINDS}
+    left = [name for name, case in CASES.items() if said(case) not in have]
+    assert not left, "name one of each kind in KINDS, tests/quick.py"
 
 
 @pytest.mark.parametrize(("case_name", "method_name"), PAIRS)
@@ -83,21 +96,52 @@ def test_an_image_has_the_map_that_it_has_alone(case_name: str, method_name: str
         check_alone(explanation, case, model, images[1:], target)  # one of two shows what the other does to it
 
 
-@pytest.mark.parametrize("method_name", sorted(DEFAULT))
-class TestEveryMethod:
-    """What does not depend on where the model comes from, on two that differ most: fused timm and eager HF."""
+@pytest.fixture(
+    params=[
+        ("timm_vit", "timm_swin"),
+        pytest.param(("hf_vit_eager", "hf_swin_eager"), marks=pytest.mark.slow),
+    ],
+    ids=["timm", "hf"],
+)
+def case(request: pytest.FixtureRequest, method_name: str) -> Case:
+    """A plain ViT, fused or eager, which differ most; its neighbor for a method that refuses plain ViTs."""
+    vit, swin = (CASES[name] for name in request.param)
+    return swin if refusal(vit, method_name) else vit
 
-    @pytest.fixture(
-        params=[
-            ("timm_vit", "timm_swin"),
-            pytest.param(("hf_vit_eager", "hf_swin_eager"), marks=pytest.mark.slow),
-        ],
-        ids=["timm", "hf"],
-    )
-    def case(self, request: pytest.FixtureRequest, method_name: str) -> Case:
-        """A plain ViT; its neighbor for a method that refuses plain ViTs."""
-        vit, swin = (CASES[name] for name in request.param)
-        return swin if refusal(vit, method_name) else vit
+
+@pytest.mark.parametrize("method_name", sorted(DEFAULT))
+def test_precisions_agree(method_name: str, case: Case) -> None:
+    model, images = case.model().double(), case.images().double()
+    method = DEFAULT[method_name]
+    target, explanation = explain(case, method, model, images)
+    exact = explanation.heatmap
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 0.1), (torch.float16, 0.02)):
+        if dtype == torch.float32 and method_name in DOUBLE_ONLY:
+            assert "float64" in (type(method).__doc__ or ""), "the user is told"
+            continue
+        low, half = copy.deepcopy(model).to(dtype), images.to(dtype)
+        if method_name in REFUSED.get(dtype, ()):
+            with pytest.raises(errors.TooFewDigits, match=str(dtype).removeprefix("torch.")):
+                vitreous.explain(low, half, method, target)
+            continue
+        try:
+            heatmap = vitreous.explain(low, half, method, target).heatmap
+        except errors.DegenerateMap:
+            assert dtype == torch.bfloat16
+            assert method_name in VANISHING
+            continue
+        assert heatmap.dtype == dtype, f"{method_name} on a model in {dtype}: look for a tensor made without dtype="
+        if dtype == torch.float16 and method_name == "random":
+            continue  # its seed is what bfloat16 leaves of the pixels, which is another after float16
+        most = tolerance if dtype == torch.float32 else HALF.get(method_name, tolerance)
+        off, told = (heatmap.double() - exact).abs().max() / exact.abs().max(), f"{method_name} in {dtype}: {LOOK}"
+        assert off <= most, told
+        assert dtype == torch.float32 or correlations(heatmap.double(), exact).min() >= FLOOR, told
+
+
+@pytest.mark.parametrize("method_name", quick(sorted(DEFAULT)))
+class TestEveryMethod:
+    """What does not depend on where the model comes from."""
 
     def check(self, method_name: str, case: Case, model: nn.Module, images: Tensor) -> None:
         """The map is to the bit the one of the model as it comes."""
@@ -132,34 +176,6 @@ class TestEveryMethod:
         self.check(method_name, case, model, images)
         after = [p.grad for p in (*model.parameters(), images)]
         assert all(a is b if b is None else torch.equal(a, b) for a, b in zip(after, before, strict=True))
-
-    def test_precisions_agree(self, method_name: str, case: Case) -> None:
-        model, images = case.model().double(), case.images().double()
-        method = DEFAULT[method_name]
-        target, explanation = explain(case, method, model, images)
-        exact = explanation.heatmap
-        for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 0.1), (torch.float16, 0.02)):
-            if dtype == torch.float32 and method_name in DOUBLE_ONLY:
-                assert "float64" in (type(method).__doc__ or ""), "the user is told"
-                continue
-            low, half = copy.deepcopy(model).to(dtype), images.to(dtype)
-            if method_name in REFUSED.get(dtype, ()):
-                with pytest.raises(errors.TooFewDigits, match=str(dtype).removeprefix("torch.")):
-                    vitreous.explain(low, half, method, target)
-                continue
-            try:
-                heatmap = vitreous.explain(low, half, method, target).heatmap
-            except errors.DegenerateMap:
-                assert dtype == torch.bfloat16
-                assert method_name in VANISHING
-                continue
-            assert heatmap.dtype == dtype, f"{method_name} on a model in {dtype}: look for a tensor made without dtype="
-            if dtype == torch.float16 and method_name == "random":
-                continue  # its seed is what bfloat16 leaves of the pixels, which is another after float16
-            most = tolerance if dtype == torch.float32 else HALF.get(method_name, tolerance)
-            off, told = (heatmap.double() - exact).abs().max() / exact.abs().max(), f"{method_name} in {dtype}: {LOOK}"
-            assert off <= most, told
-            assert dtype == torch.float32 or correlations(heatmap.double(), exact).min() >= FLOOR, told
 
     def test_nothing_is_left_after_an_exception(self, method_name: str, case: Case) -> None:
         model, images = case.model(), case.images()

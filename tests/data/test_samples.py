@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from PIL import Image
 from tests.data.test_labelled import medmnist
 from tests.data.trees import (
     BOX,
+    EXPECTED,
     OBJECT,
     SIZE,
     TREES,
@@ -30,33 +30,6 @@ from tests.data.trees import (
 )
 from vitreous.data.readers import DATASETS, open_samples
 from vitreous.errors import DataError, UnknownName
-
-# names, labels, which have boxes, which have masks, and where the one box and mask of all trees are
-EXPECTED: dict[str, tuple[list[str], list[Any], list[bool], list[bool], int | None, int | None]] = {
-    "coco": (["1.jpg", "3.jpg"], [1, 0], [True, False], [True, True], 0, 1),
-    "cub": (["002.Gray_Catbird/b.jpg", "002.Gray_Catbird/c.jpg"], [1, 1], [True, True], [True, False], 0, 0),
-    "folder": (["cat/a.jpg", "hen/b.jpg", "hen/c.jpg"], [0, 1, 1], [False, True, False], [False, True, False], 1, 1),
-    "ilsvrc": (
-        ["ILSVRC2012_val_2", "ILSVRC2012_val_1", "ILSVRC2012_val_3"],
-        [0, 1, 1],
-        [True, True, False],
-        [False, False, False],
-        0,
-        None,
-    ),
-    "imagenet_seg": (["0000", "0001", "0002"], [None] * 3, [False] * 3, [True] * 3, None, 2),
-    "listed": (
-        ["val/a.jpg", "val/b.jpg", "val/c.jpg"],
-        [1, None, None],
-        [True, True, False],
-        [True, False, False],
-        0,
-        0,
-    ),
-    "npz": (["val/2", "val/3"], [0, 1], [True, False], [False, False], 0, None),
-    "table": (["a.jpg", "b.jpg", "c.jpg"], [1, 0, 0], [False, True, True], [False, True, False], 1, 1),
-    "voc": (["2007_1", "2007_3"], [7, 11], [True, True], [True, False], 0, 0),
-}
 
 
 def test_every_reader_has_a_tree() -> None:

@@ -14,7 +14,7 @@ import pytest
 from vitreous import errors
 from vitreous.engines.choose import make_engine
 from vitreous.engines.engine import InProcess
-from vitreous.engines.processes import Processes
+from vitreous.engines.processes import LocalProcesses
 from vitreous.errors import DataError, ModelError, ShapeError, UnknownName, WorkerLost
 
 
@@ -48,9 +48,9 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("_importable")
 def test_processes() -> None:
-    assert sorted(Processes(2).run(Squares(), iter(range(20)))) == [number**2 for number in range(20)]
+    assert sorted(LocalProcesses(2).run(Squares(), iter(range(20)))) == [number**2 for number in range(20)]
     with pytest.raises(UnknownName, match='no number named "2"'):
-        list(Processes(2).run(Squares(refused=2), iter(range(5))))
+        list(LocalProcesses(2).run(Squares(refused=2), iter(range(5))))
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,22 @@ class Sleeper:
 def test_a_worker_that_dies_ends_the_others() -> None:
     began = time.monotonic()
     with pytest.raises(WorkerLost, match="one of 2 worker processes has died"):
-        list(Processes(2).run(Sleeper(), iter(range(5))))
+        list(LocalProcesses(2).run(Sleeper(), iter(range(5))))
     assert time.monotonic() - began < 60
 
 
 def test_what_cannot_be_sent() -> None:
     with pytest.raises(ModelError, match=r"cannot be sent to other processes: .*workers=1"):
-        list(Processes(2).run(lambda: abs, [1]))
+        list(LocalProcesses(2).run(lambda: abs, [1]))
 
 
 def test_nothing_to_do_starts_nothing() -> None:
-    assert list(Processes(2).run(lambda: abs, [])) == []
+    assert list(LocalProcesses(2).run(lambda: abs, [])) == []
 
 
 def test_choosing() -> None:
     assert make_engine("local", workers=1) == InProcess()
-    assert make_engine("local", workers=3) == Processes(3)
+    assert make_engine("local", workers=3) == LocalProcesses(3)
     with pytest.raises(UnknownName, match='no value of `engine` named "spark"'):
         make_engine("spark")
     with pytest.raises(ShapeError, match="the engine is local"):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import vitreous
 from tests.contract.libraries import TINY
 from tests.contract.zoo import CASES
+from tests.quick import quick_pairs
 from vitreous.errors import ModelError, NoClassScores, ShapeError
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
@@ -113,8 +114,7 @@ def backbone_of_all(name: str) -> nn.Module:
     return BACKBONES[name]()
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("backbone", "method"), quick_pairs(BACKBONES, METHODS, ["timm"]))
 def test_without_a_classifier_what_needs_none_explains_and_the_rest_refuses(backbone: str, method: str) -> None:
     model = backbone_of_all(backbone)
     if not isinstance(METHODS[method](), ScorelessMethod):

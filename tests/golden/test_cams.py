@@ -37,6 +37,7 @@ def test_grad_cam(golden: dict[str, Tensor], column: int) -> None:
     assert error(golden, "grad_cam", 2, column) <= 1e-5
 
 
+@pytest.mark.slow
 def test_score_cam(golden: dict[str, Tensor]) -> None:
     """Their Score-CAM is ours with their interpolation."""
     assert error(golden, "score_cam", 1, 0, align_corners=True) <= 1e-4

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -51,6 +51,7 @@ def rectangle(top: int, left: int, height: int, width: int, side: int = 12) -> T
 boxes = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 3), st.integers(1, 3))
 
 
+@settings(max_examples=10)
 @given(boxes)
 def test_the_perfect_map_is_one(box: tuple[int, int, int, int]) -> None:
     truth = rectangle(*box)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from tests.contract.zoo import CASES
 from tests.reference.vit import gelu, layer_norm, slow_vit
 from vitreous.methods import make_method
+from vitreous.relevance.gradient_rules import gamma
 from vitreous.relevance.rule import Operation
-from vitreous.relevance.slopes import gamma
 from vitreous.trace.target import Classes
 
 CLASS = 4

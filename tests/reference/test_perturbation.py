@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
+from tests.quick import quick
 from vitreous.errors import ShapeError
 from vitreous.methods import make_method
 from vitreous.methods.occlusion import SlidingWindows
@@ -32,7 +33,9 @@ def score(model: nn.Module, image: Tensor, scale: str = "probability") -> float:
     return math.exp(logits[CLASS]) / sum(map(math.exp, logits)) if scale == "probability" else logits[CLASS]
 
 
-@pytest.mark.parametrize(("name", "scale"), [("timm_vit_wide", "probability"), ("timm_resnet", "logit")])
+@pytest.mark.parametrize(
+    ("name", "scale"), [("timm_vit_wide", "probability"), pytest.param("timm_resnet", "logit", marks=pytest.mark.slow)]
+)
 def test_occlusion(name: str, scale: str) -> None:
     model, images = load(name)
     height, width = images.shape[2:]
@@ -68,7 +71,7 @@ def test_a_stride_that_does_not_divide_is_refused() -> None:
 
 
 @pytest.mark.parametrize("centered", [True, False])
-@pytest.mark.parametrize("name", ["timm_vit_wide", "timm_swin"])
+@pytest.mark.parametrize("name", quick(["timm_vit_wide", "timm_swin"], ["timm_vit_wide"]))
 def test_rise(name: str, centered: bool) -> None:
     model, images = load(name)
     size = (images.shape[2], images.shape[3])
@@ -118,7 +121,9 @@ def test_rise_needs_light_and_dark(visible: float) -> None:
         make_method("rise", visible=visible)(*load("timm_vit"))
 
 
-@pytest.mark.parametrize(("centered", "scale"), [(True, "logit"), (False, "probability")])
+@pytest.mark.parametrize(
+    ("centered", "scale"), [(True, "logit"), pytest.param(False, "probability", marks=pytest.mark.slow)]
+)
 def test_vit_cx(centered: bool, scale: str) -> None:
     model, images = load("timm_vit_wide")
     norm: list[Tensor] = []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import noise
-from vitreous.render.case import Attempt, Case, MethodCase, Said
+from vitreous.render.case import Attempt, Case, MethodCase, ToldClass
 from vitreous.render.relations import Relation
 from vitreous.reporting.pages import write_pages
 
@@ -42,8 +42,8 @@ def case() -> Case:
             MethodCase("mine", EVIL, [Attempt(signed), Attempt(-signed)], signed=True),
             MethodCase("cam", "CAM", [Attempt(None, "it does not apply.")] * 2),
         ],
-        [Said("tabby", "90.0%", 0.9), Said(EVIL, "5.0%", 0.05)],
-        [Said("tabby", "90.0%", 0.9), Said(EVIL, "5.0%", 0.05)],
+        [ToldClass("tabby", "90.0%", 0.9), ToldClass(EVIL, "5.0%", 0.05)],
+        [ToldClass("tabby", "90.0%", 0.9), ToldClass(EVIL, "5.0%", 0.05)],
         trust=[trust(), None],
         command="vitreous explain cat.png",
         facts={"model": EVIL},
@@ -62,7 +62,7 @@ def full(case: Case) -> Case:
     return replace(
         case,
         methods=[MethodCase("mgrw", "MGRW", maps, blocks=True)],
-        classes=[Said(f"class {at}", "1%", 0.01) for at in range(6)],
+        classes=[ToldClass(f"class {at}", "1%", 0.01) for at in range(6)],
         trust=[],
         relations={
             "alike": Relation((2, 3), values),

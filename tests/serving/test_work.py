@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.serving.conftest import in_a_loop
 from vitreous.masking.forward import Progress
-from vitreous.serving.store import Gone, Store
+from vitreous.serving.cache import Cache, Gone
 from vitreous.serving.work import Busy, Done, Step, Stopped, TookTooLong, Worker, stoppable
 
 
@@ -117,13 +117,13 @@ def test_a_model_that_catches_everything_is_stopped_too() -> None:
 
 
 def test_the_oldest_go_first() -> None:
-    store = Store[str]("result", most=3, most_bytes=100)
-    names = [store.put(each, 40) for each in "ab"]
-    assert store.get(names[0]) == "a"
-    names.append(store.put("c", 40))
+    cache = Cache[str]("result", most=3, most_bytes=100)
+    names = [cache.put(each, 40) for each in "ab"]
+    assert cache.get(names[0]) == "a"
+    names.append(cache.put("c", 40))
     with pytest.raises(Gone, match="this result is not held any more"):
-        store.get(names[1])
-    assert store.get(names[0]) == "a"
-    assert store.bytes == 80
+        cache.get(names[1])
+    assert cache.get(names[0]) == "a"
+    assert cache.bytes == 80
     assert len({*names}) == 3
     assert all(len(name) >= 20 for name in names)

@@ -1,4 +1,4 @@
-"""Explains by the methods that are named, or all, on one model from several threads, and prints which maps differ.
+"""Explains by all methods on one model from several threads, and prints which maps differ.
 
 Run as a program, beside which nothing else needs Python's lock.
 """
@@ -60,4 +60,4 @@ def differing(case: str, names: list[str]) -> list[str]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     sys.setswitchinterval(1e-5)
-    print(json.dumps(differing(sys.argv[1], sys.argv[2:] or list(METHODS))))
+    print(json.dumps(differing(sys.argv[1], list(METHODS))))

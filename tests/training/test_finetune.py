@@ -21,7 +21,7 @@ from vitreous.training.classify import train
 from vitreous.training.log import Note
 from vitreous.training.parameters import parameter_groups
 from vitreous.training.recipe import Optimizer, find_recipe, read_recipe
-from vitreous.training.start import fitted, read_start
+from vitreous.training.start import completed, read_start
 
 FINETUNE = read_recipe(find_recipe("finetune"))
 STILL = Optimizer(lr=0.0, min_lr=0.0, warmup_lr=0.0, warmup_epochs=0, ema=0.0)
@@ -41,22 +41,22 @@ def trained(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_recipe_without_architecture_takes_what_the_start_says(trained: Path) -> None:
-    recipe = fitted(FINETUNE, read_start(trained))
+    recipe = completed(FINETUNE, read_start(trained))
     assert (recipe.architecture, recipe.image_size, recipe.crop_pct) == ("vit_tiny_patch16_224", 16, 0.8)
     assert (recipe.mean, recipe.std) == ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     assert recipe.arguments == RECIPE.arguments
-    assert fitted(RECIPE, read_start(trained)) is RECIPE
+    assert completed(RECIPE, read_start(trained)) is RECIPE
     with pytest.raises(DataError, match="names no architecture, and nothing to start from is given"):
-        fitted(FINETUNE, None)
+        completed(FINETUNE, None)
     with pytest.raises(DataError, match=r"`.*safetensors` does not say what it is\. .*--start timm:NAME@FILE"):
-        fitted(FINETUNE, read_start(trained / "model.safetensors"))
+        completed(FINETUNE, read_start(trained / "model.safetensors"))
 
 
 def test_a_model_of_timms_with_weights_of_a_file(tmp_path: Path) -> None:
     model = timm.create_model("resnet10t", num_classes=3)
     save_file(model.state_dict(), tmp_path / "own.safetensors")
     start = read_start(f"timm:resnet10t@{tmp_path / 'own.safetensors'}")
-    recipe = fitted(FINETUNE, start)
+    recipe = completed(FINETUNE, start)
     config = model.pretrained_cfg
     assert (recipe.architecture, recipe.image_size) == ("resnet10t", config["input_size"][1])
     assert (recipe.mean, recipe.std) == (config["mean"], config["std"])

@@ -78,6 +78,7 @@ def test_two_processes_are_one_run(folder: Path, together: list[Any], name: str)
         assert worst < 1e-4
 
 
+@pytest.mark.slow
 def test_a_batch_in_two_processes_is_the_batch_in_one(folder: Path) -> None:
     tensors, rows = in_two(folder, "pair", "plain")[0]["plain"]
     alone, epochs = trained(RECIPES["plain"], folder / "set.npz", folder / "whole")

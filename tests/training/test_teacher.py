@@ -14,7 +14,7 @@ from tests.quick import quick
 from tests.training.test_classify import ARGUMENTS, RECIPE, Data, dark_and_light, epochs_of
 from vitreous.data.labelled import load_labelled
 from vitreous.errors import DataError, ModelError, UnknownName
-from vitreous.training.batches import Batch, preprocess_of
+from vitreous.training.batches import TrainingBatch, preprocess_of
 from vitreous.training.classify import train
 from vitreous.training.kept import KeptAnswers
 from vitreous.training.recipe import Augment, Distill
@@ -71,8 +71,8 @@ def test_the_teacher_is_asked_once_per_view(
     ask = Teacher._ask
     monkeypatch.setattr(Teacher, "_ask", lambda self, images: asked.append(len(images)) or ask(self, images))
     images = torch.rand(3, 3, 16, 16)
-    two = Batch(images[:2], torch.zeros(2, 2), torch.tensor([4, 7]), 0, 0)
-    three = Batch(images, torch.zeros(3, 2), torch.tensor([4, 7, 1]), 0, 0)
+    two = TrainingBatch(images[:2], torch.zeros(2, 2), torch.tensor([4, 7]), 0, 0)
+    three = TrainingBatch(images, torch.zeros(3, 2), torch.tensor([4, 7, 1]), 0, 0)
 
     def made(about: str) -> Teacher:
         new = Teacher(DISTILL, teacher, 2, preprocess_of(RECIPE), STUDENT)
@@ -106,7 +106,7 @@ def test_a_teacher_with_another_mean_sees_the_same_picture(teacher: Path) -> Non
     answers = []
     for preprocess in (given, other):
         mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
-        batch = Batch((pixels - mean) / std, torch.zeros(2, 2), torch.arange(2), 0, 0)
+        batch = TrainingBatch((pixels - mean) / std, torch.zeros(2, 2), torch.arange(2), 0, 0)
         answers.append(Teacher(DISTILL, teacher, 2, preprocess, STUDENT).answer(batch).levels)
     torch.testing.assert_close(*answers, atol=2e-2, rtol=0)
 

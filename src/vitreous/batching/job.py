@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from vitreous.batching.order import Order
-from vitreous.batching.plan import Plan, settle_plan
-from vitreous.batching.shard import Start, Task
+from vitreous.batching.plan import ShardPlan, settle_plan
+from vitreous.batching.shard import ShardWorker, Task
 from vitreous.batching.shards import SHARDS, find_shard, read_rows, shard_path
 from vitreous.data.depth import Window, asked_window
 from vitreous.engines.choose import make_engine
@@ -175,7 +175,7 @@ def run_order(
     there = _Standing(plan, share)
     tell = progress or (lambda done, of: None)
     tell(there.pictures, there.total)
-    start = Start(order, plan.folder, plan.hash, plan.root)
+    start = ShardWorker(order, plan.folder, plan.hash, plan.root)
     try:
         with _threads_kept(), closing(_run(engine, start, there.tasks())) as fresh:
             for shard in fresh:
@@ -187,21 +187,21 @@ def run_order(
     return Batch(output, there.pictures, there.failed, range(index, plan.shards, count))
 
 
-def _sweep(plan: Plan, shares: int) -> None:
+def _sweep(plan: ShardPlan, shares: int) -> None:
     """Remove what those left that died, unless others may be writing just now."""
     if shares == 1:
         sweep(plan.folder)
         sweep(plan.folder / SHARDS)
 
 
-def _run(engine: Engine, start: Start, tasks: Iterator[Task]) -> Generator[Any]:
+def _run(engine: Engine, start: ShardWorker, tasks: Iterator[Task]) -> Generator[Any]:
     yield from engine.run(start, tasks)
 
 
 class _Standing:
     """How far a share is: a byte a shard, whatever the number of pictures."""
 
-    def __init__(self, plan: Plan, share: tuple[int, int]) -> None:
+    def __init__(self, plan: ShardPlan, share: tuple[int, int]) -> None:
         self._plan, self._share = plan, share
         self._done = bytearray(plan.shards)
         self.total = self.pictures = self.failed = 0

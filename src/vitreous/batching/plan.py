@@ -19,7 +19,7 @@ from vitreous.files.manifest import change_manifest, claim, now, read_manifest
 from vitreous.files.writing import alone_at, check_writable, to_json, whole_file
 from vitreous.settings.typed import shown
 
-__all__ = ["JOB", "Plan", "settle_plan"]
+__all__ = ["JOB", "ShardPlan", "settle_plan"]
 
 JOB = "batch"
 """Whose the output folder is."""
@@ -28,7 +28,7 @@ _INDEX = "shards.jsonl"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """What a folder's shards are.
 
     Attributes:
@@ -52,7 +52,7 @@ class Plan:
                 yield number, Slice.from_json(line)
 
 
-def settle_plan(order: Order, dataset: str, folder: Path) -> Plan:
+def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
     """The plan of a folder: made where there is none, and otherwise the one that is there, if it is the same.
 
     Processes that ask at the same time do so one by one.
@@ -69,7 +69,7 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> Plan:
         known: Any = read_manifest(folder).get("plan")
         files = find_files(dataset)
         about = _resumed(known, asked, files, folder) if known else _made(asked, files, folder)
-    plan = Plan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
+    plan = ShardPlan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
     check_shards(folder, plan.shards)
     return plan
 

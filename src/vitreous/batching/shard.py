@@ -34,14 +34,14 @@ from vitreous.render.sheet import save_page
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Start", "Task", "explain_slice"]
+__all__ = ["ShardWorker", "Task", "explain_slice"]
 
 Task = tuple[int, Slice]
 """A shard's number, and its pictures."""
 
 
 @dataclass(frozen=True)
-class Start:
+class ShardWorker:
     """Makes, in a worker, the function from a task to its file.
 
     Attributes:
@@ -66,7 +66,7 @@ class Start:
         return partial(_write, replace(self, order=order))
 
 
-def _write(start: Start, task: Task) -> Shard:
+def _write(start: ShardWorker, task: Task) -> Shard:
     number, pictures = task
     order = start.order
     rows = explain_slice(order, pictures, start.root)

@@ -49,8 +49,8 @@ def figures(
 
 def _curves(table: Table) -> Iterator[tuple[str, Markup]]:
     """A chart per model and curve, a line per method."""
-    for (model, metric, name), its in table.curves.items():
-        lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in its.items()}
+    for (model, metric, name), curves in table.curves.items():
+        lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in curves.items()}
         heading = f"{metric}: {name} · {model}"
         yield heading, page.chart(line_chart({"": lines}, x="step", y=name), f"{heading}, a line per method")
 
@@ -106,9 +106,9 @@ def _sheet_tag(plan: Plan, run: ModelRun, explained: Mapping[str, ModelRun], ent
         return None
     panels = [Panel("picture", run.preprocess.view(entry.open().picture))]
     panels += [
-        _panel(plan, its, row, entry)
-        for row, its in explained.items()
-        if row not in its.refused and not isinstance(its.methods[row], SlowMethod)
+        _panel(plan, one, row, entry)
+        for row, one in explained.items()
+        if row not in one.refused and not isinstance(one.methods[row], SlowMethod)
     ]
     return page.picture(sheet(panels, title=entry.id), about)
 

@@ -75,7 +75,10 @@ class ModelRun:
             ExplainError: something that the plan names is not there, or does not fit.
         """
         samples = open_samples(plan.dataset, plan.window)
-        methods, measures = make_methods(plan), {row: plan_metric(row, its) for row, its in plan.metrics.items()}
+        methods, measures = (
+            make_methods(plan),
+            {row: plan_metric(row, settings) for row, settings in plan.metrics.items()},
+        )
         subject = load(spec, device=device, dtype=dtype, **plan.reading.said())
         preprocess = _whole(subject.prepared()) if plan.whole else subject.prepared()
         used = {entry.label for entry in samples.entries if entry.label is not None}
@@ -167,7 +170,7 @@ def measure_part(plan: Plan, spec: str, run: ModelRun, part: Part) -> Iterator[t
     """Measure what is missing of some pictures: row by row its records, and the run with what did not work."""
     entries = run.drawn[part.first : part.first + plan.batch_size]
     todo = {row: {} if row in run.refused else missing for row, missing in part.todo.items()}
-    wanted = {picture for its in todo.values() for pictures in its.values() for picture in pictures}
+    wanted = {picture for metrics in todo.values() for pictures in metrics.values() for picture in pictures}
     batch, unread = open_batch(plan, run, [entry for entry in entries if entry.id in wanted])
     run = replace(run, unread={**run.unread, **unread})
     records: list[Record] = []

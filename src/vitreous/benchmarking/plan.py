@@ -250,7 +250,9 @@ def use_own(plan: Plan, classes: Mapping[str, str]) -> Plan:
     Raises:
         UnknownName: there is no such class, or it is neither.
     """
-    methods, metrics = ({row: dict(its) for row, its in rows.items()} for rows in (plan.methods, plan.metrics))
+    methods, metrics = (
+        {row: dict(settings) for row, settings in rows.items()} for rows in (plan.methods, plan.metrics)
+    )
     for row, name in classes.items():
         made = own(name)
         rows = metrics if is_metric(made) else methods if made and is_method(made) else None

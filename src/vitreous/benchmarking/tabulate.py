@@ -55,8 +55,8 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
         drawn = {entry.id for entry in run.drawn}
         pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
         for metric in plan.metrics:
-            its = {row: records.get(Key(plan.model_of(row, spec), row, metric), []) for row in plan.rows}
-            found = {row: values for row, each in its.items() if (values := Values.of(each, pictures)) is not None}
+            of_rows = {row: records.get(Key(plan.model_of(row, spec), row, metric), []) for row in plan.rows}
+            found = {row: values for row, each in of_rows.items() if (values := Values.of(each, pictures)) is not None}
             measure = run.measures[metric]
             cells += summarize(
                 spec, metric, measure, found, reference=reference, resamples=plan.resamples, seed=plan.seed
@@ -64,7 +64,7 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
             for row, values in found.items():
                 for name, curve in mean_curves(measure, values).items():
                     curves.setdefault((spec, metric, name), {})[row] = curve
-            notes += _failures(spec, metric, its, drawn)
+            notes += _failures(spec, metric, of_rows, drawn)
             if "truth" in measure.reads() and found and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {_without_folders(plan.dataset)} has no masks.")
     costs = {
@@ -114,8 +114,8 @@ def _settings(plan: Plan, measure: Metric) -> str:
 def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
     """Why pictures have no value, and how many; methods with the same to say of them share a line."""
     rows: dict[tuple[str, int], list[str]] = {}
-    for row, its in records.items():
-        last = {record.picture: record for record in its}  # one that was tried again may have a value now
+    for row, told in records.items():
+        last = {record.picture: record for record in told}  # one that was tried again may have a value now
         reasons = Counter(record.error for record in last.values() if record.error and record.picture in drawn)
         for cause in reasons.items():
             rows.setdefault(cause, []).append(row)

@@ -106,7 +106,7 @@ def _archive(path: Path, file: Arrays, given: Sequence[str] | None) -> dict[str,
             raise DataError(f"{path} has no picture to {meaning} with. Set `split` to {part} for some.")
     names = _class_names(path, labels, given)
     rows = {name: np.flatnonzero(split == part) for part, name in enumerate(SPLITS)}
-    return {name: ArchiveSplit(jpeg, offset, labels, its, names) for name, its in rows.items() if len(its)}
+    return {name: ArchiveSplit(jpeg, offset, labels, chosen, names) for name, chosen in rows.items() if len(chosen)}
 
 
 def _medmnist(path: Path, file: Arrays, given: Sequence[str] | None) -> dict[str, ArraySplit]:

@@ -7,7 +7,7 @@ import os
 import torch
 
 from vitreous.engines.engine import Engine, InProcess
-from vitreous.engines.processes import Processes
+from vitreous.engines.processes import LocalProcesses
 from vitreous.errors import ShapeError, check_setting
 
 __all__ = ["ENGINES", "make_engine"]
@@ -43,7 +43,7 @@ def make_engine(
         raise ShapeError(f"`address` is {address!r}, and the engine is local. Take engine ray with it.")
     gpus = _gpus() if gpu else ()
     count = workers or (len(gpus) if gpu else max(1, _cpus() // threads))
-    return InProcess() if count == 1 else Processes(count, gpus)
+    return InProcess() if count == 1 else LocalProcesses(count, gpus)
 
 
 def _gpus() -> tuple[str, ...]:

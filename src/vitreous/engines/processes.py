@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from vitreous.errors import ModelError, WorkerLost
 
-__all__ = ["Processes"]
+__all__ = ["LocalProcesses"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +26,7 @@ _made: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
-class Processes:
+class LocalProcesses:
     """Worker processes on this machine, which end with the one that started them, however that ends.
 
     Attributes:

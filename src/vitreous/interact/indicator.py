@@ -201,10 +201,10 @@ def effect(model: nn.Module, images: Images, target: Target = Predicted()) -> Pa
 def effect_of(trace: Trace, target: Target) -> Pairs:
     """`effect`, of a pass that was observed: one backward pass."""
     tokens, attentions = trace.tokens, trace.global_attentions
-    slopes = trace.gradients(target(trace.logits.detach()), attentions)
+    grads = trace.gradients(target(trace.logits.detach()), attentions)
     blocks = [
-        patch_pairs((attention.weights.detach() * slope).sum(1), tokens)
-        for attention, slope in zip(attentions, slopes, strict=True)
+        patch_pairs((attention.weights.detach() * grad).sum(1), tokens)
+        for attention, grad in zip(attentions, grads, strict=True)
     ]
     return torch.stack(blocks, 1)
 
@@ -224,8 +224,8 @@ def importance(model: nn.Module, images: Images, target: Target = Predicted()) -
     """
     trace = observe(model, images)
     attentions = trace.global_attentions
-    slopes = trace.gradients(target(trace.logits.detach()), attentions)
-    taken = [(each.weights.detach() * slope).sum((1, 2)) for each, slope in zip(attentions, slopes, strict=True)]
+    grads = trace.gradients(target(trace.logits.detach()), attentions)
+    taken = [(each.weights.detach() * grad).sum((1, 2)) for each, grad in zip(attentions, grads, strict=True)]
     return trace.tokens.of_patches(torch.stack(taken).sum(0))
 
 

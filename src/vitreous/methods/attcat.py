@@ -61,8 +61,8 @@ class AttCAT:
         logits = trace.logits.detach()
         direction = target(logits)
         tokens = [block.before if self.tokens == "before" else block.after for block in blocks]
-        slopes = gradients(trace.logits, direction, tokens, trace.model)
-        activations = [(h * g).sum(-1) for h, g in zip(tokens, slopes, strict=True)]
+        grads = gradients(trace.logits, direction, tokens, trace.model)
+        activations = [(h * g).sum(-1) for h, g in zip(tokens, grads, strict=True)]
         heatmap = attcat(trace.tokens, [block.attention.weights for block in blocks], activations)
         return Explanation(heatmap.detach(), logits, direction.argmax(1), self)
 

@@ -70,8 +70,8 @@ class BlockSearch:
         neighbors = neighbors_of(*grid, self.directions)
         edges = joined(regions.flatten(1).cpu(), neighbors)
         teams = [
-            _team(components(row >= 0, torch.where(its, neighbors, -1)), heat, self.walks)
-            for row, its, heat in zip(regions.flatten(1).cpu(), edges, attention.flatten(1).cpu(), strict=True)
+            _team(components(row >= 0, torch.where(edge, neighbors, -1)), heat, self.walks)
+            for row, edge, heat in zip(regions.flatten(1).cpu(), edges, attention.flatten(1).cpu(), strict=True)
         ]
         sizes = [len(starts) for starts, _ in teams]
         paths = walk(

@@ -65,12 +65,12 @@ def _check_head(model: nn.Module, images: Images, seen: LayerOutput, direction: 
     Raises:
         ObservationError: positions weigh differently, or turning the layer's output around does not turn the scores.
     """
-    maps, slopes, logits = seen.maps, seen.gradients(direction), seen.logits.detach()
+    maps, grads, logits = seen.maps, seen.gradients(direction), seen.logits.detach()
     tolerance = torch.finfo(logits.dtype).eps ** 0.5
-    spread = slopes.amax((2, 3)) - slopes.amin((2, 3))
+    spread = grads.amax((2, 3)) - grads.amin((2, 3))
     turned = ((logits - run_with(model, images, seen.layer, torch.neg)) * direction).sum(1) / 2
-    missed = turned - (maps * slopes).sum((1, 2, 3))
-    if spread.amax() > tolerance * slopes.abs().amax() or missed.abs().amax() > tolerance * logits.abs().amax():
+    missed = turned - (maps * grads).sum((1, 2, 3))
+    if spread.amax() > tolerance * grads.abs().amax() or missed.abs().amax() > tolerance * logits.abs().amax():
         raise ObservationError(
             f"`cam` needs a head that is average pooling and one linear map, but the class scores of `{seen.model}` "
             f"are no linear map of the mean of `{seen.layer.name}` over its patches. Use `grad_cam`."

@@ -15,7 +15,7 @@ from vitreous.files.manifest import versions
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods.method import title_of_method
 from vitreous.methods.shows import shows
-from vitreous.render.case import Attempt, Case, MethodCase, Said, stretched
+from vitreous.render.case import Attempt, Case, MethodCase, ToldClass, stretched
 from vitreous.trace.answer import assumed, best_answers
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def shown(explanation: Explanation) -> dict[str, str | bytes]:
     return {"text/html": framed(cases_of(explanation)), "image/png": sheet.getvalue(), "text/plain": repr(explanation)}
 
 
-def said(given: Answer) -> Said:
+def said(given: Answer) -> ToldClass:
     """What the model says of a class, for a page."""
-    return Said(given.name, given.shown, given.probability)
+    return ToldClass(given.name, given.shown, given.probability)
 
 
 def method_case(name: str, title: str, method: Any, attempts: Sequence[Attempt], layer: str = "") -> MethodCase:
@@ -176,7 +176,7 @@ def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any], beside: Beside 
     case = Case(
         name,
         _picture(first, place),
-        [_method(each, its, list(classes)) for each, its in methods.items()],
+        [_method(each, found, list(classes)) for each, found in methods.items()],
         [given and said(given) for given in classes.values()],
         _predicted(first, place),
         _notes(first),
@@ -188,10 +188,10 @@ def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any], beside: Beside 
     return beside(case, [explained[each] for each in classes]) if beside else case
 
 
-def _method(name: str, its: Mapping[str, _Row], wanted: Sequence[str]) -> MethodCase:
-    first = next(iter(its.values())).explanation
+def _method(name: str, found: Mapping[str, _Row], wanted: Sequence[str]) -> MethodCase:
+    first = next(iter(found.values())).explanation
     missing = Attempt(None, "this class was not asked for.")
-    attempts = [its[each].attempt if each in its else missing for each in wanted]
+    attempts = [found[each].attempt if each in found else missing for each in wanted]
     return method_case(name, _title(name, first), first.method, attempts, first.layer)
 
 
@@ -202,7 +202,7 @@ def _title(name: str, explanation: Explanation) -> str:
     return title_of(name) if title_of(name) == title_of_method(explanation.method) else name
 
 
-def _predicted(explanation: Explanation, at: int) -> list[Said]:
+def _predicted(explanation: Explanation, at: int) -> list[ToldClass]:
     """The most probable classes; nothing of several values, which have no order."""
     if explanation.logits is None or (explanation.link == "identity" and explanation.logits.shape[1] > 1):
         return []

@@ -78,7 +78,7 @@ class LeGrad:
         direction = target(logits)
         of_ends = torch.cat([torch.zeros_like(direction), direction.repeat(len(ends), 1)])
         of_images = torch.cat([direction, torch.zeros_like(direction).repeat(len(ends), 1)])
-        if any(slope.any() for slope in gradients(trace.logits, of_images, ends, trace.model)):
+        if any(grad.any() for grad in gradients(trace.logits, of_images, ends, trace.model)):
             raise _fixed_batch(trace.model)
         heads = [attention for attention in trace.attentions if attention.tokens is None]
         if heads and any(gradient.any() for gradient in trace.gradients(of_ends, heads)):
@@ -86,10 +86,10 @@ class LeGrad:
                 f"the head of `{trace.model}` pools the tokens by attention, where `legrad` is defined otherwise. "
                 'Use `attcat` or `generic_attention` with readout="mean".'
             )
-        slopes = gradients(trace.logits, of_ends, ends, trace.model)
+        grads = gradients(trace.logits, of_ends, ends, trace.model)
         heat = torch.zeros_like(attentions[0].weights[:, 0, 0])
-        for mean, slope, attention in zip(means, slopes, attentions, strict=True):
-            (gradient,) = gradients(mean, slope, [attention.weights], trace.model)
+        for mean, grad, attention in zip(means, grads, attentions, strict=True):
+            (gradient,) = gradients(mean, grad, [attention.weights], trace.model)
             heat = heat + gradient.relu().mean((1, 2))
         heatmap = trace.tokens.heatmap(heat)
         return Explanation(heatmap, logits, direction.argmax(1), self)

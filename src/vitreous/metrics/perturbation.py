@@ -103,7 +103,7 @@ class Perturbation(Metric):
         curves: dict[str, Tensor] = {}
         correct = torch.ones_like(target, dtype=torch.bool)
         for fill in dict.fromkeys(self.fills.values()):  # curves with one fill share pictures
-            orders: list[Order] = [order for order, its in self.fills.items() if its == fill]
+            orders: list[Order] = [order for order, chosen in self.fills.items() if chosen == fill]
             pixels = images.shape[2] * images.shape[3]
             bands = [band for order in orders for band in bands_of(order, pixels, self.parts, self.last)]
             logits = band_logits(

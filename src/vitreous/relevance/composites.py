@@ -11,7 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vitreous.relevance.rule import Backward, Composite, Factors, Rule, autograd_rule, constant_rule, halved_rule
+from vitreous.relevance.gradient_rules import (
+    frozen_layer_norm,
+    frozen_rms_norm,
+    gamma,
+    logarithm,
+    numerator,
+    ratio,
+    unreached,
+)
+from vitreous.relevance.rule import Backward, Composite, Factors, Rule, autograd_rule, constant_rule, uniform_rule
 from vitreous.relevance.rules import (
     EPSILON,
     chosen,
@@ -27,7 +36,6 @@ from vitreous.relevance.rules import (
     z_plus,
     z_signs,
 )
-from vitreous.relevance.slopes import frozen_layer_norm, frozen_rms_norm, gamma, logarithm, numerator, ratio, unreached
 
 __all__ = ["ATTN_LRP", "CHEFER", "CP_LRP", "DECOMPX", "LIBRA_GRAD", "RELEVANCE_CAM", "RuleSet", "chefer", "with_gamma"]
 
@@ -122,10 +130,10 @@ CP_LRP: Composite = {
 DECOMPX: Composite = {**CP_LRP, **_all(_ACTIVATION, _RATIO), **_all(_SIGMOID, constant_rule)}
 """Modarressi et al., ACL 2023: and activations are x·sg(f(x)/x)."""
 
-LIBRA_GRAD: Composite = {**DECOMPX, **_all(_PRODUCT, halved_rule)}
+LIBRA_GRAD: Composite = {**DECOMPX, **_all(_PRODUCT, uniform_rule)}
 """Mehri et al., CVPR 2025: and products of two activations give half to each."""
 
-ATTN_LRP: Composite = {**LIBRA_GRAD, **_all(_SOFTMAX, autograd_rule), **_all(_MATMUL, halved_rule)}
+ATTN_LRP: Composite = {**LIBRA_GRAD, **_all(_SOFTMAX, autograd_rule), **_all(_MATMUL, uniform_rule)}
 """Achtibat et al., ICML 2024: and attention weights are no constants: softmax is itself, its two products give half."""
 
 RELEVANCE_CAM: Composite = {

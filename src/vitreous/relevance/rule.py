@@ -23,7 +23,7 @@ __all__ = [
     "autograd_rule",
     "carrying",
     "constant_rule",
-    "halved_rule",
+    "uniform_rule",
 ]
 
 Backward = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -144,8 +144,8 @@ def constant_rule(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
     return func(*args, **kwargs).detach()
 
 
-def halved_rule(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Products: half to each side if both carry, autograd's own backward if one does."""
+def uniform_rule(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Products: half to each side if both carry, autograd's own backward if one does (AttnLRP's uniform rule)."""
     result: Tensor = func(*args, **kwargs)
     if carrying((*args, *kwargs.values())) > 1:
         result.register_hook(lambda gradient: gradient / 2)

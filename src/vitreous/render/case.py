@@ -12,11 +12,11 @@ from PIL import Image
 
 from vitreous.render.relations import Relation, Relations
 
-__all__ = ["Attempt", "Case", "MethodCase", "Said", "stretched"]
+__all__ = ["Attempt", "Case", "MethodCase", "ToldClass", "stretched"]
 
 
 @dataclass(frozen=True)
-class Said:
+class ToldClass:
     """What the model says of one class, or one of its values.
 
     Attributes:
@@ -91,8 +91,8 @@ class Case:
     name: str
     picture: Image.Image | None
     methods: Sequence[MethodCase]
-    classes: Sequence[Said | None]
-    predicted: Sequence[Said] = ()
+    classes: Sequence[ToldClass | None]
+    predicted: Sequence[ToldClass] = ()
     notes: Sequence[str] = ()
     trust: Sequence[Mapping[str, Any] | str | None] = ()
     command: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.targets import as_target
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
-from vitreous.render.case import Said
+from vitreous.render.case import ToldClass
 from vitreous.trace.target import Classes, Predicted, Target
 
 __all__ = ["facts_of", "notes_of", "targets_of"]
@@ -21,7 +21,7 @@ def targets_of(job: PictureJob, indices: Sequence[int]) -> list[Target]:
     return [as_target(each, job.model.class_names, job.against or None) for each in named]
 
 
-def notes_of(job: PictureJob, classes: Sequence[Said | None], *, medical: bool) -> list[str]:
+def notes_of(job: PictureJob, classes: Sequence[ToldClass | None], *, medical: bool) -> list[str]:
     """Sentences on the decision."""
     notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
     if classes[0] is None:

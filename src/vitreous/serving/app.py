@@ -23,11 +23,11 @@ from vitreous.masking.forward import Progress
 from vitreous.methods.shared import reason
 from vitreous.models.loaded import LoadedModel
 from vitreous.serving.asked import Explain, Hide, job_of, mask_of, read
+from vitreous.serving.cache import Cache, Gone
 from vitreous.serving.guard import Guard
 from vitreous.serving.limits import Limits
 from vitreous.serving.live import Live, explain_live, hidden_live, told
 from vitreous.serving.page import error_page, start_page
-from vitreous.serving.store import Gone, Store
 from vitreous.serving.work import Busy, Done, Step, Worker
 
 __all__ = ["make_app"]
@@ -55,8 +55,8 @@ class _Site:
     models: Sequence[LoadedModel]
     limits: Limits
     worker: Worker
-    pictures: Store[_Picture]
-    results: Store[Live]
+    pictures: Cache[_Picture]
+    results: Cache[Live]
     page: HTMLResponse
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
@@ -74,8 +74,8 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
         models,
         limits,
         Worker(limits.waiting, limits.seconds),
-        Store("picture", limits.held, limits.held_bytes),
-        Store("result", limits.held, limits.held_bytes),
+        Cache("picture", limits.held, limits.held_bytes),
+        Cache("result", limits.held, limits.held_bytes),
         HTMLResponse(html, headers=headers),
         asyncio.Semaphore(limits.uploads),
     )

@@ -163,7 +163,7 @@ def mean_curves(measure: Summary, values: Values) -> dict[str, Array]:
 
 def each_picture(measure: Summary, values: Values) -> dict[str, Array]:
     """By name, what the metric reports of each picture alone: (pictures,), NaN for those that do not count."""
-    alone = {name: np.where(values.counted[:, None] > 0, its, np.nan) for name, its in values.numbers.items()}
+    alone = {name: np.where(values.counted[:, None] > 0, numbers, np.nan) for name, numbers in values.numbers.items()}
     return {name: value for name, value in _reported(measure, alone).items() if value.ndim == 1}
 
 

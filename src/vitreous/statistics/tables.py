@@ -84,19 +84,22 @@ class Table:
     @property
     def remarks(self) -> list[str]:
         """What stands under the tables: the settings of each metric, then the notes."""
-        return [*(f"{metric} · {model}: {its}." for (model, metric), its in self.settings.items()), *self.notes]
+        return [
+            *(f"{metric} · {model}: {settings}." for (model, metric), settings in self.settings.items()),
+            *self.notes,
+        ]
 
     def grids(self) -> Iterator[tuple[str, str, list[list[str]]]]:
         """Per model and metric a heading, what the numbers are, and texts in rows, the first of column names."""
         for model, metric in dict.fromkeys((cell.model, cell.metric) for cell in self.cells):
-            its = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
-            names = list(dict.fromkeys(cell.name for cell in its))
-            at = {(cell.method, cell.name): cell for cell in its}
+            cells = [cell for cell in self.cells if (cell.model, cell.metric) == (model, metric)]
+            names = list(dict.fromkeys(cell.name for cell in cells))
+            at = {(cell.method, cell.name): cell for cell in cells}
             measure = self.measures.get(metric)
             heads = [f"{name} {measure.numbers[name].better}" for name in names] if measure else names
             grid = [["method", *heads, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
             for row in self.rows:
-                counts = [cell.pictures for cell in its if cell.method == row]
+                counts = [cell.pictures for cell in cells if cell.method == row]
                 if counts or any((model, row) in cost for cost in self.costs.values()):
                     numbers = [self._text(at.get((row, name))) for name in names]
                     costs = [_cost(cost[model, row]) for cost in self.costs.values()]
@@ -156,10 +159,10 @@ def _verdicts(table: Table) -> list[str]:
     """A sentence for each model and metric."""
     found: list[str] = []
     for model, metric in dict.fromkeys((cell.model, cell.metric) for cell in table.cells):
-        its = [cell for cell in table.cells if (cell.model, cell.metric) == (model, metric)]
-        name = headline(list(dict.fromkeys(cell.name for cell in its)))
+        cells = [cell for cell in table.cells if (cell.model, cell.metric) == (model, metric)]
+        name = headline(list(dict.fromkeys(cell.name for cell in cells)))
         if metric in table.measures:
-            shown = [cell for cell in its if cell.name == name]
+            shown = [cell for cell in cells if cell.name == name]
             said = verdict(shown, table.noise, table.measures[metric].numbers[name].better)
             found += [f"{metric} · {model}: {said}"] if said else []
     return found

@@ -155,9 +155,9 @@ def _run_of(name: str, outputs: Sequence[Tensor], read: Sequence[AttentionSeen],
             "of several pictures or of a flipped one does. Say which run to read, call=0 for the first, or use a "
             "method that only runs the model, such as `rise`."
         )
-    if not (mine := _of_call(outputs, read, call)):
+    if not (of_call := _of_call(outputs, read, call)):
         raise UnknownName("call", str(call), map(str, range(len(found))), remedy=SAY_CALL)
-    return max(at for at, output in enumerate(outputs) if any(output is each for each in mine))
+    return max(at for at, output in enumerate(outputs) if any(output is each for each in of_call))
 
 
 def _tokens(seen: Recording) -> tuple[TokenGrid | None, bool]:
@@ -232,9 +232,9 @@ def _read(candidates: Sequence[tuple[Layer, Tensor]], seen: Recording) -> Iterat
     direction = torch.linspace(1, 2, seen.logits.shape[1]).to(seen.logits).expand_as(seen.logits)
     for end in range(len(candidates), 0, -16):
         part = range(max(end - 16, 0), end)[::-1]
-        slopes = gradients(seen.logits, direction, [candidates[at][1] for at in part], seen.model)
-        for at, slope in zip(part, slopes, strict=True):
-            if candidates[at][0].maps(slope).any():
+        grads = gradients(seen.logits, direction, [candidates[at][1] for at in part], seen.model)
+        for at, grad in zip(part, grads, strict=True):
+            if candidates[at][0].maps(grad).any():
                 yield at
 
 

@@ -57,7 +57,7 @@ def check_order(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Re
     push = push * max(probe.step(each.dtype) for each in (images, *before))
     moved = [
         [now.double() - then for now, then in zip(unmixed(probe.like(picture + each))[1], before, strict=True)]
-        for each in (push, *(push * slope for slope in probe.slopes))
+        for each in (push, *(push * ramp for ramp in probe.ramps))
     ]
     cells = torch.tensor([[_APART * 2 / tokens.height], [_APART * 2 / tokens.width]])
     first = None
@@ -95,10 +95,10 @@ def _unmixed(model: nn.Module, pictures: Images, tokens: TokenGrid, is_read: Rea
     at, names, values = itertools.count(), list[str](), list[Tensor]()
 
     def attend(seen: AttentionSeen) -> Tensor | None:
-        mine, call = is_read(next(at), seen.name), seen.attention
+        is_asked, call = is_read(next(at), seen.name), seen.attention
         if not seen.sizes[-1]:
             return None
-        if mine and seen.sizes[-1] == tokens.tokens and call.value is not None:
+        if is_asked and seen.sizes[-1] == tokens.tokens and call.value is not None:
             names.append(seen.name)
             values.append(call.value.transpose(1, 2).flatten(2))
         if isinstance(call, AttentionCall):

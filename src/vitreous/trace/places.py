@@ -99,7 +99,7 @@ def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Rea
         if draws > _MOST_DRAWS:  # of a pale picture, 16 bits may hide a little noise
             step = 1.0
         push = step * probe.noise()
-        even, *sloped = (tokens_of(probe.like(picture + push * slope)) - before for slope in (1.0, *probe.slopes))
+        even, *sloped = (tokens_of(probe.like(picture + push * ramp)) - before for ramp in (1.0, *probe.ramps))
         moved += even.square().sum(1)
         answers += torch.stack([(even * each).sum(1) for each in sloped])
         patches = moved.nonzero()[:, 0].cpu() if said is None else torch.tensor(said)

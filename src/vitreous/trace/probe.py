@@ -51,7 +51,7 @@ class Probe:
         return self.scale * torch.randn(self.shape, generator=self.generator).to(self.scale.device)
 
     @property
-    def slopes(self) -> tuple[Tensor, Tensor]:
+    def ramps(self) -> tuple[Tensor, Tensor]:
         """From -1 to 1, downwards and to the right."""
         height, width = self.shape[-2:]
         return ramp(height).view(-1, 1).to(self.scale), ramp(width).to(self.scale)

@@ -43,11 +43,11 @@ def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: boo
     probe = Probe.of(images)
     picture = probe.middle + probe.noise()
     push = probe.noise() * probe.step(images.dtype)
-    slopes = torch.ones([], device=push.device), *probe.slopes
+    ramps = torch.ones([], device=push.device), *probe.ramps
     before = _maps(model, probe.like(picture), layer)
     if not before.isfinite().all():
         return  # a map of what has no numbers is refused where it is made
-    even, down, right = (_maps(model, probe.like(picture + push * slope), layer) - before for slope in slopes)
+    even, down, right = (_maps(model, probe.like(picture + push * ramp), layer) - before for ramp in ramps)
     for along, beside, across in ((down, right, -1), (right, down, -2)):
         moved = even.square().sum((0, across))
         places, others = (((even * sloped).sum((0, across)) / moved)[moved > 0] for sloped in (along, beside))

@@ -21,7 +21,7 @@ from vitreous.training.randomness import place_seed, seeded
 from vitreous.training.recipe import Recipe
 
 __all__ = [
-    "Batch",
+    "TrainingBatch",
     "balanced",
     "calibration_batches",
     "preprocess_of",
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Pictures that go through the model at once: a step's, or a part of them.
 
     Attributes:
@@ -58,7 +58,7 @@ def preprocess_of(recipe: Recipe) -> Preprocess:
 
 def training_batches(
     recipe: Recipe, pictures: LabelledPictures, epoch: int, *, workers: int, rank: int = 0, count: int = 1
-) -> Iterator[Batch]:
+) -> Iterator[TrainingBatch]:
     """One process's share of an epoch, `recipe.accumulate` batches per step.
 
     Each step's pictures are dealt out in equal batches, to the processes in turn. The last, incomplete step is left
@@ -87,7 +87,7 @@ def training_batches(
     for number, (images, labels, index) in zip(numbers, loader, strict=True):
         with seeded(recipe.seed, epoch, number):
             mixed, probabilities = mix(images, labels)
-        yield Batch(mixed, probabilities, index, view, number)
+        yield TrainingBatch(mixed, probabilities, index, view, number)
 
 
 def shuffled(

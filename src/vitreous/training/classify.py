@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import DataError, ModelError, first_sentence
 from vitreous.models.card import ModelCard
-from vitreous.training.batches import Batch, preprocess_of, training_batches, validation_batches
+from vitreous.training.batches import TrainingBatch, preprocess_of, training_batches, validation_batches
 from vitreous.training.epochs import run
 from vitreous.training.guided_fields import Guide
 from vitreous.training.lessons import Lessons
@@ -27,7 +27,7 @@ from vitreous.training.parameters import parameter_groups
 from vitreous.training.processes import Processes
 from vitreous.training.randomness import seeded
 from vitreous.training.recipe import Recipe, read_recipe
-from vitreous.training.start import Start, fitted, read_start, start_from
+from vitreous.training.start import Start, completed, read_start, start_from
 
 __all__ = ["EpochDone", "StepDone", "train"]
 
@@ -82,7 +82,9 @@ def train(
         raise DataError(f"the data has {len(classes)} class ({', '.join(classes)}). Give two to tell apart.")
 
     begin_with = read_start(start) if start and not resume else None
-    recipe = fitted(read_recipe(output / "recipe.toml") if resume and not recipe.architecture else recipe, begin_with)
+    recipe = completed(
+        read_recipe(output / "recipe.toml") if resume and not recipe.architecture else recipe, begin_with
+    )
 
     def begin(processes: Processes) -> _State:
         begun = ModelCard.read(output).notes.get("start") if resume else start
@@ -192,7 +194,7 @@ class _State:
         noted = replace(self.card, notes={"top1": row.top1, "epoch": row.epoch, **self.card.notes})
         noted.save(output, self.ema.module.state_dict(), dtype=torch.float16)
 
-    def step(self, batches: Iterable[Batch], epoch: int, step: int) -> float:
+    def step(self, batches: Iterable[TrainingBatch], epoch: int, step: int) -> float:
         """One step of the optimizer, the same in all processes; returns the loss."""
         update = epoch * self.steps + step
         self.schedule.step_update(update)
@@ -236,7 +238,7 @@ class _State:
         features = self.model.forward_features(images, *fields)
         return features, self.model.forward_head(features)
 
-    def _loss(self, batch: Batch, epoch: int) -> Tensor:
+    def _loss(self, batch: TrainingBatch, epoch: int) -> Tensor:
         device = self.processes.device
         images, labels = batch.images.to(device, memory_format=self.layout), batch.labels.to(device)
         if self.lessons:

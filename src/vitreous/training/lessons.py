@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import ModelError
-from vitreous.training.batches import Batch, preprocess_of, training_batches
+from vitreous.training.batches import TrainingBatch, preprocess_of, training_batches
 from vitreous.training.hints import Hints, Tokens, between_blocks
 from vitreous.training.recipe import Distill, Recipe
 from vitreous.training.teacher import Teacher, TeacherAnswer, class_and_patches, plain_vit
@@ -58,7 +58,7 @@ class Lessons(nn.Module):
     def begin(self, pictures: LabelledPictures, workers: int) -> None:
         """Before the first epoch: measure the spread of the teacher's channels and train its probe, on its views."""
 
-        def batches() -> Iterator[Batch]:
+        def batches() -> Iterator[TrainingBatch]:
             return training_batches(self.recipe, pictures, 0, workers=workers)
 
         if self.hints:
@@ -74,7 +74,7 @@ class Lessons(nn.Module):
         views = fingerprint, recipe.seed, recipe.image_size, recipe.crop_pct, recipe.augment
         self.teacher.keep(folder / f"teacher{rank}.bin", pictures, repr(views))
 
-    def loss(self, outputs: Outputs, batch: Batch, epoch: int) -> Tensor:
+    def loss(self, outputs: Outputs, batch: TrainingBatch, epoch: int) -> Tensor:
         """What labels and teacher say of a batch.
 
         Args:

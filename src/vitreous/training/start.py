@@ -17,7 +17,7 @@ from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import load
 from vitreous.training.recipe import Recipe
 
-__all__ = ["Start", "fitted", "read_start", "start_from"]
+__all__ = ["Start", "completed", "read_start", "start_from"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_start(place: str | Path) -> Start:
     return Start(str(path), read_state(path / WEIGHTS), card.architecture, card.arguments, card.preprocess)
 
 
-def fitted(recipe: Recipe, start: Start | None) -> Recipe:
+def completed(recipe: Recipe, start: Start | None) -> Recipe:
     """The recipe with the start's architecture and preparation of pictures, where it names no architecture itself.
 
     Raises:

@@ -17,7 +17,7 @@ from vitreous.errors import ModelError
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.timm_source import load_timm
 from vitreous.shapes import Images, Logits
-from vitreous.training.batches import Batch
+from vitreous.training.batches import TrainingBatch
 from vitreous.training.hints import Levels, Tokens, between_blocks, depths
 from vitreous.training.kept import KeptAnswers
 from vitreous.training.probe import fit_probe
@@ -112,7 +112,7 @@ class Teacher:
         if self._kept:
             self._kept.remove()
 
-    def study(self, batches: Iterable[Batch]) -> None:
+    def study(self, batches: Iterable[TrainingBatch]) -> None:
         """Train the probe, where there is one, on the class tokens of these batches and their labels."""
         if self.probe is None:
             return
@@ -120,12 +120,12 @@ class Teacher:
         fit_probe(self.probe, *(torch.cat(part) for part in zip(*seen, strict=True)))
 
     @torch.no_grad()
-    def answer(self, batch: Batch) -> TeacherAnswer:
+    def answer(self, batch: TrainingBatch) -> TeacherAnswer:
         """What it says of a batch."""
         seen, levels = self._answer(batch)
         return TeacherAnswer(seen if self.probe is None else self.probe.to(seen.device)(seen), levels)
 
-    def _answer(self, batch: Batch) -> tuple[Tensor, Levels]:
+    def _answer(self, batch: TrainingBatch) -> tuple[Tensor, Levels]:
         """What class scores are read from, and the levels: remembered, or asked for and remembered."""
         if self._kept is None:
             return self._ask(batch.images)

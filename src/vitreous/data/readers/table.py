@@ -45,14 +45,14 @@ def read_table(path: Path, split: str) -> Samples:
             grouped[row["file"]].append(row)
     pictures, masks = beside(path, "images"), beside(path, "masks")
     entries: list[Entry] = []
-    for file, its in grouped.items():
-        boxes = [[row.number(side) for side in _CORNERS] for row in its if all(row.get(side) for side in _CORNERS)]
-        mask = its[0].get("mask")
+    for file, lines in grouped.items():
+        boxes = [[row.number(side) for side in _CORNERS] for row in lines if all(row.get(side) for side in _CORNERS)]
+        mask = lines[0].get("mask")
         entries.append(
             Entry(
                 file,
                 Stored(load_picture, pictures, file),
-                _label(its[0]),
+                _label(lines[0]),
                 as_boxes(boxes, file) if boxes else None,
                 Stored(load_mask, masks, mask) if mask else None,
             )

@@ -17,7 +17,7 @@ from vitreous.render.charts import Line, Panels
 from vitreous.shapes import Images
 from vitreous.statistics.summary import Cell, Values
 
-__all__ = ["Check", "Curve", "Findings", "LabelledBatch", "Measured", "clock", "draw_line", "hits"]
+__all__ = ["AccuracyCurve", "Check", "Findings", "LabelledBatch", "Measured", "clock", "draw_line", "hits"]
 
 Measured = Mapping[str, Mapping[str, Tensor]]
 """By row of the table, named values of (batch, …)."""
@@ -76,7 +76,7 @@ class Check(ABC):
 
 
 @dataclass(frozen=True)
-class Curve:
+class AccuracyCurve:
     """Accuracy at several steps: how many pictures are right at each, how much is kept there, and what it costs.
 
     Attributes:
@@ -100,7 +100,7 @@ class Curve:
         if self.timed:
             shown["speed"] = means["seconds"][0] / means["seconds"]
         return {"area": area} | {
-            f"{name} {step}": its[at] for name, its in shown.items() for at, step in enumerate(self.steps)
+            f"{name} {step}": values[at] for name, values in shown.items() for at, step in enumerate(self.steps)
         }
 
 

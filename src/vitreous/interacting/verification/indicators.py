@@ -51,7 +51,7 @@ class Indicators(Check):
         ]
         measured: dict[str, dict[str, Tensor]] = {}
         for indicator in images[0][0]:
-            found = torch.tensor([[each[indicator].item() for each in its] for its in images])
+            found = torch.tensor([[block[indicator].item() for block in image] for image in images])
             named = dict(zip((f"block {block}" for block in blocks), found.unbind(1), strict=True))
             measured[indicator] = {"all": found.mean(1), **named}
         return measured

@@ -158,7 +158,7 @@ def _verify(
         others = open_samples(trial.calibration, trial.window) if trial.calibration else samples
         drawn = draw(others.entries, trial.calibrated, trial.seed)
         averages = average_pictures(subject, drawn, trial.batch_size, unread)
-    known = {record.picture for key, its in store.read().items() if key.metric == check.name for record in its}
+    known = {record.picture for key, records in store.read().items() if key.metric == check.name for record in records}
     todo = [entry for entry in entries if entry.id not in known]
     for start in range(0, len(todo), trial.batch_size):
         batch, ids = _batch(trial, subject, labels, todo[start : start + trial.batch_size], unread)
@@ -217,10 +217,10 @@ def _batch(
     images = read_images(subject, part, unread)
     if not images:
         return None, []
-    its = [labels[entry.label] for entry in part if entry.id in images and entry.label is not None]
+    truth = [labels[entry.label] for entry in part if entry.id in images and entry.label is not None]
     stacked = torch.stack(list(images.values()))
     seeds = [zlib.crc32(f"{trial.seed} {name}".encode()) for name in images]
-    return LabelledBatch(stacked, torch.tensor(its, device=stacked.device), seeds), list(images)
+    return LabelledBatch(stacked, torch.tensor(truth, device=stacked.device), seeds), list(images)
 
 
 def _records(model: str, check: str, measured: Measured, ids: Sequence[str]) -> Iterator[Record]:
@@ -236,8 +236,8 @@ def _summed(
     """The table; the panels of the plot, and what their axes show."""
     found = {
         key.method: values
-        for key, its in store.read().items()
-        if key.metric == check.name and (values := Values.of(its, pictures)) is not None
+        for key, records in store.read().items()
+        if key.metric == check.name and (values := Values.of(records, pictures)) is not None
     }
     if not found:
         raise DataError(f"`{trial.dataset}` has no picture that can be read. Check the files.")

@@ -17,8 +17,8 @@ from vitreous.interact.indicator import Averages
 from vitreous.interact.patch_removal import dropping, movable_blocks, run_pruned
 from vitreous.interact.use import SCORES, Score, kept_tokens, random_score, uses
 from vitreous.interacting.verification.check import (
+    AccuracyCurve,
     Check,
-    Curve,
     Findings,
     LabelledBatch,
     Measured,
@@ -110,19 +110,19 @@ class Removal(Check):
     def report(self, model: str, found: Mapping[str, Values], resamples: int, seed: int) -> Findings:
         """A table of accuracy, one of speed and a panel per place; every score against the random one."""
         shares = (0.0, *self.shares)
-        curve = Curve(tuple(f"{share:.0%}" for share in shares), timed=True)
+        curve = AccuracyCurve(tuple(f"{share:.0%}" for share in shares), timed=True)
         cells: list[Cell] = []
         panels: dict[str, dict[str, Line]] = {}
         for place in map(_where, self.places):
-            its = {by: found[f"{by}, {place}"] for by in (*SCORES, "random") if f"{by}, {place}" in found}
-            told = summarize(model, place, curve, its, reference="random", resamples=resamples, seed=seed)
+            asked = {by: found[f"{by}, {place}"] for by in (*SCORES, "random") if f"{by}, {place}" in found}
+            told = summarize(model, place, curve, asked, reference="random", resamples=resamples, seed=seed)
             split = {
                 kind: [cell for cell in told if cell.name.startswith(kind)] for kind in ("area", "correct", "speed")
             }
             cells += [_named(cell, f"top-1, {place}") for cell in told if cell in split["area"] + split["correct"]]
             cells += [_named(cell, f"speed, {place}") for cell in split["speed"] if cell.method == "lowest"]
             panels[place] = {
-                by: draw_line([cell for cell in split["correct"] if cell.method == by], shares) for by in its
+                by: draw_line([cell for cell in split["correct"] if cell.method == by], shares) for by in asked
             }
         axes = ("share of patches removed", "top-1")
         return Findings(cells, "random removal in the same place", panels, axes, _NOTES)

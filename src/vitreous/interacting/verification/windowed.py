@@ -24,7 +24,15 @@ from vitreous.interact.attention_windows import (
 )
 from vitreous.interact.indicator import Averages, Pairs, interactions
 from vitreous.interact.responsive_fields import Fields, responsive_fields
-from vitreous.interacting.verification.check import Check, Curve, Findings, LabelledBatch, Measured, draw_line, hits
+from vitreous.interacting.verification.check import (
+    AccuracyCurve,
+    Check,
+    Findings,
+    LabelledBatch,
+    Measured,
+    draw_line,
+    hits,
+)
 from vitreous.render.charts import Line
 from vitreous.statistics.summary import Cell, Values, summarize
 from vitreous.trace.observed import TokenGrid
@@ -118,7 +126,9 @@ class Windows(Check):
         curves = {row: values for row, values in found.items() if row != "coverage"}
 
         def told(rows: Mapping[str, Values], reference: str) -> dict[tuple[str, str], Cell]:
-            cells = summarize(model, self.name, Curve(steps), rows, reference=reference, resamples=resamples, seed=seed)
+            cells = summarize(
+                model, self.name, AccuracyCurve(steps), rows, reference=reference, resamples=resamples, seed=seed
+            )
             return {(cell.method, cell.name): cell for cell in cells}
 
         cells = told(curves, "fixed")

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from vitreous.errors import DataError
 
-__all__ = ["Gone", "Store"]
+__all__ = ["Cache", "Gone"]
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class Gone(DataError):
 
 
 @dataclass
-class Store(Generic[T]):
+class Cache(Generic[T]):
     """The youngest things, as many as fit; each that is asked for is young again.
 
     Attributes:
@@ -27,9 +27,9 @@ class Store(Generic[T]):
         most: how many.
         most_bytes: of all together.
 
-    >>> store = Store[str]("picture", most=1, most_bytes=100)
-    >>> first, second = store.put("a", 10), store.put("b", 10)
-    >>> store.get(second)
+    >>> cache = Cache[str]("picture", most=1, most_bytes=100)
+    >>> first, second = cache.put("a", 10), cache.put("b", 10)
+    >>> cache.get(second)
     'b'
     """
 
