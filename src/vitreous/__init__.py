@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from vitreous.explaining.trust.records import Trust as Trust
     from vitreous.inside.artifacts import artifacts as artifacts
     from vitreous.inside.components import components as components
+    from vitreous.inside.concepts import concepts as concepts
+    from vitreous.inside.effects import concept_effects as concept_effects
+    from vitreous.inside.heads import heads as heads
+    from vitreous.inside.kinship import cka as cka
+    from vitreous.inside.lens import logit_lens as logit_lens
     from vitreous.inside.similarity import similarity as similarity
     from vitreous.interact.indicator import Interactions as Interactions
     from vitreous.interact.patch_removal import prune as prune
@@ -57,11 +62,16 @@ __all__ = [
     "View",
     "artifacts",
     "batch",
+    "cka",
     "components",
+    "concept_effects",
+    "concepts",
     "explain",
+    "heads",
     "interactions",
     "live",
     "load",
+    "logit_lens",
     "observe",
     "open_picture",
     "prune",
@@ -89,11 +99,16 @@ _ROOMS = {
     "View": "render.view",
     "artifacts": "inside.artifacts",
     "batch": "batching.job",
+    "cka": "inside.kinship",
     "components": "inside.components",
+    "concept_effects": "inside.effects",
+    "concepts": "inside.concepts",
     "explain": "explaining.explain",
+    "heads": "inside.heads",
     "interactions": "interacting.interactions",
     "live": "serving.notebook",
     "load": "models.zoo",
+    "logit_lens": "inside.lens",
     "observe": "trace.observe",
     "open_picture": "data.pictures",
     "prune": "interact.patch_removal",

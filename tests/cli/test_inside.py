@@ -30,6 +30,7 @@ def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> N
         assert page.width > 1000
     model = vitreous.load(str(folder))
     alike, odd = vitreous.similarity(model, "one.png", of="keys"), vitreous.artifacts(model, "one.png")
+    heads, lens = vitreous.heads(model, "one.png"), vitreous.logit_lens(model, "one.png")
     colors = vitreous.components(model, "one.png", of="keys", foreground=True)
     with np.load("out/one.npz") as numbers:
         np.testing.assert_allclose(numbers["similarity"], alike.values, atol=1e-6)
@@ -38,6 +39,10 @@ def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> N
         np.testing.assert_array_equal(numbers["foreground"], colors.foreground[0])
         np.testing.assert_allclose(numbers["norms"], odd.norms[0], rtol=1e-6)
         np.testing.assert_array_equal(numbers["outliers"], odd.outliers[0])
+        np.testing.assert_allclose(numbers["distance"], heads.distance[0], rtol=1e-5)
+        np.testing.assert_allclose(numbers["entropy"], heads.entropy[0], rtol=1e-5)
+        np.testing.assert_allclose(numbers["lens"], lens.probabilities[0], rtol=1e-4)
+        np.testing.assert_allclose(numbers["lens_maps"], lens.maps[0], rtol=1e-4)  # type: ignore[index]
         assert numbers["patch"].tolist() == [1, 2]
         assert numbers["grid"].tolist() == [4, 4]
     manifest = json.loads(Path("out/manifest.json").read_text())
@@ -50,7 +55,8 @@ def test_a_model_without_blocks_has_a_sheet_without_norms(tmp_path: Path) -> Non
     model = replace(describe(cnn), preprocess=Preprocess((64, 64), (64, 64)))
     (done,) = inside_sheets(InsideJob(model, output=tmp_path / "out"), [tmp_path / "one.png"])
     assert not done.error
-    assert "without any attention" in done.lacking
+    assert len(done.lacking) == 1
+    assert "without any attention" in done.lacking[0]
     (again,) = inside_sheets(InsideJob(model, output=tmp_path / "out"), [tmp_path / "one.png"])
     assert again == done
     with np.load(tmp_path / "out" / "one.npz") as numbers:

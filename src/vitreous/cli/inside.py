@@ -78,9 +78,10 @@ def inside(
     dtype: InPrecision = Precision.float32,
     window: Window = None,
 ) -> None:
-    """Show what patches look like inside the model: principal components as colors, which are alike, artifacts.
+    """Show what patches look like inside the model, and what it would say after each block.
 
-    One sheet per picture. The model needs no classifier.
+    One sheet per picture: principal components as colors, which patches are alike, artifacts, how far heads look, and
+    the logit lens. The model needs no classifier but for the lens.
     """
     import torch
 
@@ -108,7 +109,7 @@ def inside(
                 complain(sheet.error)
             if sheet.page:
                 say(f"Sheet: {sheet.page}")
-            if sheet.lacking:
-                say(f"No norms: {sheet.lacking}")
+            for reason in sheet.lacking:
+                say(f"Lacking: {reason}")
             failed |= bool(sheet.error)
     raise typer.Exit(int(failed))

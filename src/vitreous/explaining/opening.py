@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vitreous.data.depth import Window
 from vitreous.data.pictures import open_picture
+from vitreous.data.samples import Entry
 from vitreous.errors import DataError, ShapeError
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.sheet import PANEL, fit
@@ -21,7 +22,7 @@ from vitreous.render.view import Crop, View
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Opened", "open_for", "prepare", "show"]
+__all__ = ["Opened", "open_for", "prepare", "read_images", "show"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,21 @@ def show(model: LoadedModel, file: Path, picture: Image, image: Float[Tensor, "c
     shown = fit(view.part), fit(view.shrunk(2 * PANEL).marked())
     told = (picture.info.get("window"), picture.info.get("warning", ""), picture.info.get("medical", False))
     return Opened(file, image, view.crop, *shown, *told)
+
+
+def read_images(subject: LoadedModel, entries: Sequence[Entry], unread: dict[str, str]) -> dict[str, Tensor]:
+    """The model's inputs by name, without the pictures that cannot be read: `unread` receives the reasons.
+
+    Raises:
+        ModelError: the model does not say how its pictures are prepared.
+    """
+    preprocess = subject.prepared()
+    images: dict[str, Tensor] = {}
+    for entry in entries:
+        try:
+            images[entry.id] = preprocess(entry.open().picture).to(next(subject.model.parameters()))
+        except DataError as error:
+            unread[entry.id] = str(error)
+        except ShapeError as error:
+            unread[entry.id] = f"`{entry.id}` does not fit the model: {error}"
+    return images

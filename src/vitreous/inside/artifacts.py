@@ -11,13 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import NotFinite, ShapeError
+from vitreous.errors import ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.shapes import Images
-from vitreous.trace.blocks import check_rows, find_blocks
+from vitreous.trace.blocks import block_tokens, find_blocks
 from vitreous.trace.reading import Said, reading
-from vitreous.trace.recorder import record
 
 if TYPE_CHECKING:
     from vitreous.explaining.explain import Picture
@@ -108,14 +107,6 @@ def artifacts(
 
 
 def _norms(model: nn.Module, images: Images, blocks: Sequence[str]) -> Float[Tensor, "images blocks h w"]:
-    seen = record(model, images, outputs=blocks)
-    for name in blocks:
-        check_rows(seen.outputs[name], seen.model, name, len(images), seen.tokens)
-    # squares of half precision overflow
-    lengths = torch.stack([seen.outputs[name].float().norm(dim=2) for name in blocks], 1)
-    if not lengths.isfinite().all():
-        raise NotFinite(
-            f"blocks of `{seen.model}` gave NaN or infinite tokens. Check that its weights are finite, and run it in "
-            "float32 or float64."
-        )
-    return seen.tokens.of_patches(lengths).unflatten(2, (seen.tokens.height, seen.tokens.width))
+    tokens, grid = block_tokens(model, images, blocks)
+    lengths = torch.stack([each.float().norm(dim=2) for each in tokens], 1)  # squares of half precision overflow
+    return grid.of_patches(lengths).unflatten(2, (grid.height, grid.width))

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from vitreous.data.depth import Window
 from vitreous.data.scans import name_in_file
-from vitreous.errors import DataError, DegenerateMap, ObservationError
+from vitreous.errors import DataError, DegenerateMap, NoClassScores, ObservationError
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable, whole_file
-from vitreous.inside.artifacts import Artifacts, artifacts
-from vitreous.inside.components import Components, fitted
-from vitreous.inside.similarity import Similarity, compare
+from vitreous.inside.artifacts import artifacts
+from vitreous.inside.components import fitted
+from vitreous.inside.heads import heads
+from vitreous.inside.lens import logit_lens
+from vitreous.inside.panels import Found, panels_of
+from vitreous.inside.similarity import compare
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.models.loaded import LoadedModel
-from vitreous.render.interactions import draw_patches, draw_query
-from vitreous.render.patch_colors import draw_colors
-from vitreous.render.sheet import Panel, save_page, sheet
+from vitreous.render.sheet import save_page, sheet
+from vitreous.shapes import Images
 from vitreous.trace.features import Features, patch_features
 from vitreous.trace.reading import reading
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["JOB", "SUFFIXES", "InsideJob", "Sheet", "inside_sheets"]
+
+T = TypeVar("T")
 
 JOB = "inside"
 """Whose the output folder is."""
@@ -67,13 +71,13 @@ class InsideJob:
 class Sheet:
     """What became of a picture: its sheet and its numbers, or why there are none.
 
-    `lacking` says why the model has no norms of tokens, where it has none.
+    `lacking` says why the model has no norms of tokens, no heads or no logit lens, where it has not.
     """
 
     file: Path
     page: Path | None = None
     error: str = ""
-    lacking: str = ""
+    lacking: tuple[str, ...] = ()
     window: tuple[float, float] | None = None
 
 
@@ -104,8 +108,8 @@ def _kept(ledger: Ledger, file: Path) -> Sheet | None:
     found = ledger.whole(file)
     if found is None:
         return None
-    window = found.get("window")
-    lacking = str(found.get("lacking", ""))
+    window, why = found.get("window"), found.get("lacking")
+    lacking = tuple(map(str, why)) if isinstance(why, list) else ()
     return Sheet(
         file, ledger.claim(file)[0], lacking=lacking, window=tuple(window) if isinstance(window, list) else None
     )
@@ -122,88 +126,48 @@ def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
     opened = open_for(job.model, file, job.window)
     if isinstance(opened, DataError):
         return Sheet(file, error=str(opened))
-    images = opened.image[None].to(next(job.model.model.parameters()))
     try:
-        with reading(job.model.reading):
-            read = patch_features(job.model.model, images, job.layer, job.of)
-        alike, colors = compare(read, read, job.of), fitted(read, job.of, foreground=job.foreground)
-        found = _Found(alike, colors, _artifacts(job, images), job.patch or (alike.grid[0] // 2, alike.grid[1] // 2))
+        found = _look(job, opened.image[None].to(next(job.model.model.parameters())))
         page, numbers = ledger.claim(file)
         drawn = _drawn(job, found, opened)
         with whole_file(numbers) as part:
             np.savez(part, **found.arrays())
         with whole_file(page) as part:
             save_page(drawn, part)
-        lacking = found.odd if isinstance(found.odd, str) else ""
-        return Sheet(file, page, lacking=lacking, window=opened.window)
+        return Sheet(file, page, lacking=found.lacking, window=opened.window)
     except DegenerateMap as error:
         return Sheet(file, error=f"`{file}`: {error.alone}")
     except DataError as error:
         return Sheet(file, error=str(error))
 
 
-def _artifacts(job: InsideJob, images: Any) -> Artifacts | str:
-    """The norms of the tokens, or why a model has none."""
+def _look(job: InsideJob, images: Images) -> Found:
+    model = job.model
+    with reading(model.reading):
+        read = patch_features(model.model, images, job.layer, job.of)
+    alike, colors = compare(read, read, job.of), fitted(read, job.of, foreground=job.foreground)
+    return Found(
+        alike,
+        colors,
+        job.patch or (alike.grid[0] // 2, alike.grid[1] // 2),
+        _or_why(lambda: artifacts(model, images, times=job.times)),
+        _or_why(lambda: heads(model, images)),
+        _or_why(lambda: logit_lens(model, images)),
+    )
+
+
+def _or_why(measure: Callable[[], T]) -> T | str:
+    """What was measured, or why a model has it not."""
     try:
-        return artifacts(job.model, images, times=job.times)
-    except ObservationError as error:
+        return measure()
+    except (ObservationError, NoClassScores) as error:
         return error.alone
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The numbers of a picture."""
-
-    alike: Similarity
-    colors: Components
-    odd: Artifacts | str
-    patch: tuple[int, int]
-
-    def arrays(self) -> Mapping[str, Any]:
-        """For the `.npz`: patches row by row; norms and outliers only of a model that has them."""
-        told: dict[str, Any] = {
-            "grid": np.array(self.alike.grid),
-            "patch": np.array(self.patch),
-            "similarity": self.alike.values.float().cpu().numpy(),
-            "components": self.colors.values[0].numpy(),
-            "share": self.colors.share.numpy(),
-            "foreground": self.colors.foreground[0].numpy(),
-        }
-        if isinstance(self.odd, Artifacts):
-            told |= {"norms": self.odd.norms[0].cpu().numpy(), "outliers": self.odd.outliers[0].cpu().numpy()}
-        return told
-
-
-def _drawn(job: InsideJob, found: _Found, opened: Opened) -> Image:
-    view, (row, column) = opened.view.convert("RGB"), found.patch
-    alike, nothing = found.alike.to(row, column).float().cpu().numpy(), np.zeros(found.alike.grid, dtype=bool)
-    others = np.delete(alike, row * alike.shape[1] + column)
-    scale = f"bright: a cosine of {others.max():.2f}; dark: 0 or less"
-    held = " + ".join(f"{share:.0%}" for share in found.colors.share.tolist())
-    panels = [
-        Panel("what the model saw", opened.marked.convert("RGB")),
-        Panel(
-            "principal components", draw_colors(found.colors.colors[0].numpy(), view.size), f"{held} of the variance"
-        ),
-        Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), scale),
-        *_norm_panels(found.odd, view),
-    ]
+def _drawn(job: InsideJob, found: Found, opened: Opened) -> Image:
+    model = job.model
+    view, marked = opened.view.convert("RGB"), opened.marked.convert("RGB")
+    panels = panels_of(found, view, marked, model.class_names, model.reading.link)
     medical = [NOT_FOR_DIAGNOSIS] if opened.medical else []
-    about = (name_in_file(opened.file), job.model.short_name, f"{job.of} of {found.alike.layer}", *medical)
+    about = (name_in_file(opened.file), model.short_name, f"{job.of} of {found.alike.layer}", *medical)
     return sheet(panels, title="What patches look like inside", subtitle=" · ".join(about), columns=5)
-
-
-def _norm_panels(odd: Artifacts | str, view: Image) -> list[Panel]:
-    if isinstance(odd, str):
-        return [Panel("no norms of tokens", None, odd)]
-    medians = odd.medians[0].tolist()
-    norms, outliers = odd.norms[0].float().cpu().numpy(), odd.outliers[0].cpu().numpy()
-    return [
-        Panel(
-            f"norms after block {at}",
-            draw_patches(view, each),
-            f"median {medians[at]:.3g}, highest {each.max():.3g}",
-            note=f"{int(outliers[at].sum())} of {each.size} patches over {odd.times:g} x the median",
-        )
-        for at, each in enumerate(norms)
-    ]

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from vitreous.data.samples import Entry
-from vitreous.errors import DataError, ShapeError
+from vitreous.errors import DataError
+from vitreous.explaining.opening import read_images
 from vitreous.interact.indicator import Averages, average
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.output import everything
 from vitreous.trace.reading import reading
 
-__all__ = ["average_pictures", "read_images"]
+__all__ = ["average_pictures"]
 
 
 def average_pictures(
@@ -53,21 +54,3 @@ def average_pictures(
         raise DataError(f"none of {len(entries)} pictures can be read: {next(iter(unread.values()), 'there are none')}")
     with reading(replace(subject.reading, output=everything)):  # no class score is read
         return average(subject.model, (batch for part in ([first], found) for batch in part))
-
-
-def read_images(subject: LoadedModel, entries: Sequence[Entry], unread: dict[str, str]) -> dict[str, Tensor]:
-    """The model's inputs by name, without the pictures that cannot be read: `unread` receives the reasons.
-
-    Raises:
-        ModelError: the model does not say how its pictures are prepared.
-    """
-    preprocess = subject.prepared()
-    images: dict[str, Tensor] = {}
-    for entry in entries:
-        try:
-            images[entry.id] = preprocess(entry.open().picture).to(next(subject.model.parameters()))
-        except DataError as error:
-            unread[entry.id] = str(error)
-        except ShapeError as error:
-            unread[entry.id] = f"`{entry.id}` does not fit the model: {error}"
-    return images

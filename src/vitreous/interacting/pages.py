@@ -15,13 +15,13 @@ from vitreous.data.samples import draw
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, ObservationError, ShapeError
 from vitreous.explaining.asked import check_class_names
-from vitreous.explaining.opening import open_for
+from vitreous.explaining.opening import open_for, read_images
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.manifest import change_manifest, claim, now
 from vitreous.files.writing import alone_in, check_writable, whole_file
 from vitreous.interact.indicator import Averages, Interactions, PatchScore, effect, importance
-from vitreous.interacting.averages import average_pictures, read_images
+from vitreous.interacting.averages import average_pictures
 from vitreous.interacting.drawing import draw_interactions
 from vitreous.interacting.interactions import interactions_of
 from vitreous.interacting.numbers import InteractionsJob, PictureInteractions, check_place, find

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import ModelFailed, NoGlobalAttention, NoTokenGrid, ObservationError
+from vitreous.errors import ModelFailed, NoGlobalAttention, NotFinite, NoTokenGrid, ObservationError
 from vitreous.shapes import Images, TokenMask
 from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_inputs
@@ -19,7 +19,7 @@ from vitreous.trace.observe import observe
 from vitreous.trace.observed import Attention, TokenGrid, Trace
 from vitreous.trace.recorder import record
 
-__all__ = ["Block", "check_patches_can_go", "check_rows", "find_blocks", "observe_blocks", "one_each"]
+__all__ = ["Block", "block_tokens", "check_patches_can_go", "check_rows", "find_blocks", "observe_blocks", "one_each"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,31 @@ def observe_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) 
         for tensor in (block.before, block.after):
             check_rows(tensor, trace.model, block.name, len(images), trace.tokens)
     return trace, blocks
+
+
+def block_tokens(model: nn.Module, images: Images, blocks: Sequence[str]) -> tuple[list[Tensor], TokenGrid]:
+    """The tokens (batch, tokens, width) that come out of every block, and how they lie on the picture.
+
+    Args:
+        model: comes back as it was.
+        images: its input.
+        blocks: as `find_blocks` found them.
+
+    Raises:
+        NoTokenGrid: as `check_rows`.
+        NotFinite: some tokens are NaN or infinite.
+
+    Cost: one forward pass, and what it takes to measure how the tokens lie.
+    """
+    seen = record(model, images, outputs=blocks)
+    for name in blocks:
+        check_rows(seen.outputs[name], seen.model, name, len(images), seen.tokens)
+        if not seen.outputs[name].isfinite().all():
+            raise NotFinite(
+                f"blocks of `{seen.model}` gave NaN or infinite tokens, the first of them `{name}`. Check that its "
+                "weights are finite, and run it in float32 or float64."
+            )
+    return [seen.outputs[name] for name in blocks], seen.tokens
 
 
 def check_rows(tensor: Tensor, model: str, block: str, images: int, tokens: TokenGrid) -> None:

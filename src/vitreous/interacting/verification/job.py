@@ -18,9 +18,10 @@ from vitreous.data.readers import open_samples
 from vitreous.data.samples import Entry, Samples, draw, join_identity
 from vitreous.errors import DataError, check_setting
 from vitreous.explaining.labels import match_labels
+from vitreous.explaining.opening import read_images
 from vitreous.files.manifest import change_manifest, claim, now, read_own, versions
 from vitreous.files.writing import alone_in, sweep, whole_file
-from vitreous.interacting.averages import average_pictures, read_images
+from vitreous.interacting.averages import average_pictures
 from vitreous.interacting.verification.check import Check, LabelledBatch, Measured
 from vitreous.methods.requirements import check_at_least
 from vitreous.models.loaded import LoadedModel
