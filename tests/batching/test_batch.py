@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,10 @@ from tests.batching.conftest import PICTURES, Run, shards
 from tests.explaining.made_up import Refusal
 from tests.tiny import noise
 from vitreous.batching import shards as on_disk
+from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError, ModelError, ObservationError, ShapeError
+from vitreous.methods.explanation import Explanation
+from vitreous.metrics.saco import SaCo
 from vitreous.models.zoo import LoadedModel
 
 NAMES = ["0.png", "2.png", "4.png", "broken.jpg", "b/1.png", "b/3.png", "b/5.png"]
@@ -98,6 +102,59 @@ def test_sheets_and_targets(run: Run, photos: Path) -> None:
     assert row["sheet"].startswith(b"\x89PNG")
 
 
+@dataclass(frozen=True)
+class Flat:
+    """A method whose maps say nothing."""
+
+    source: ClassVar[str] = "made up"
+
+    def __call__(self, model: Any, images: torch.Tensor, target: Any) -> Explanation:
+        logits = model(images).detach()
+        return Explanation(torch.ones(len(images), 4, 4), logits, target(logits).argmax(1), self)
+
+
+def test_metrics_measure_every_map(run: Run, photos: Path, model_folder: Path) -> None:
+    few = SaCo(groups=4)
+    metrics = {"saco": few, "average_drop": "average_drop"}
+    asked = {"metric": metrics, "target": "top-2", "method": {"ag_cam": "ag_cam", "mine": Refusal()}}
+    rows = list(run(photos, **asked).rows())
+    loaded = vitreous.load(model_folder)
+    for row in rows:
+        if row["error"]:
+            assert row["metrics"] is row["unmeasured"] is None
+            continue
+        assert row["unmeasured"] == dict.fromkeys(["mine.saco", "mine.average_drop"], "there is none. Look elsewhere.")
+        numbers = ["ag_cam.average_drop.average_drop", "ag_cam.average_drop.average_increase", "ag_cam.saco.saco"]
+        assert sorted(row["metrics"]) == numbers
+        for at, target in enumerate(row["targets"].tolist()):
+            found = vitreous.explain(loaded, photos / row["picture"], "ag_cam", target)
+            image = loaded.prepared()(open_picture(photos / row["picture"]))[None]
+            wanted = few(loaded.model, image, found.heatmap, torch.tensor([target]))["saco"].item()
+            assert row["metrics"]["ag_cam.saco.saco"][at] == pytest.approx(wanted, abs=1e-4)
+    assert sum(row["error"] is None for row in rows) == PICTURES - 1
+
+
+def test_what_cannot_be_measured_has_no_number(run: Run, photos: Path) -> None:
+    flat = {"method": {"ag_cam": "ag_cam", "flat": Flat()}, "metric": ["saco"]}
+    row = next(run(photos, **flat).rows())
+    assert [*row["metrics"]] == ["ag_cam.saco.saco"]
+    assert "is constant" in row["unmeasured"]["flat.saco"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"metric": "pointing"}, "`pointing` cannot be measured on pictures alone: there is no mask. Leave it out"),
+        ({"metric": "saco", "against": "1"}, "metrics follow the score of one class"),
+        ({"metric": "saco"}, "`metrics` was None"),
+    ],
+)
+def test_metrics_that_cannot_be(run: Run, photos: Path, more: dict[str, Any], said: str) -> None:
+    run(photos)
+    with pytest.raises((DataError, ShapeError), match=said):
+        run(photos, **more)
+
+
 def test_a_map_that_a_method_does_not_give(run: Run, photos: Path) -> None:
     row = next(run(photos, method={"ag_cam": "ag_cam", "mine": Refusal()}).rows())
     assert row["mine"] is None
@@ -146,6 +203,22 @@ def test_pictures_may_move(run: Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "out/shards/part-000001.parquet").unlink()
     run(photos.rename(tmp_path / "moved"))
     assert shards(tmp_path / "out") == whole
+
+
+def test_pictures_at_an_address(run: Run, photos: Path) -> None:
+    near = {row["picture"]: row for row in run(photos).rows()}
+    store = fsspec.filesystem("memory")
+    store.put(f"{photos}/", "/batch/photos/", recursive=True)
+    try:
+        far = {row["picture"]: row for row in run("memory://batch/photos", "far").rows()}
+    finally:
+        store.rm("/batch", recursive=True)
+    assert far.keys() == near.keys()
+    for name, row in far.items():
+        assert row["sha256"] == near[name]["sha256"]
+        if row["error"] is None:  # by rounding: in batches of others
+            np.testing.assert_allclose(row["ag_cam"], near[name]["ag_cam"], rtol=1e-4, atol=1e-6)
+    assert [name for name, row in far.items() if row["error"]] == ["broken.jpg"]
 
 
 def test_what_is_not_ours_stays(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import pytest
 from vitreous import errors
 from vitreous.engines.choose import make_engine
 from vitreous.engines.engine import InProcess
+from vitreous.engines.on_ray import OnRay
 from vitreous.engines.processes import LocalProcesses
-from vitreous.errors import DataError, ModelError, ShapeError, UnknownName, WorkerLost
+from vitreous.errors import DataError, ExplainWarning, ModelError, ShapeError, UnknownName, WorkerLost
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,44 @@ def test_a_worker_that_dies_ends_the_others() -> None:
     with pytest.raises(WorkerLost, match="one of 2 worker processes has died"):
         list(LocalProcesses(2).run(Sleeper(), iter(range(5))))
     assert time.monotonic() - began < 60
+
+
+@dataclass(frozen=True)
+class Poison:
+    """A start of what dies of 1, and notes each time in a folder."""
+
+    folder: Path
+
+    def __call__(self) -> Callable[[int], int]:
+        return self.taste
+
+    def taste(self, number: int) -> int:
+        if number == 1:
+            (self.folder / str(time.monotonic_ns())).touch()
+            os._exit(9)
+        return number
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_importable")
+def test_a_task_that_kills_workers_of_ray_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    with pytest.raises(WorkerLost, match=r"Ray has lost workers: .*Run again to go on"):
+        list(OnRay(workers=1).run(Poison(tmp_path), iter(range(3))))
+    assert len(list(tmp_path.iterdir())) == 6, "as many lives as the documentation says"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_importable")
+def test_ray_without_room_for_a_worker_is_told_of_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setattr("vitreous.engines.on_ray._PATIENCE", 0.5)
+    monkeypatch.setattr("vitreous.engines.on_ray._GIVEN_UP", 2)
+    with (
+        pytest.warns(ExplainWarning, match="no worker has started within 0 s"),
+        pytest.raises(WorkerLost, match="no worker has started within 1 s"),
+    ):
+        list(OnRay(workers=1, gpu=True).run(Squares(), [1]))
 
 
 def test_what_cannot_be_sent() -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from tests.medical.made import dicom
 from tests.serving.conftest import HOST, LIMITS, lines, png
 from tests.tiny import GOOD, noise
 from vitreous import explain
+from vitreous.errors import DataError
 from vitreous.models.zoo import LoadedModel
 from vitreous.serving.app import make_app
 from vitreous.serving.guard import own_hosts
-from vitreous.serving.limits import Limits
+from vitreous.serving.sent import read_form
 
 
 def asked(picture: str, **more: Any) -> dict[str, Any]:
@@ -173,19 +179,81 @@ def test_what_is_held_is_bounded_and_what_went_is_told(client: TestClient, pictu
     assert "not held any more" in answer.json()["error"]
 
 
-def test_without_scripts_a_sample_is_explained(client: TestClient) -> None:
+def plainly(client: TestClient, methods: list[str], file: bytes = b"", **fields: str) -> Any:
+    """Send the form as a browser does that runs no scripts."""
+    return client.post("/plain", data={"method": methods, "model": "0", **fields}, files={"file": ("x.png", file)})
+
+
+def test_without_scripts_a_picture_of_ones_own_is_explained(client: TestClient) -> None:
     assert "<noscript>" in client.get("/").text
-    small = client.post("/plain", content="sample=horse&method=ag_cam")
-    assert "more than 10,000 pixels" in small.text, "samples pass the same bounds"
-    assert small.status_code == 400
-    assert "no sample picture named" in client.post("/plain", content="sample=/etc/passwd&method=ag_cam").text
-
-
-def test_without_scripts_the_answer_is_a_page(model: LoadedModel) -> None:
-    with TestClient(make_app([model], frozenset({HOST}), Limits()), base_url=f"http://{HOST}") as client:
-        page = client.post("/plain", content="sample=horse&method=ag_cam")
+    page = plainly(client, ["ag_cam", "rollout"], png(), model="1")
     assert page.status_code == 200
-    assert "AG-CAM on horse.jpg" in page.text
+    assert "Rollout on picture" in page.text
+    assert "random orders" not in page.text
+    assert "random orders" in plainly(client, ["ag_cam"], png(), trust="on").text
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"methods": ["ag_cam"]}, "no picture was given"),
+        ({"methods": ["ag_cam"], "file": b"GIF89a and then nothing"}, "known format"),
+        ({"methods": ["ag_cam"], "file": png(1, (101, 100))}, "more than 10,000 pixels"),
+        ({"methods": ["ag_cam"], "sample": "horse"}, "more than 10,000 pixels"),
+        ({"methods": ["ag_cam"], "sample": "../../etc/passwd"}, "no sample picture named"),
+        ({"methods": ["os:system"], "file": png()}, "no method named"),
+        ({"methods": [], "file": png()}, "Choose one"),
+        ({"methods": ["ag_cam"], "file": png(), "model": "9"}, "no model named"),
+        ({"methods": ["ag_cam"], "file": png(), "model": "timm:x"}, "no model named"),
+        ({"methods": ["ag_cam"], "file": png()[:200]}, "damaged"),
+    ],
+)
+def test_without_scripts_what_cannot_be_is_told_on_a_page(client: TestClient, sent: dict[str, Any], words: str) -> None:
+    page = plainly(client, **sent)
+    said = html.unescape(page.text)
+    assert page.status_code == 400
+    assert words in said
+    assert '<a href="/">Back</a>' in said
+    assert "style-src 'sha256-" in said
+    assert "default-src" not in page.headers["content-security-policy"], "the page's own policy knows its style"
+
+
+def test_without_scripts_a_form_is_bounded(client: TestClient) -> None:
+    assert plainly(client, ["ag_cam"], bytes(102_001)).status_code == 413
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    field = b'--x\r\nContent-Disposition: form-data; name="method"\r\n\r\nag_cam\r\n'
+    for body in (b"", b"--x--", b"--x", field, field * 70 + b"--x--", b"--x\r\n\r\n\r\nag_cam\r\n--x--", b"\xff" * 99):
+        page = client.post("/plain", content=body, headers=kind)
+        assert page.status_code == 400
+        assert "Load the page again." in page.text or "no picture was given" in page.text
+    assert "no form of this server" in client.post("/plain", content=b"method=ag_cam").text
+
+
+@given(st.binary(max_size=300), st.binary(max_size=60))
+def test_any_form_is_read_or_refused(body: bytes, border: bytes) -> None:
+    kind = border.decode("latin-1")
+    for each in (kind, "multipart/form-data; boundary=x", f"multipart/form-data; boundary={kind}"):
+        with suppress(DataError):
+            assert all(isinstance(value, bytes) for _, value in read_form(b"--x\r\n" + body + b"\r\n--x--", each))
+
+
+def test_pixels_of_medical_files_are_counted_before_they_are_decoded(client: TestClient, tmp_path: Path) -> None:
+    encoded = dicom(tmp_path / "a.dcm", np.zeros((20, 30), np.uint16), WindowCenter=1, WindowWidth=2).read_bytes()
+    assert client.post("/pictures", content=encoded).status_code == 201
+    rows = encoded.index(b"\x28\x00\x10\x00US\x02\x00") + 8
+    claimed = encoded[:rows] + b"\xe8\x03" + encoded[rows + 2 :]
+    answer = client.post("/pictures", content=claimed)
+    assert answer.status_code == 400
+    assert "30×1000 pixels; 1 to 10,000 are read" in answer.json()["error"]
+
+
+@pytest.mark.filterwarnings("ignore:`picture`. the file gives no window")
+def test_what_reading_a_picture_has_found_out_is_on_the_page(client: TestClient, tmp_path: Path) -> None:
+    encoded = dicom(tmp_path / "a.dcm", np.arange(600, dtype=np.uint16).reshape(20, 30)).read_bytes()
+    picture = client.post("/pictures", content=encoded).json()["picture"]
+    page = lines(client.post("/explain", json=asked(picture)))[-1]["html"]
+    assert "the file gives no window, so the whole range of its values was taken" in page
+    assert "not for diagnosis" in page
 
 
 def test_other_addresses_are_no_files(client: TestClient) -> None:

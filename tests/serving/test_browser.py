@@ -105,12 +105,47 @@ def test_a_picture_is_explained_asked_about_and_taken_home(visit: Callable[..., 
     assert "AttnLRP" in text
 
 
-def test_two_models_see_one_picture(visit: Callable[..., Any]) -> None:
+def test_two_models_see_one_picture_in_rows_that_follow_each_other(visit: Callable[..., Any]) -> None:
     page = visit()
     page.get_by_label("beside").select_option("1")
     page.get_by_role("button", name="pizza").click()
     page.locator(".answer .alive").nth(1).wait_for()
     explained(page)
+    rows = page.locator(".answer")
+    first, second = (rows.nth(at) for at in range(2))
+    assert [rows.nth(at).get_by_label("Opacity").is_visible() for at in range(2)] == [True, False]
+    assert not second.get_by_text("How far these maps can be trusted").is_visible()
+    stage = second.locator(".stage").nth(1)
+    box = stage.bounding_box()
+    stage.click(position={"x": box["width"] * 0.6, "y": box["height"] * 0.9})
+    for each in (first, second):
+        each.locator(".reading", has_text="Patch in row 4, column 3").wait_for()
+        each.locator(".cross").first.wait_for(state="attached")
+    for each in (first, second):
+        each.get_by_label("Hide patches by click").check()
+    stage.press("Enter")
+    for each in (first, second):
+        each.get_by_text("1 patch of 16 hidden. The model then says:").wait_for()
+    stage.press("+")
+    assert len({each.locator(".plane").first.get_attribute("style") for each in (first, second)}) == 1
+    assert "scale(1.5)" in first.locator(".plane").first.get_attribute("style")
+    first.get_by_label("Opacity").fill("15")
+    drawn = "each => [...each.querySelectorAll('.plane canvas')].map((canvas) => canvas.toDataURL())"
+    page.wait_for_function(
+        "() => { const [one, other] = [...document.querySelectorAll('.answer')].map("
+        + drawn.replace("'", '"')
+        + "); return one.length > 3 && one.join() === other.join(); }"
+    )
+
+    chip = first.locator("fieldset", has_text="Explain").get_by_role("button").nth(1)
+    wanted = chip.inner_text()
+    chip.click()
+    first.locator("h1", has_text=wanted).wait_for()
+    explained(page)
+    assert first.get_by_label("Opacity").input_value() == "15"
+    first.locator(".stage").first.press("ArrowUp")
+    for each in (first, second):
+        each.locator(".reading", has_text="Patch in row 3, column 3").wait_for()
 
 
 def test_slow_work_tells_how_far_it_is_and_is_cancelled(visit: Callable[..., Any]) -> None:
@@ -163,11 +198,63 @@ def test_two_visitors_at_once_each_get_their_own(visit: Callable[..., Any]) -> N
     assert "shuttle.jpg" not in one.locator(".answer").inner_text()
 
 
-def test_without_scripts_a_sample_is_explained(visit: Callable[..., Any]) -> None:
-    page = visit(java_script_enabled=False)
-    page.locator("select[name=sample]").select_option("horse")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_without_scripts_the_form_is_sent_and_a_page_comes_back(visit: Callable[..., Any], width: int) -> None:
+    page = visit(width, java_script_enabled=False)
+    assert not page.locator("#status").is_visible()
+    upload(page)
+    page.get_by_text("Methods").click()
+    page.get_by_label("Rollout", exact=True).check()
     page.get_by_role("button", name="Explain").click()
-    assert page.locator(".panel:visible").count() == 2
+    shown = ["What the model saw", "AG-CAM", "AttnLRP", "Grad-CAM", "Rollout"]
+    assert page.locator(".panel:visible h2").all_inner_texts() == shown
+    assert page.locator(".panel:visible img").count() >= len(shown)
+    assert page.locator("html").bounding_box()["width"] <= width
+    page.go_back()
+    page.get_by_role("button", name="horse").click()
+    assert "horse.jpg" in page.locator("header").inner_text()
+    page.go_back()
+    upload(page, b"no picture at all")
+    page.get_by_role("button", name="Explain").click()
+    assert "is not a picture of a known format" in page.locator("main").inner_text()
+    page.get_by_role("link", name="Back").click()
+    page.get_by_role("button", name="Explain").wait_for()
+
+
+def test_enter_in_a_field_takes_no_sample(visit: Callable[..., Any]) -> None:
+    page = visit()
+    page.get_by_label("Measure how far").press("Enter")
+    page.get_by_text("Choose a picture first.").wait_for()
+
+
+def test_a_keyboard_is_enough(visit: Callable[..., Any]) -> None:
+    page = visit()
+    reached: list[str] = []
+    focused = "document.activeElement.innerText || document.activeElement.name || document.activeElement.className"
+
+    def tab_to(wanted: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate(focused))
+            if wanted in reached[-1]:
+                return
+        pytest.fail(f"{wanted} is not reached: {reached}")
+
+    tab_to("shuttle")
+    page.keyboard.press("Enter")
+    explained(page)
+    assert "shuttle.jpg" in page.locator(".answer").inner_text()
+    tab_to("stage")
+    for key in ("ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    page.get_by_text("Patch in row 3, column 4").wait_for()
+    page.keyboard.press("+")
+    assert "scale(1.5)" in page.locator(".plane").first.get_attribute("style")
+    page.get_by_label("Hide patches by click").focus()
+    page.keyboard.press("Space")
+    page.locator(".stage").nth(1).focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("1 patch of 16 hidden. The model then says:").wait_for()
 
 
 @pytest.mark.parametrize("look", [(360, "dark"), (360, "light"), (1280, "dark"), (1280, "light")])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vitreous.batching.measured import check_metrics, complete_metrics
 from vitreous.batching.order import Order
 from vitreous.batching.plan import ShardPlan, settle_plan
 from vitreous.batching.shard import ShardWorker, Task
@@ -25,6 +26,8 @@ from vitreous.explaining.picture_job import PictureJob, complete_job
 from vitreous.files.writing import sweep
 from vitreous.methods import METHODS
 from vitreous.methods.method import Method
+from vitreous.metrics import make_metric
+from vitreous.metrics.metric import Metric
 from vitreous.models.device import find_device
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.preprocess import Preprocess
@@ -56,7 +59,8 @@ class Batch:
 
         `picture`, `sha256` of its file, `size` (width, height) upright, `box` (left, top, right, bottom) that the model
         saw of it and maps lie on, `error`, `warning`, `window` of gray values, `logits` (classes), `targets` (classes
-        explained), `layers` and `refused` by method, `sheet` as PNG; and by the name of each method its maps,
+        explained), `layers` and `refused` by method, `metrics` by "method.metric.number", a value a target, and by
+        "method.metric" why some are `unmeasured`, `sheet` as PNG; and by the name of each method its maps,
         (targets, h, w), raw, NaN where it gave none. What there is not is None.
 
         Raises:
@@ -84,6 +88,7 @@ def batch(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     sheets: bool = False,
+    metric: str | Sequence[str] | Mapping[str, str | Metric] = (),
     preprocess: Preprocess | None = None,
     class_names: Sequence[str] | str | Path = (),
     pixel_window: Window = None,
@@ -118,6 +123,8 @@ def batch(
             It is a copy of your module that goes elsewhere.
         dtype: of the model's weights, where it is given by a spec.
         sheets: also draw a sheet of every picture, as `vitreous explain` does, into the column `sheet`.
+        metric: one or several that measure every map on its own picture, by name or as they are, into the column
+            `metrics`; such as "saco" or {"mine": Perturbation(parts=10)}.
         preprocess: how pictures are prepared, where the model does not say.
         class_names: one per logit, where the model has none; or a text file with one a line.
         pixel_window: of gray pictures of more than 8 bits, as for `vitreous.explain`.
@@ -147,9 +154,18 @@ def batch(
     job = PictureJob(
         subject, methods, target, against, batch_size=batch_size, window=window, class_names=names, output=Path(output)
     )
-    order = Order(complete_job(job), str(where), threads, shard, sheets)
+    metrics = _metrics(metric)
+    check_metrics(metrics, job)
+    order = Order(complete_job(job), str(where), threads, shard, sheets, complete_metrics(metrics, subject))
     chosen = make_engine(engine, address, workers, threads, gpu=where.type == "cuda")
     return run_order(order, str(dataset), Path(output).absolute(), chosen, share=share, progress=progress)
+
+
+def _metrics(metric: str | Sequence[str] | Mapping[str, str | Metric]) -> dict[str, Metric]:
+    """Metrics by name."""
+    several = {metric: metric} if isinstance(metric, str) else metric
+    named = several if isinstance(several, Mapping) else dict(zip(several, several, strict=True))
+    return {name: make_metric(each) if isinstance(each, str) else each for name, each in named.items()}
 
 
 def _name_of(method: Method) -> str:

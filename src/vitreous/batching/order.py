@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from vitreous.benchmarking.describe import plain_settings
 from vitreous.explaining.picture_job import PictureJob, describe_job
 from vitreous.files.writing import to_json
 from vitreous.methods.requirements import check_at_least
+from vitreous.metrics.metric import Metric
 
 __all__ = ["Order", "describe_order", "hash_of"]
 
@@ -26,6 +28,7 @@ class Order:
         threads: of a worker, on a CPU.
         shard: pictures of a shard, at most.
         sheets: also draw a sheet of every picture.
+        metrics: by name, what also measures every map.
     """
 
     job: PictureJob
@@ -33,6 +36,7 @@ class Order:
     threads: int = 1
     shard: int = 200
     sheets: bool = False
+    metrics: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
 
     def __post_init__(self) -> None:
         for name in ("threads", "shard"):
@@ -47,6 +51,7 @@ class Order:
 
 def describe_order(order: Order) -> dict[str, Any]:
     """What rows depend on, the pictures aside, in plain values."""
+    metrics = {name: {"source": each.source, "settings": plain_settings(each)} for name, each in order.metrics.items()}
     return {
         **describe_job(order.job),
         "device": torch.device(order.device).type,
@@ -54,6 +59,7 @@ def describe_order(order: Order) -> dict[str, Any]:
         "threads": order.threads,
         "shard": order.shard,
         "sheets": order.sheets,
+        "metrics": metrics or None,
     }
 
 

@@ -112,7 +112,8 @@ def _resumed(known: dict[str, Any], asked: Mapping[str, Any], files: Files, fold
     if (found := seen.about()) != {name: known.get(name) for name in found}:
         raise DataError(
             f"`{folder}` holds shards of other pictures: `{files.root}` had {known.get('files'):,} files and has "
-            f"{found['files']:,}, or some of them changed. Choose another output folder."
+            f"{found['files']:,}, or some of them changed. Put "
+            "them back as they were, or choose another output folder."
         )
     return known
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vitreous.batching.measured import Measured, measure_found
 from vitreous.batching.order import Order
 from vitreous.batching.shards import Shard, write_shard
 from vitreous.data.pictures import open_encoded
@@ -97,13 +98,26 @@ def _explain(
 ) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
     """The rows of pictures that run at once; and why methods do not apply to the model, also those of before."""
     read = [_read(order, *each) for each in batch]
-    found, refused = explain_images(order.job, [each[1] for each in read if not isinstance(each, DataError)], refused)
-    left = iter(found)
+    images = [each[1] for each in read if not isinstance(each, DataError)]
+    found, refused = explain_images(order.job, images, refused)
+    left = iter(zip(found, _measured(order, images, found), strict=True))
     rows = [
-        _row(order, encoded, each, None if isinstance(each, DataError) else next(left))
+        _row(order, encoded, each, *((None, Measured()) if isinstance(each, DataError) else next(left)))
         for encoded, each in zip(batch, read, strict=True)
     ]
     return rows, refused
+
+
+def _measured(order: Order, images: Sequence[Tensor], found: Sequence[Found | Exception]) -> list[Measured]:
+    """Of each picture, of which some have been found."""
+    good = [at for at, each in enumerate(found) if isinstance(each, Found)]
+    if not order.metrics or not good:
+        return [Measured() for _ in found]
+    some = [each for each in found if isinstance(each, Found)]
+    told = dict(
+        zip(good, measure_found(order.metrics, order.job, torch.stack([images[at] for at in good]), some), strict=True)
+    )
+    return [told.get(at, Measured()) for at in range(len(found))]
 
 
 def _read(order: Order, name: str, encoded: bytes | DataError) -> tuple[Image, Tensor] | DataError:
@@ -113,7 +127,11 @@ def _read(order: Order, name: str, encoded: bytes | DataError) -> tuple[Image, T
 
 
 def _row(
-    order: Order, encoded: Encoded, read: tuple[Image, Tensor] | DataError, found: Found | Exception | None
+    order: Order,
+    encoded: Encoded,
+    read: tuple[Image, Tensor] | DataError,
+    found: Found | Exception | None,
+    measured: Measured,
 ) -> dict[str, Any]:
     name, data = encoded
     row: dict[str, Any] = {
@@ -141,6 +159,8 @@ def _row(
         "targets": [each.index for each in found.targets],
         "layers": list(found.layers.items()),
         "refused": list(found.refused.items()),
+        "metrics": [*measured.numbers.items()] if order.metrics else None,
+        "unmeasured": [*measured.unmeasured.items()] if order.metrics else None,
         **{method: stack_maps(found.attempts[method]).tolist() for method in found.methods},
         "sheet": _sheet(order.job, name, read, found) if order.sheets and found.methods else None,
     }

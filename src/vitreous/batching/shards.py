@@ -134,6 +134,8 @@ def _schema(methods: Sequence[str], dtype: torch.dtype) -> Any:
         "targets": pyarrow.list_(pyarrow.int64()),
         "layers": pyarrow.map_(text, text),
         "refused": pyarrow.map_(text, text),
+        "metrics": pyarrow.map_(text, pyarrow.list_(pyarrow.float64())),
+        "unmeasured": pyarrow.map_(text, text),
         "sheet": pyarrow.binary(),
     }
     return pyarrow.schema([*columns.items(), *((name, maps) for name in methods)])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool
@@ -21,11 +21,15 @@ from vitreous.metrics.metric import Inputs, Metric
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.statistics.store import Key, Record
-from vitreous.trace.reading import reading
+from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import Classes
 
-__all__ = ["MeasuredBatch", "Missing", "TableRow", "measure_batch"]
+__all__ = ["Failure", "MeasuredBatch", "Missing", "Numbers", "TableRow", "judge", "measure_batch"]
 
+T = TypeVar("T")
+
+Numbers = tuple[Mapping[str, list[float]], bool]
+"""What a metric says of a picture, by name; and whether it counts."""
 Missing = Mapping[str, set[str]]
 """By metric, the pictures that it has not judged."""
 
@@ -57,7 +61,7 @@ class MeasuredBatch:
 
 
 @dataclass(frozen=True)
-class _Failure:
+class Failure:
     """Why a picture has no map or no numbers, and whether it may have them another time."""
 
     reason: str
@@ -105,11 +109,11 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
         cost = {"seconds": seconds / len(some.images), "forwards": sum(passes) / len(some.images)}
         return [(each, cost) for each in found.heatmap]
 
-    maps = _attempt(heat, batch)
+    maps = _attempt(lambda some: heat(batch.part(some)), range(len(batch.samples)))
     records: list[Record] = []
-    good = [at for at, each in enumerate(maps) if not isinstance(each, _Failure)]
+    good = [at for at, each in enumerate(maps) if not isinstance(each, Failure)]
     for sample, found in zip(batch.samples, maps, strict=True):
-        if isinstance(found, _Failure):
+        if isinstance(found, Failure):
             records += [
                 Record(row.model, row.name, metric, sample.id, error=found.reason, passing=found.passing)
                 for metric, pictures in missing.items()
@@ -119,7 +123,7 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
             records += [Record(row.model, row.name, "", sample.id, name, [cost]) for name, cost in found[1].items()]
     if not good:
         return records
-    heatmap = torch.stack([each[0] for each in maps if not isinstance(each, _Failure)])
+    heatmap = torch.stack([each[0] for each in maps if not isinstance(each, Failure)])
     seen = batch.part(good)
     for metric, pictures in missing.items():
         rows = [at for at, each in enumerate(seen.samples) if each.id in pictures]
@@ -136,32 +140,51 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
 def _measure(row: TableRow, metric: str, batch: MeasuredBatch, heatmap: Heatmap) -> list[Record]:
     """What a metric says of each picture, or why it says nothing."""
     key = Key(row.model, row.name, metric)
-    place = {each.id: at for at, each in enumerate(batch.samples)}
-
-    def say(some: MeasuredBatch) -> list[list[Record]]:
-        maps = heatmap[[place[each.id] for each in some.samples]]
-        with reading(row.subject.reading):
-            values = row.measures[metric].of(_inputs(row, some, maps))
-        counted = values.pop("counted", torch.ones(len(some.samples), dtype=torch.bool)).tolist()
-        numbers = {
-            name: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]
-            for name, value in values.items()
-        }
-        for name, value in numbers.items():
-            if not value.isfinite().all():
-                bad = int((~value.isfinite().all(1)).nonzero()[0, 0])
-                raise DegenerateMap(f"`{key.metric}` gave a `{name}` of NaN or infinity", bad, "Look at the map.")
-        return [
-            [Record(*key, each.id, name, value[at].tolist(), counted[at]) for name, value in numbers.items()]
-            for at, each in enumerate(some.samples)
-        ]
-
-    said = _attempt(say, batch)
+    how = row.subject.reading
+    said = judge(
+        row.measures[metric], metric, how, lambda some: _inputs(row, batch.part(some), heatmap[some]), len(heatmap)
+    )
     records: list[Record] = []
     for each, found in zip(batch.samples, said, strict=True):
-        failed = isinstance(found, _Failure)
-        records += [Record(*key, each.id, error=found.reason, passing=found.passing)] if failed else found
+        if isinstance(found, Failure):
+            records.append(Record(*key, each.id, error=found.reason, passing=found.passing))
+        else:
+            numbers, counted = found
+            records += [Record(*key, each.id, name, value, counted) for name, value in numbers.items()]
     return records
+
+
+def judge(
+    measure: Metric, name: str, how: Reading, inputs: Callable[[list[int]], Inputs], count: int
+) -> list[Numbers | Failure]:
+    """What a metric says of each picture, or why it says nothing. Pictures that fail together are asked one by one.
+
+    Args:
+        measure: the metric.
+        name: of it, for messages.
+        how: the model is read.
+        inputs: of some of the pictures.
+        count: of all.
+
+    Raises:
+        ObservationError, RuleError, UnknownName: it would fail for every picture.
+    """
+
+    def say(some: list[int]) -> list[Numbers]:
+        with reading(how):
+            values = measure.of(inputs(some))
+        counted = values.pop("counted", torch.ones(len(some), dtype=torch.bool)).tolist()
+        numbers = {
+            each: value.double().flatten(1) if value.ndim > 1 else value.double()[:, None]
+            for each, value in values.items()
+        }
+        for each, value in numbers.items():
+            if not value.isfinite().all():
+                bad = int((~value.isfinite().all(1)).nonzero()[0, 0])
+                raise DegenerateMap(f"`{name}` gave a `{each}` of NaN or infinity", bad, "Look at the map.")
+        return [({each: value[at].tolist() for each, value in numbers.items()}, counted[at]) for at in range(len(some))]
+
+    return _attempt(say, range(count))
 
 
 def _inputs(row: TableRow, batch: MeasuredBatch, heatmap: Heatmap) -> Inputs:
@@ -179,25 +202,25 @@ def _inputs(row: TableRow, batch: MeasuredBatch, heatmap: Heatmap) -> Inputs:
     )
 
 
-def _attempt(ask: Callable[[MeasuredBatch], list[Any]], batch: MeasuredBatch) -> list[Any]:
+def _attempt(ask: Callable[[list[int]], list[T]], rows: Sequence[int]) -> list[T | Failure]:
     """An answer per picture, or why there is none. A batch that fails is tried again one by one.
 
     Raises:
         ObservationError, RuleError, UnknownName: it would fail for every picture.
     """
     try:
-        return ask(batch)
+        return [*ask([*rows])]
     except (ObservationError, RuleError, UnknownName):
         raise
     except ExplainError as error:
-        if len(batch.samples) == 1:
-            return [_Failure(error.alone)]
+        if len(rows) == 1:
+            return [Failure(error.alone)]
     except torch.OutOfMemoryError:
-        if len(batch.samples) == 1:
+        if len(rows) == 1:
             return [
-                _Failure("there is not enough memory. Run again where more is free: it is tried again", passing=True)
+                Failure("there is not enough memory. Run again where more is free: it is tried again", passing=True)
             ]
-    return [answer for at in range(len(batch.samples)) for answer in _attempt(ask, batch.part([at]))]
+    return [answer for at in rows for answer in _attempt(ask, [at])]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitreous.cli.completion import complete_metrics
 from vitreous.cli.options import (
     Address,
     Checkpoint,
@@ -65,6 +66,16 @@ def batch(
     method: Annotated[
         str, typer.Option(metavar="NAME,…", help="Methods by name, with commas between; see 'vitreous methods'.")
     ] = "ag_cam",
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,…",
+            autocompletion=complete_metrics,
+            help="Metrics by name that measure every map on its own picture, into the column 'metrics'; see 'vitreous "
+            "metrics'.",
+            show_default=False,
+        ),
+    ] = "",
     setting: Settings = None,
     target: Annotated[
         str,
@@ -123,6 +134,7 @@ def batch(
     import torch
 
     from vitreous.batching.job import batch as run
+    from vitreous.benchmarking.plan import plan_metric
     from vitreous.cli.console import Console
     from vitreous.cli.progress import counting
     from vitreous.data.depth import asked_window
@@ -130,10 +142,12 @@ def batch(
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
-    names = [name.strip() for name in method.split(",") if name.strip()]
+    names, measures = ([name.strip() for name in each.split(",") if name.strip()] for each in (method, metric))
     if not names:
         raise typer.BadParameter("names no method. See 'vitreous methods'.", param_hint="--method")
-    methods = {name: make_method(name, **values) for name, values in read_settings(setting or [], names).items()}
+    given = read_settings(setting or [], names, measures)
+    methods = {name: make_method(name, **given[name]) for name in names}
+    metrics = {name: plan_metric(name, given[name]) for name in measures}
     where = find_device(device)
     console = Console(highlight=False)
     with counting(console, "pictures", every=_EVERY) as tell:
@@ -142,6 +156,7 @@ def batch(
             load(model, checkpoint=checkpoint, dtype=getattr(torch, dtype.value), **how),
             methods,
             target,
+            metric=metrics,
             output=output,
             against=against,
             engine=engine,

@@ -23,6 +23,8 @@ _SHARED = 2**31
 """Bytes of shared memory, of Ray that is started here."""
 _PATIENCE = 60.0
 """Seconds without any worker, after which somebody is told."""
+_GIVEN_UP = 30
+"""Times that somebody is told before nobody waits any longer: an autoscaling cluster takes minutes for a machine."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +90,12 @@ def _share_out(ray: Any, actors: list[Any], start: Sequence[Any], first: T, left
     coming: dict[Any, Any] = {each.ready.remote(): each for each in actors}
     at_work: dict[Any, Any] = {}
     queue = [first]
+    told = 0
     while at_work or queue:
         done, _ = ray.wait([*at_work, *coming], timeout=None if at_work else _PATIENCE)
         if not done:
-            warnings.warn(
-                f"no worker has started within {_PATIENCE:.0f} s; the cluster has {ray.available_resources()} free. "
-                "Wait for machines, or ask for fewer CPUs or GPUs a worker.",
-                ExplainWarning,
-                stacklevel=2,
-            )
+            told += 1
+            _wait_on(told, ray.available_resources())
             continue
         (answer,) = done
         given = _given(ray, answer)
@@ -108,6 +107,18 @@ def _share_out(ray: Any, actors: list[Any], start: Sequence[Any], first: T, left
         queue = queue or [task for task in [next(left, None)] if task is not None]
         if queue:
             at_work[free.do.remote(start, queue.pop())] = free
+
+
+def _wait_on(told: int, free: Any) -> None:
+    """Say that there is no worker yet.
+
+    Raises:
+        WorkerLost: it was said often enough.
+    """
+    missing = f"no worker has started within {told * _PATIENCE:.0f} s; the cluster has {free} free."
+    if told >= _GIVEN_UP:
+        raise WorkerLost(f"{missing} Ask for fewer CPUs or GPUs a worker, or run again when there are machines.")
+    warnings.warn(f"{missing} Wait for machines, or ask for fewer CPUs or GPUs a worker.", ExplainWarning, stacklevel=3)
 
 
 def _given(ray: Any, answer: Any) -> Any:

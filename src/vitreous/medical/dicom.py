@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.errors import DataError, MissingExtra
-from vitreous.medical.scan import Scan, asked_places, check_size, whole_range
+from vitreous.medical.scan import MAX_PIXELS, Scan, asked_places, check_size, whole_range
 
 __all__ = ["count_frames", "is_dicom", "read_dicom", "read_header"]
 
@@ -29,8 +29,8 @@ def is_dicom(head: bytes) -> bool:
     return head[_AT : _AT + 4] == _MARK
 
 
-def read_header(content: bytes, name: str) -> Any:
-    """All that a file says but for its pixels. Nothing of it is in an error: it may name the patient.
+def read_header(content: bytes, name: str, most: int = MAX_PIXELS) -> Any:
+    """All that a file of so many pixels says but for them. Nothing of it is in an error: it may name the patient.
 
     Raises:
         DataError: it is damaged, deflated or no picture.
@@ -51,7 +51,7 @@ def read_header(content: bytes, name: str) -> Any:
         raise DataError(f"{name} is damaged: {type(error).__name__} while reading its header. {_EXPORT}") from None
     if not all(size):
         raise DataError(f"{name} is a DICOM file without a picture. Leave it out.")
-    check_size(*size, name)
+    check_size(*size, name, most)
     return header
 
 
@@ -60,19 +60,20 @@ def count_frames(header: Any) -> int:
     return max(int(header.get("NumberOfFrames") or 1), 1)
 
 
-def read_dicom(content: bytes, asked: str, name: str) -> Scan:
+def read_dicom(content: bytes, asked: str, name: str, most: int = MAX_PIXELS) -> Scan:
     """One frame: its values after the modality's rescaling, and the first window that the file gives.
 
     Args:
         content: of the file.
         asked: the number of the frame, from 1; nothing of a file that has one.
         name: of the file, for messages.
+        most: pixels of a frame.
 
     Raises:
         DataError: as `read_header`; several frames and none named; pixels that cannot be decoded.
         MissingExtra: pydicom is not installed.
     """
-    header = read_header(content, name)
+    header = read_header(content, name, most)
     frames = count_frames(header)
     if frames > 1 and not asked:
         one, several = (f"`{name.strip('`')}/{asked}`" for asked in (1 + frames // 2, f"1:{1 + frames}"))

@@ -69,16 +69,14 @@ def asked_places(asked: str, count: int, first: int, name: str) -> Sequence[int]
     return found
 
 
-def check_size(height: int, width: int, name: str) -> None:
+def check_size(height: int, width: int, name: str, most: int = MAX_PIXELS) -> None:
     """Refuse what nobody wants decoded.
 
     Raises:
         DataError: it has no pixel, or too many.
     """
-    if not 0 < height * width <= MAX_PIXELS:
-        raise DataError(
-            f"{name} says that it has {width}×{height} pixels; 1 to {MAX_PIXELS:,} are read. Export it again."
-        )
+    if not 0 < height * width <= most:
+        raise DataError(f"{name} says that it has {width}×{height} pixels; 1 to {most:,} are read. Export it again.")
 
 
 def whole_range(values: NDArray[Any]) -> tuple[float, float]:

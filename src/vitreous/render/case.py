@@ -86,6 +86,7 @@ class Case:
         whole: the whole picture, with what the model saw marked in it; None where it saw all of it.
         relations: of its patches to each other; empty where no model was at hand.
         regions: into which the model segments the picture, stage by stage: the number of each place's.
+        box: of the part that the model saw: left, top, right, bottom, as shares of the whole picture.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Case:
     whole: Image.Image | None = None
     relations: Relations = field(default_factory=dict[str, Relation | str])
     regions: Sequence[Int[np.ndarray, "_ _"]] = ()
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
     @property
     def title(self) -> str:

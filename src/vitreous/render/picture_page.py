@@ -211,6 +211,7 @@ def _data(case: Case) -> dict[str, Any]:
     return {
         "palettes": PALETTES,
         "grid": _grid(case),
+        "box": case.box,
         "classes": [each and {"name": each.name, "shown": each.shown} for each in case.classes],
         "methods": [
             {

@@ -88,6 +88,12 @@ class View:
         left, top, right, bottom = self.box
         return max(left, 0), max(top, 0), min(right, self.whole.width), min(bottom, self.whole.height)
 
+    @property
+    def shares(self) -> tuple[float, float, float, float]:
+        """The box, as shares of the picture's width and height."""
+        (left, top, right, bottom), (width, height) = self.box, self.whole.size
+        return left / width, top / height, right / width, bottom / height
+
     def marked(self, part: Image.Image | None = None) -> Image.Image:
         """The whole picture, faint outside of what the model saw, with a frame around that.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -75,8 +75,7 @@ def explain_single(job: PictureJob, picture: Image, name: str) -> Single:
         raise found
     batch = image[None].to(next(job.model.model.parameters()))
     targets = targets_of(job, [each.index for each in found.targets])
-    medical = bool(picture.info.get("medical", False))
-    case = related(_case(job, found, view, name, started, medical=medical), job.model, batch, targets)
+    case = related(_case(job, found, view, name, started, told=picture.info), job.model, batch, targets)
     heatmaps = {
         method: tuple(each.heatmap if isinstance(each, MethodResult) else None for each in attempts)
         for method, attempts in found.attempts.items()
@@ -84,7 +83,10 @@ def explain_single(job: PictureJob, picture: Image, name: str) -> Single:
     return Single(case, batch, tuple(targets), heatmaps, found.predicted)
 
 
-def _case(job: PictureJob, found: Found, view: View, name: str, started: str, *, medical: bool) -> Case:
+def _case(
+    job: PictureJob, found: Found, view: View, name: str, started: str, *, told: Mapping[str | tuple[int, int], Any]
+) -> Case:
+    """What is known of the picture; `told` is what reading it has found out."""
     classes = [said(each) for each in found.targets] or [None]
     methods = [
         method_case(method, title_of(method), made, [_attempt(each) for each in found.attempts[method]], layer)
@@ -97,11 +99,12 @@ def _case(job: PictureJob, found: Found, view: View, name: str, started: str, *,
         methods,
         classes,
         [said(each) for each in found.predicted[:3]],
-        notes_of(job, classes, medical=medical),
+        [*notes_of(job, classes, medical=bool(told.get("medical"))), *filter(None, [told.get("warning", "")])],
         [each.to_json() if isinstance(each, Trust) else each for each in found.trust],
         command_of(job, Path(name)),
         facts_of(job, describe_job(job) | {"started": started}),
         None if view.is_whole else view.marked(),
+        box=view.shares,
     )
 
 

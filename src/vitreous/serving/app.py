@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,16 +30,17 @@ from vitreous.serving.guard import Guard
 from vitreous.serving.limits import Limits
 from vitreous.serving.live import Live, explain_live, hidden_live, told
 from vitreous.serving.page import error_page, start_page
+from vitreous.serving.sent import TooLarge, read_body, read_form, read_json
 from vitreous.serving.work import Busy, Done, Step, Worker
 
 __all__ = ["make_app"]
 
+T = TypeVar("T")
+
+_PLAIN = {"Content-Security-Policy": "frame-ancestors 'none'"}
+"""Beside the policy that stands in a page itself."""
 _NAME = "picture"
 """Of what a visitor gives: file names are not taken."""
-
-
-class _TooLarge(DataError):
-    """A request has more bytes than it may."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class _Site:
     pictures: Cache[_Picture]
     results: Cache[Live]
     page: HTMLResponse
-    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    uploads: asyncio.Semaphore
+    decoders: ThreadPoolExecutor
 
 
 def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limits = Limits()) -> Guard:  # noqa: B008
@@ -78,12 +82,14 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
         Cache("result", limits.held, limits.held_bytes),
         HTMLResponse(html, headers=headers),
         asyncio.Semaphore(limits.uploads),
+        ThreadPoolExecutor(limits.decoded, "picture"),  # few threads: each keeps what it once needed
     )
 
     @asynccontextmanager
     async def living(_: Starlette) -> AsyncGenerator[None]:
         yield
         site.worker.close()
+        site.decoders.shutdown(cancel_futures=True)
 
     def to(answer: Callable[[_Site, Request], Any]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
@@ -121,8 +127,9 @@ async def _take_picture(site: _Site, request: Request) -> Response:
     """The bytes of a picture as they are; it is decoded once, to see that it is one."""
     limits = site.limits
     async with site.uploads:
-        encoded = await _body(request, limits.upload_bytes, limits.upload_seconds)
-        await asyncio.to_thread(open_encoded, encoded, "picture", most=limits.pixels)
+        encoded = await read_body(request, limits.upload_bytes, limits.upload_seconds)
+        opening = partial(open_encoded, encoded, "picture", most=limits.pixels)
+        await asyncio.get_running_loop().run_in_executor(site.decoders, opening)
     return JSONResponse({"picture": site.pictures.put(_Picture(encoded), len(encoded))}, 201)
 
 
@@ -132,7 +139,7 @@ async def _take_sample(site: _Site, request: Request) -> Response:
 
 
 async def _explain(site: _Site, request: Request) -> Response:
-    asked = read(Explain, await _json(site, request))
+    asked = read(Explain, await _asked(site, request))
     picture = site.pictures.get(asked.picture)
     subject, work = _prepared(site, asked, picture)
 
@@ -144,26 +151,62 @@ async def _explain(site: _Site, request: Request) -> Response:
 
 
 async def _hide(site: _Site, request: Request) -> Response:
-    asked = read(Hide, await _json(site, request))
+    asked = read(Hide, await _asked(site, request))
     live, mask = site.results.get(asked.result), mask_of(asked, site.limits.patches)
     return _stream(site, live.subject, lambda _: hidden_live(live, mask, asked.which))
 
 
 async def _explain_plainly(site: _Site, request: Request) -> Response:
-    """For a browser that runs no scripts: a sample by one method, as a page."""
-    body = (await _body(request, site.limits.request_bytes, site.limits.upload_seconds)).decode("latin-1")
-    form = {name: value for name, _, value in (part.partition("=") for part in body.split("&"))}
+    """For a browser that runs no scripts: a picture explained, as a page."""
     try:
-        asked = Explain("", (form.get("method", ""),))
-        subject, work = _prepared(site, asked, _sample(form.get("sample", "")))
-        async for each in site.worker.follow(subject.model, work):
-            if isinstance(each, Done):
-                return HTMLResponse(
-                    each.value.page.whole, headers={"Content-Security-Policy": "frame-ancestors 'none'"}
-                )
+        asked, picture = await _plainly_asked(site, request)
+        subject, work = _prepared(site, asked, picture)
+        live = await _unless_gone(request, site.worker.answer(subject.model, work))
     except ExplainError as error:
-        return HTMLResponse(error_page(error.alone), _status(error))
-    raise AssertionError("the last step is the answer")
+        return HTMLResponse(error_page(error.alone), _status(error), headers=_PLAIN)
+    return HTMLResponse(live.page.whole, headers=_PLAIN)
+
+
+async def _plainly_asked(site: _Site, request: Request) -> tuple[Explain, _Picture]:
+    """What the fields of the form say: a sample's button, or a file."""
+    limits = site.limits
+    async with site.uploads:
+        body = await read_body(request, limits.upload_bytes + limits.request_bytes, limits.upload_seconds)
+        form = read_form(body, request.headers.get("content-type", ""))
+    given = {name: value for name, value in form if name != "method"}
+    methods = tuple(value.decode("latin-1") for name, value in form if name == "method")
+    model = given.get("model", b"0").decode("latin-1")
+    if not model.isdecimal():
+        raise UnknownName("model", model[:80], [each.short_name for each in site.models])
+    if "sample" in given:
+        picture = _sample(given["sample"].decode("latin-1"))
+    elif encoded := given.get("file"):
+        picture = _Picture(encoded)
+    else:
+        raise DataError("no picture was given. Choose a file, or press one of the samples.")
+    return Explain("", methods, int(model[:9]), trust="trust" in given), picture
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What work gives, which ends when the client leaves.
+
+    Raises:
+        ClientDisconnect: it left.
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
 
 
 async def _download(site: _Site, request: Request) -> Response:
@@ -209,36 +252,8 @@ def _line(values: dict[str, Any]) -> str:
     return json.dumps(values) + "\n"
 
 
-async def _json(site: _Site, request: Request) -> Any:
-    body = await _body(request, site.limits.request_bytes, site.limits.upload_seconds)
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise DataError("the request is no JSON. Load the page again.") from None
-
-
-async def _body(request: Request, most: int, seconds: float) -> bytes:
-    """The body, counted as it comes.
-
-    Raises:
-        DataError: it has more bytes, or takes longer.
-    """
-    too_large = _TooLarge(f"this has more than {most:,} bytes, which is all that is taken. Make it smaller first.")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
-        raise too_large
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
-    except TimeoutError:
-        raise DataError(f"this took more than {seconds:g} seconds to come. Send it again.") from None
-    return b"".join(parts)
+async def _asked(site: _Site, request: Request) -> Any:
+    return await read_json(request, site.limits.request_bytes, site.limits.upload_seconds)
 
 
 def _sample(name: str) -> _Picture:
@@ -253,7 +268,7 @@ def _status(error: ExplainError) -> int:
             return 404
         case Busy():
             return 503
-        case _TooLarge():
+        case TooLarge():
             return 413
         case _:
             return 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -20,7 +21,7 @@ class Gone(DataError):
 
 @dataclass
 class Cache(Generic[T]):
-    """The youngest things, as many as fit; each that is asked for is young again.
+    """The youngest things, as many as fit; each that is asked for is young again. Any thread may put and get.
 
     Attributes:
         what: they are, for messages.
@@ -37,13 +38,15 @@ class Cache(Generic[T]):
     most: int
     most_bytes: int
     _held: OrderedDict[str, tuple[T, int]] = field(default_factory=OrderedDict[str, tuple[T, int]])
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, thing: T, size: int) -> str:
         """Keep a thing of so many bytes; its name is returned."""
         name = secrets.token_urlsafe(16)
-        self._held[name] = thing, size
-        while len(self._held) > self.most or (self.bytes > self.most_bytes and len(self._held) > 1):
-            self._held.popitem(last=False)
+        with self._lock:
+            self._held[name] = thing, size
+            while len(self._held) > self.most or (self.bytes > self.most_bytes and len(self._held) > 1):
+                self._held.popitem(last=False)
         return name
 
     def get(self, name: str) -> T:
@@ -52,12 +55,14 @@ class Cache(Generic[T]):
         Raises:
             Gone: it is not held.
         """
-        if name not in self._held:
-            raise Gone(f"this {self.what} is not held any more. Give the picture again.")
-        self._held.move_to_end(name)
-        return self._held[name][0]
+        with self._lock:
+            if name not in self._held:
+                raise Gone(f"this {self.what} is not held any more. Give the picture again.")
+            self._held.move_to_end(name)
+            return self._held[name][0]
 
     @property
     def bytes(self) -> int:
         """Of all that is held."""
-        return sum(size for _, size in self._held.values())
+        with self._lock:
+            return sum(size for _, size in self._held.values())

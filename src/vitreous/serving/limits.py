@@ -16,6 +16,9 @@ class Limits:
         pixels: of one picture.
         upload_seconds: in which it must have come.
         uploads: that come at the same time; further ones wait.
+        decoded: pictures that are decoded at the same time, to see whether they are some.
+        head_seconds: in which a connection must have said what it asks for.
+        taking_seconds: in which an answer must have been read.
         request_bytes: of any other request.
         methods: in one request.
         patches: of a grid on which some are hidden.
@@ -28,7 +31,10 @@ class Limits:
     upload_bytes: int = 20_000_000
     pixels: int = 40_000_000
     upload_seconds: float = 30.0
-    uploads: int = 2
+    uploads: int = 8
+    decoded: int = 2
+    head_seconds: float = 10.0
+    taking_seconds: float = 60.0
     request_bytes: int = 100_000
     methods: int = 8
     patches: int = 65_536

@@ -9,11 +9,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vitreous.errors import DataError, MissingExtra
+from vitreous.serving.limits import Limits
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from vitreous.models.loaded import LoadedModel
 
-__all__ = ["listening", "serve"]
+__all__ = ["address_of", "listening", "make_server", "serve"]
 
 _CONNECTIONS = 64
 _IDLE = 5
@@ -28,14 +31,29 @@ def serve(models: Sequence[LoadedModel], listener: socket.socket, *, started: Ca
         listener: from `listening`.
         started: told the page's address once it answers.
     """
+    server = make_server(models, listener)
+    started(address_of(listener))
+    server.run([listener])
+
+
+def make_server(models: Sequence[LoadedModel], listener: socket.socket, limits: Limits = Limits()) -> uvicorn.Server:  # noqa: B008
+    """What answers, within limits, when it is run.
+
+    Args:
+        models: that visitors choose from.
+        listener: from `listening`.
+        limits: of what visitors may ask for.
+    """
     import uvicorn
 
     from vitreous.serving.app import make_app
+    from vitreous.serving.connections import bounded
     from vitreous.serving.guard import own_hosts
 
-    host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
-        make_app(models, own_hosts(host, port)),
+        make_app(models, own_hosts(*listener.getsockname()[:2]), limits),
+        http=bounded(limits),
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -43,8 +61,13 @@ def serve(models: Sequence[LoadedModel], listener: socket.socket, *, started: Ca
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=_IDLE,
     )
-    started(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-    uvicorn.Server(config).run([listener])
+    return uvicorn.Server(config)
+
+
+def address_of(listener: socket.socket) -> str:
+    """Of the page."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -68,6 +91,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # who comes before the server answers waits, and is not refused
     except OSError as error:
         listener.close()
         raise DataError(

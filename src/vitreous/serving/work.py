@@ -113,6 +113,13 @@ class Worker:
             stop.set()
             future.cancel()
 
+    async def answer(self, model: nn.Module, do: Callable[[Progress], T]) -> T:
+        """The answer alone. Arguments and errors as for `follow`."""
+        async for each in self.follow(model, do):
+            if isinstance(each, Done):
+                return each.value
+        raise AssertionError("the last step is the answer")
+
     def check_room(self) -> None:
         """Refuse where the line is full.
 

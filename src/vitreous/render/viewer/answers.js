@@ -2,8 +2,9 @@
 import { element, chips, finder } from "./elements.js";
 import { mount } from "./mount.js";
 
-// Show an answer in `place`. `ask` asks for another class, or one held against another; `hide` for hidden patches.
-export async function showAnswer(place, told, { names, asked, ask, hide, state, more = [] }) {
+// Show an answer in `place`. `ask` asks for another class, or one held against another; `hide` for hidden patches. Where
+// several models see one picture, `link` makes their answers rows that follow each other, and `heading` tells them apart.
+export async function showAnswer(place, told, { names, asked, ask, hide, state, more = [], link = null, heading = [] }) {
   const result = element("div");
   result.innerHTML = told.html; // made by our own templates, which escape
   const explained = asked.target ?? told.predicted[0]?.index;
@@ -19,10 +20,22 @@ export async function showAnswer(place, told, { names, asked, ask, hide, state, 
     ...more,
   );
   classes.addEventListener("submit", (event) => event.preventDefault());
-  place.replaceChildren(classes, result);
+  place.replaceChildren(...heading, classes, result);
   const host = { state: { ...state, class: 0 }, hide };
-  await mount(result, told.data, host);
+  const page = await mount(result, told.data, host);
+  if (link) {
+    link.join(page, result, told.data.box);
+    fold(result);
+  }
   return host;
+}
+
+// What is not the row itself waits until it is asked for, so that rows stand below each other.
+function fold(result) {
+  const rest = [...result.querySelectorAll(":scope > section")].slice(1);
+  const folded = element("details", {}, element("summary", {}, "More on this model's answer"));
+  rest[0].before(folded);
+  folded.append(...rest);
 }
 
 function forget(pressed) {

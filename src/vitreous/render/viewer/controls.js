@@ -32,6 +32,7 @@ export function fillControls(form, data, page) {
     zoomButtons(page),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
+  form.classList.toggle("own", Boolean(data.regions.length)); // more than how maps are drawn
   form.hidden = false;
 }
 

@@ -2,6 +2,7 @@
 import { element } from "./elements.js";
 import { asked } from "./asking.js";
 import { showAnswer } from "./answers.js";
+import { linkOf } from "./linked.js";
 
 const find = (name) => document.getElementById(name);
 
@@ -49,25 +50,27 @@ function startServed(data) {
     const given = new FormData(form);
     const models = [...new Set([given.get("model"), given.get("beside")].filter((each) => each !== null && each !== ""))];
     const places = models.map(() => element("article", { class: "answer" }));
+    const link = models.length > 1 ? linkOf() : null;
     find("answers").replaceChildren();
     for (const [at, model] of models.entries()) {
       const request = {
         picture: site.picture, model: Number(model), methods: given.getAll("method"), target: null, against: null,
         trust: given.get("trust") !== null,
       };
-      if (!(await explain(request, places[at]))) return;
+      if (!(await explain(request, places[at], link))) return;
       find("answers").append(places[at]);
     }
   };
-  const explain = async (request, place, state = {}) => {
+  const explain = async (request, place, link, state = {}) => {
     const told = await question("Asking the model …", (signal) => asked("/explain", request, signal, step));
     if (!told) return false;
     const name = data.models[request.model].name;
     place.setAttribute("aria-label", `seen by ${name}`);
+    const heading = link ? [element("p", { class: "seen-by" }, name)] : [];
     const hiding = { stop: null };
     const host = await showAnswer(place, told, {
-      names: data.models[request.model].classes, asked: request, state,
-      ask: (next) => explain(next, place, host.state),
+      names: data.models[request.model].classes, asked: request, state, link, heading,
+      ask: (next) => explain(next, place, link, host.state),
       hide: (hidden) => {
         hiding.stop?.abort();
         hiding.stop = new AbortController();
@@ -80,11 +83,14 @@ function startServed(data) {
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    explainAll();
+    if (site.picture) explainAll();
+    else say("Choose a picture first.", true);
   });
   cancel.addEventListener("click", () => site.stop?.abort());
   listenForPictures(take);
-  find("live").hidden = false;
+  button.disabled = true;
+  find("ways").textContent = "Drop a picture anywhere, paste one, or choose a file";
+  for (const only of ["live", "beside"]) find(only)?.removeAttribute("hidden");
 }
 
 function listenForPictures(take) {
@@ -93,8 +99,11 @@ function listenForPictures(take) {
   const first = (files) => [...(files ?? [])][0];
   const send = (file) => file && take("/pictures", file);
   input.addEventListener("change", () => send(first(input.files)));
-  for (const each of document.querySelectorAll("[data-sample]")) {
-    each.addEventListener("click", () => take(`/samples/${each.dataset.sample}`, {}));
+  for (const each of give.querySelectorAll("button")) {
+    each.addEventListener("click", (event) => {
+      event.preventDefault(); // without scripts it sends the form
+      take(`/samples/${each.value}`, {});
+    });
   }
   document.addEventListener("paste", (event) => send(first(event.clipboardData?.files)));
   document.addEventListener("dragover", (event) => {
