@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow
 import torch
+from pyarrow import parquet
 
 __all__ = ["CORPUS", "Kept"]
 
@@ -97,6 +99,36 @@ def lying(shape: tuple[int, ...]) -> Callable[[Any], bytes]:
     return lambda _: b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + b"\0"
 
 
+def unclosed(_: Any) -> bytes:
+    """An array whose header opens a bracket and ends."""
+    header = "{'descr': '|u1', 'shape': (".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+
+
+def spanning(content: bytes) -> bytes:
+    """A zip archive that says that it is the last disk of several."""
+    at = content.rfind(b"PK\x06\x07") + 4
+    assert at > 4
+    return content[:at] + b"\x09" + content[at + 1 :]
+
+
+def with_column(name: str, change: Callable[[pyarrow.Array], pyarrow.Array]) -> Callable[[bytes], bytes]:
+    """A Parquet file with one of its columns another."""
+
+    def changed(content: bytes) -> bytes:
+        table = parquet.read_table(io.BytesIO(content))
+        made = change(table[name].combine_chunks())
+        parquet.write_table(table.set_column(table.column_names.index(name), name, made), file := io.BytesIO())
+        return file.getvalue()
+
+    return changed
+
+
+def no_text(column: pyarrow.Array) -> pyarrow.Array:
+    """As many texts that are none."""
+    return pyarrow.array([b"\x8b"] * len(column), pyarrow.binary()).view(pyarrow.string())
+
+
 def enormous(_: bytes) -> bytes:
     """A PNG of a few bytes that says that it has 60000 × 60000 pixels."""
     parts = ((b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"")))
@@ -127,6 +159,7 @@ CORPUS: dict[str, Kept] = {
     "half a picture": Kept("picture.jpg", "a.jpg", cut(0.2)),
     "an array that is larger than its file": Kept("labelled", "*.npz", with_array("label", lying((10**12,)))),
     "an array of no shape": Kept("npz", "*.npz", with_array("offset", lying((-1,)))),
+    "an array whose header has no end": Kept("labelled", "*.npz", with_array("label", unclosed)),
     "offsets that run backwards": Kept("labelled", "*.npz", with_array("offset", lambda offset: offset[::-1])),
     "a label without end": Kept("labelled", "*.npz", with_array("label", lambda label: label + 10**8)),
     "a label between two": Kept("labelled", "*.npz", with_array("label", lambda label: label + 0.7)),
@@ -148,12 +181,14 @@ CORPUS: dict[str, Kept] = {
         with_value({"size": [4, 6], "counts": [10**12]}, "annotations", 0, "segmentation"),
     ),
     "a scene of enormous size": Kept("scenes", "annotations/*.json", with_value(10**9, "images", 0, "width")),
+    "a kind of objects without a name": Kept("scenes", "annotations/*.json", replaced(b'"name"', b'"nome"')),
     "a deep card": Kept("model", "model.json", text(DEEP)),
     "a network without end": Kept("model", "model.json", with_value(10**9, "arguments", "embed_dim")),
     "a network of no heads": Kept("model", "model.json", with_value(0, "arguments", "num_heads")),
     "weights with an endless head": Kept("model", "model.safetensors", lambda whole: b"\xff" * 8 + whole[8:]),
     "half the weights": Kept("model", "model.safetensors", cut(0.5)),
     "half a checkpoint": Kept("checkpoint", "a.pth", cut(0.5)),
+    "a checkpoint on several disks": Kept("checkpoint", "a.pth", spanning),
     "a detector that is a classifier": Kept(
         "detector", "model.json", with_value("vit_tiny_patch16_224", "architecture")
     ),
@@ -174,6 +209,29 @@ CORPUS: dict[str, Kept] = {
     "a manifest of another picture": Kept("manifest", "out/manifest.json", with_value({"a": "nowhere.png"}, "files")),
     "a manifest whose model is a list": Kept("manifest", "out/manifest.json", with_value(["x"], "model")),
     "half a table of results": Kept("results", "results/*.parquet", cut(0.5)),
+    "results that are no text": Kept("results", "results/*.parquet", with_column("model", no_text)),
+    "results that are no numbers": Kept(
+        "results", "results/*.parquet", with_column("values", lambda found: pyarrow.array(["x"] * len(found)))
+    ),
+    "results without a model": Kept(
+        "results", "results/*.parquet", with_column("model", lambda found: pyarrow.nulls(len(found), pyarrow.string()))
+    ),
+    "an explanation in whole numbers": Kept("explanation", "a.npz", with_array("heatmap", lambda it: it.astype("<i8"))),
+    "a report of pictures that are none": Kept("report", "out/manifest.json", with_value(["x"], "pictures")),
+    "a report of pictures in a table": Kept("report", "out/manifest.json", with_value({"a": 1}, "pictures")),
+    "a report of a numbered picture": Kept("report", "out/manifest.json", with_value(None, "pictures", 0, "file")),
+    "a report that leads elsewhere": Kept("report", "out/manifest.json", with_value("../../b", "pictures", 0, "name")),
+    "a plan of shards that is a word": Kept("batch", "out/manifest.json", with_value("x", "plan")),
+    "a plan of many shards": Kept("batch", "out/manifest.json", with_value("many", "plan", "shards")),
+    "a list of shards that are none": Kept("batch", "out/shards.jsonl", text("null")),
+    "a shard of words": Kept(
+        "batch", "out/shards.jsonl", text('{"kind": "files", "names": "ab", "count": 2, "first": 0}')
+    ),
+    "a benchmark of no models": Kept("benchmark", "manifest.json", with_value([], "models")),
+    "a benchmark whose method is a number": Kept("benchmark", "manifest.json", with_value(1, "methods", "rollout")),
+    "a benchmark whose failures are a number": Kept(
+        "benchmark", "manifest.json", with_value(1, "models", "m", "unread")
+    ),
     "an explanation without its map": Kept("explanation", "a.npz", with_array("heatmap", lambda _: None)),
     "an explanation of a deep text": Kept("explanation", "a.npz", with_array("about", lambda _: np.array(DEEP))),
     "a checkpoint of another network": Kept("training", "checkpoint.pt", without_weights),

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import functools
+import io
+import os
+import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow
 import torch
+from pyarrow import parquet
 
 from tests.data.test_labelled import archive
 from tests.data.trees import TREES
@@ -15,17 +22,24 @@ from tests.medical.made import body, dicom, volume
 from tests.tiny import noise, save_model
 from tests.training.test_classify import RECIPE
 from tests.training.test_detect import RECIPE as DETECTION
+from vitreous.batching.job import run_order
+from vitreous.batching.order import Order
+from vitreous.batching.plan import settle_plan
+from vitreous.batching.shards import find_shard, read_rows, shard_path
+from vitreous.benchmarking.describe import join
 from vitreous.benchmarking.plan import read_plan
 from vitreous.data.finding import find_pictures
 from vitreous.data.labelled import load_labelled
 from vitreous.data.objects import read_scenes
-from vitreous.data.pictures import open_picture
+from vitreous.data.pictures import open_encoded, open_picture
 from vitreous.data.readers import open_samples
+from vitreous.data.sources.slices import cut, find_files, read_slice
+from vitreous.engines.engine import InProcess
 from vitreous.explaining.asked import read_class_names
 from vitreous.explaining.explain import explain
 from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.files.ledger import open_ledger
-from vitreous.files.manifest import check_own_file
+from vitreous.files.manifest import check_own_file, read_own, write_manifest
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
 from vitreous.models.checkpoint import read_state
@@ -196,6 +210,56 @@ def _figures(root: Path) -> Read:
     return lambda: check_own_file(root / "evaluation.json", "evaluate")
 
 
+def _source(kind: str, root: Path) -> Read:
+    """Pictures of a batch, wherever they lie."""
+    MADE[kind](root / f"set{kind}")
+
+    def read() -> None:
+        files = find_files(str(root / f"set{kind}"))
+        for part in cut(files.each(), files.root, 2, named=files.named):
+            for name, encoded in read_slice(part, files.root):
+                if isinstance(encoded, bytes):
+                    open_encoded(encoded, name)
+
+    return read
+
+
+def _batch(root: Path) -> Read:
+    """A run over many pictures, taken up again by its manifest and its list of shards."""
+    for at in range(3):
+        noise(at, (8, 8)).save(root / f"{at}.png")
+        os.utime(root / f"{at}.png", (0, 0))
+    model = load(save_model(root.parent.parent / "model", embed_dim=8, depth=1, num_heads=1))
+    order = Order(PictureJob(model, {"rollout": METHODS["rollout"]()}, output=root / "out"), shard=2)
+    run_order(order, str(root / "*.png"), root / "out", InProcess())
+
+    def read() -> None:
+        for picture in root.glob("*.png"):  # as old as they were
+            os.utime(picture, (0, 0))
+        plan = settle_plan(order, str(root / "*.png"), root / "out")
+        for number, part in plan.tasks():
+            if find_shard(plan.folder, number, plan.hash):
+                list(read_rows(shard_path(plan.folder, number)))
+            list(read_slice(part, plan.root))
+
+    return read
+
+
+def _benchmark(root: Path) -> Read:
+    """What a benchmark knows of those before it."""
+    row = {"source": "a paper", "settings": {"mean": 1}}
+    said: dict[str, Any] = {
+        "plan": {"dataset": "x", "target": "label", "follow": "", "labels": "", "whole": False, "window": None},
+        "dtype": "float32",
+        "dataset": {"fingerprint": "f", "pictures": 2, "files": "s"},
+        "models": {"m": {"weights_sha256": "w", "refused": {"lrp": "no rule."}, "unread": {}}},
+        "methods": {"rollout": row},
+        "metrics": {"pointing": row},
+    }
+    write_manifest(root, {"job": "benchmark", "files": [], **said})
+    return lambda: join(read_own(root, "benchmark"), said, root)
+
+
 def _dicom(root: Path) -> Read:
     path = dicom(root / "a.dcm", body(8), WindowCenter=[40, 50], WindowWidth=[400, 80], PixelPaddingValue=-1000)
     return lambda: open_picture(path)
@@ -211,6 +275,35 @@ def _nifti(root: Path) -> Read:
     return lambda: [open_picture(each) for each in find_pictures([path / "axial"])]
 
 
+def _listed(path: Path) -> None:
+    noise(0, (8, 8)).save(path.with_name("a.png"))
+    path.write_text(f"a.png\n\n{path.with_name('a.png').absolute()}\n", encoding="utf-8")
+
+
+def _zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for at in range(3):
+            archive.writestr(f"{at}.png", _png(at))
+
+
+def _tarred(path: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        for at in range(3):
+            member = tarfile.TarInfo(f"{at}.png")
+            member.size = len(_png(at))
+            archive.addfile(member, io.BytesIO(_png(at)))
+
+
+def _tabled(path: Path) -> None:
+    parquet.write_table(pyarrow.table({"image": [{"bytes": _png(at), "path": f"{at}.png"} for at in range(3)]}), path)
+
+
+def _png(seed: int) -> bytes:
+    noise(seed, (8, 8)).save(made := io.BytesIO(), "png")
+    return made.getvalue()
+
+
+MADE: dict[str, Callable[[Path], None]] = {".txt": _listed, ".zip": _zipped, ".tar": _tarred, ".parquet": _tabled}
 READERS: dict[str, Callable[[Path], Read]] = {
     **{kind: functools.partial(_samples, kind) for kind in TREES},
     **{f"picture{suffix}": functools.partial(_picture, suffix) for suffix in (".png", ".jpg", ".gif", ".tif", ".webp")},
@@ -233,6 +326,9 @@ READERS: dict[str, Callable[[Path], Read]] = {
     "detection recipe": _detection_recipe,
     "answers": _answers,
     "figures": _figures,
+    **{f"pictures{suffix}": functools.partial(_source, suffix) for suffix in MADE},
+    "batch": _batch,
+    "benchmark": _benchmark,
     "dicom": _dicom,
     "frames": _frames,
     "nifti": _nifti,

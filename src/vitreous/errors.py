@@ -182,7 +182,7 @@ class UnknownName(ExplainError):
     def __init__(
         self,
         kind: str,
-        name: str,
+        name: object,
         known: Iterable[str],
         *,
         shown: int = 12,
@@ -190,7 +190,7 @@ class UnknownName(ExplainError):
         remedy: str = "",
     ) -> None:
         names = list(known)
-        close = get_close_matches(name, names, n=1) if near is None else near
+        close = get_close_matches(str(name), names, n=1) if near is None else near
         meant = " or ".join(f'"{each}"' for each in close)
         hint = f" Did you mean {meant}?" if meant else ""
         listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")

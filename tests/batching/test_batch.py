@@ -221,6 +221,13 @@ def test_pictures_at_an_address(run: Run, photos: Path) -> None:
     assert [name for name, row in far.items() if row["error"]] == ["broken.jpg"]
 
 
+def test_the_manifest_tells_of_nobody_s_home(run: Run, photos: Path, tmp_path: Path) -> None:
+    done = run(photos)
+    manifest = (done.folder / "manifest.json").read_text()
+    assert json.loads(manifest)["root"] == "../photos"
+    assert str(photos) not in manifest
+
+
 def test_what_is_not_ours_stays(run: Run, photos: Path, tmp_path: Path) -> None:
     mine = tmp_path / "out/shards/mine.parquet"
     mine.parent.mkdir(parents=True)

@@ -24,7 +24,7 @@ def read(dataset: object, size: int = 2) -> dict[str, bytes | DataError]:
     files = find_files(str(dataset))
     parts = list(cut(files.each(), files.root, size, named=files.named))
     assert all(0 < part.count <= size for part in parts)
-    assert [Slice.from_json(part.to_json()) for part in parts] == parts
+    assert [Slice.from_json(part.to_json().encode(), Path("x")) for part in parts] == parts
     found = [list(read_slice(part, files.root)) for part in parts]
     assert [len(each) for each in found] == [part.count for part in parts]
     return {name: encoded for each in found for name, encoded in each}

@@ -63,7 +63,7 @@ def test_one_training_a_folder(arguments: list[str], tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
-@pytest.mark.parametrize("name", ["log.csv", "model.json", "last"])
+@pytest.mark.parametrize("name", ["log.csv", "model.json", "last", "teacher0.bin"])
 def test_files_that_no_training_wrote_stay(arguments: list[str], tmp_path: Path, name: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("the user's own")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vitreous.batching.measured import check_metrics, complete_metrics
-from vitreous.batching.order import Order
+from vitreous.batching.order import Order, Threads
 from vitreous.batching.plan import ShardPlan, settle_plan
 from vitreous.batching.shard import ShardWorker, Task
 from vitreous.batching.shards import SHARDS, find_shard, read_rows, shard_path
@@ -32,6 +32,8 @@ from vitreous.models.device import find_device
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import describe, load
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 
 __all__ = ["Batch", "batch", "run_order"]
 
@@ -70,6 +72,7 @@ class Batch:
             yield from read_rows(shard_path(self.folder, number))
 
 
+@checked("model", "method")
 def batch(
     dataset: str | Path,
     model: nn.Module | LoadedModel | str | Path = "default",
@@ -80,11 +83,11 @@ def batch(
     against: str = "",
     engine: str = "local",
     address: str = "",
-    workers: int | None = 1,
-    threads: int = 1,
+    workers: Count | None = 1,
+    threads: Threads = 1,
     share: tuple[int, int] = (0, 1),
-    shard: int = 200,
-    batch_size: int = 8,
+    shard: Count = 200,
+    batch_size: Count = 8,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     sheets: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -14,8 +14,12 @@ from vitreous.explaining.picture_job import PictureJob, describe_job
 from vitreous.files.writing import to_json
 from vitreous.methods.requirements import check_at_least
 from vitreous.metrics.metric import Metric
+from vitreous.settings.typed import Count, Within, check_settings
 
-__all__ = ["Order", "describe_order", "hash_of"]
+__all__ = ["Order", "Threads", "describe_order", "hash_of"]
+
+Threads = Annotated[int, Within(1, 1024)]
+"""Of a process: torch makes them all at once, and the system ends a process that asks for too many."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,13 @@ class Order:
 
     job: PictureJob
     device: str = "cpu"
-    threads: int = 1
-    shard: int = 200
+    threads: Threads = 1
+    shard: Count = 200
     sheets: bool = False
     metrics: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
 
     def __post_init__(self) -> None:
-        for name in ("threads", "shard"):
-            check_at_least(name, getattr(self, name), 1)
+        check_settings(self)
         check_at_least("batch_size", self.job.batch_size, 1)
 
     @property

@@ -12,11 +12,14 @@ from typing import Any
 
 from vitreous.batching.order import Order, describe_order, hash_of
 from vitreous.batching.shards import SHARDS, check_shards
-from vitreous.data.sources.places import File, Files
+from vitreous.data.sources.places import File, Files, is_address
 from vitreous.data.sources.slices import Slice, cut, find_files
 from vitreous.errors import DataError
-from vitreous.files.manifest import change_manifest, claim, now, read_manifest
+from vitreous.files.ledger import full_path, told_from
+from vitreous.files.manifest import MANIFEST, change_manifest, claim, now, read_manifest
+from vitreous.files.reading import check_file
 from vitreous.files.writing import alone_at, check_writable, to_json, whole_file
+from vitreous.settings.layout import as_left
 from vitreous.settings.typed import shown
 
 __all__ = ["JOB", "ShardPlan", "settle_plan"]
@@ -25,6 +28,8 @@ JOB = "batch"
 """Whose the output folder is."""
 _INDEX = "shards.jsonl"
 """Beside the manifest: a line a shard, with its pictures."""
+_COUNTED = {"files": int, "files_sha256": str, "pictures": int, "shards": int}
+_REMEDY = "Choose another output folder."
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,11 @@ class ShardPlan:
 
     def tasks(self, share: int = 0, of: int = 1) -> Iterator[tuple[int, Slice]]:
         """The number of every shard of a share, and its pictures: they are read as they are asked for."""
-        with (self.folder / _INDEX).open(encoding="utf-8") as lines:
+        path = self.folder / _INDEX
+        check_file(path, _REMEDY)
+        with path.open("rb") as lines:
             for number, line in islice(enumerate(lines), share, None, of):
-                yield number, Slice.from_json(line)
+                yield number, Slice.from_json(line, path)
 
 
 def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
@@ -68,7 +75,13 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
         claim(folder, JOB, [_INDEX, SHARDS], begun=_is_empty(folder / SHARDS))
         known: Any = read_manifest(folder).get("plan")
         files = find_files(dataset)
-        about = _resumed(known, asked, files, folder) if known else _made(asked, files, folder)
+        if known:
+            plan = as_left(
+                known, {"files": int, "files_sha256": str, "pictures": int, "shards": int}, folder / MANIFEST
+            )
+            about = _resumed(plan, asked, files, folder)
+        else:
+            about = _made(asked, files, folder)
     plan = ShardPlan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
     check_shards(folder, plan.shards)
     return plan
@@ -88,8 +101,9 @@ def _made(asked: Mapping[str, Any], files: Files, folder: Path) -> dict[str, Any
             pictures += each.count
             shards += 1
     about = {**asked, **seen.about(), "pictures": pictures, "shards": shards}
+    root = files.root if is_address(files.root) else told_from(folder, full_path(Path(files.root)))
     change_manifest(
-        folder, lambda values: {**values, "root": files.root, "started": now(), "plan": about, "hash": hash_of(about)}
+        folder, lambda values: {**values, "root": root, "started": now(), "plan": about, "hash": hash_of(about)}
     )
     return about
 

@@ -14,6 +14,7 @@ import torch
 
 from vitreous.errors import DataError, MissingExtra
 from vitreous.files.writing import whole_file
+from vitreous.settings.typed import typed
 
 __all__ = ["SHARDS", "Shard", "check_shards", "find_shard", "read_rows", "shard_path", "write_shard"]
 
@@ -54,10 +55,10 @@ def find_shard(folder: Path, number: int, plan: str) -> Shard | None:
     path = shard_path(folder, number)
     try:
         about = parquet.read_metadata(path).metadata or {}
-        found = Shard(**json.loads(about[_FOOTER]))
+        found: Shard = typed(Shard, json.loads(about[_FOOTER]))
     except FileNotFoundError:
         return None
-    except (OSError, pyarrow.ArrowException, ValueError, TypeError, KeyError):
+    except (OSError, pyarrow.ArrowException, ValueError, TypeError, KeyError, RecursionError):
         return None  # cut short as a machine died: it is written again
     if (found.plan, found.number) != (plan, number):
         raise DataError(f"`{path}` is shard {found.number} of another plan. Move it away, and run again.")
@@ -110,11 +111,12 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     pyarrow, parquet = _arrow()
     try:
         table = parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
+        rows = table.to_pylist(maps_as_pydicts="strict")
+    except (OSError, pyarrow.ArrowException, ValueError, KeyError) as error:
         raise DataError(f"`{path}` cannot be read: {error}. Delete it and run again.") from None
     lists = [field.name for field in table.schema if pyarrow.types.is_list(field.type)]
     kinds = {name: _number(table.schema.field(name).type).to_pandas_dtype() for name in lists}
-    for row in table.to_pylist(maps_as_pydicts="strict"):
+    for row in rows:
         yield row | {name: None if row[name] is None else np.array(row[name], kinds[name]) for name in lists}
 
 

@@ -18,10 +18,23 @@ from vitreous.benchmarking.plan import Plan
 from vitreous.data.samples import join_identity
 from vitreous.errors import DataError
 from vitreous.explaining.method_settings import settings_to_json
-from vitreous.files.manifest import now, versions
+from vitreous.files.manifest import MANIFEST, now, versions
 from vitreous.metrics.metric import Metric
+from vitreous.settings.layout import Section, as_left
 
 __all__ = ["describe", "join", "plain_settings", "tell_failures"]
+
+
+_LAYOUT = {
+    "plan": Section,
+    "dtype": str,
+    "dataset": Section,
+    "models": Mapping[str, Section],
+    "methods": Mapping[str, Section],
+    "metrics": Mapping[str, Section],
+}
+"""Of a manifest, as far as another run reads it."""
+_FAILURES = {"refused": Section, "unread": Section}
 
 
 def describe(
@@ -76,6 +89,11 @@ def join(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, An
     new = json.loads(json.dumps(new))
     if "plan" not in old:  # a claim alone
         return {**old, **new}
+    old = as_left(old, _LAYOUT, folder / MANIFEST)
+    for about in old["models"].values():
+        as_left(
+            {"refused": {}, "unread": {}, **about}, dict.fromkeys(("refused", "unread"), Section), folder / MANIFEST
+        )
     same = {
         name: (old["plan"].get(name), new["plan"][name]) for name in ("target", "follow", "labels", "whole", "window")
     }
@@ -104,7 +122,7 @@ def _asked(about: Mapping[str, Any]) -> dict[str, Any]:
     How a model normalizes pixels stands with the model.
     """
     said = {name: value for name, value in about.items() if name not in ("refused", "unread")}
-    if "settings" in said:
+    if isinstance(said.get("settings"), Mapping):
         said["settings"] = {name: value for name, value in said["settings"].items() if name not in ("mean", "std")}
     return said
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from vitreous.data.root import Root
 from vitreous.data.rows import read_rows
 from vitreous.errors import DataError
 from vitreous.files.arrays import Arrays, open_arrays
+from vitreous.files.reading import is_zip
 from vitreous.shapes import MOST_CLASSES
 
 __all__ = ["SPLITS", "ArchiveSplit", "ArraySplit", "read_archive"]
@@ -79,7 +79,7 @@ def read_archive(path: Path) -> Mapping[str, ArchiveSplit | ArraySplit]:
     Raises:
         DataError: it is none.
     """
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         raise DataError(f"{path} is no npz archive. Give one, or a folder with `train` and `val`.")
     with open_arrays(path, "See `vitreous train --help`.") as file:
         given = [str(name) for name in file["classes"].ravel()] if "classes" in file else _names_beside(path)

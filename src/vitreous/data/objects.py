@@ -167,13 +167,13 @@ def read_scenes(path: Path, split: str) -> Scenes:
             Scene(typed(str, each["file_name"]), picture_size(each), found.pop(each["id"], []))
             for each in values["images"]
         ]
+        classes = tuple(str(category["name"]) for category in categories)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else error
         raise DataError(f"`{name}` in `{path}` is no file of instances: {said}. Export it again.") from None
     if found or not scenes:
         fact = f"objects of a picture that it does not list ({next(iter(found))})" if found else "no pictures"
         raise DataError(f"`{name}` in `{path}` has {fact}. Export it again.")
-    classes = tuple(str(category["name"]) for category in categories)
     digest = hashlib.sha256(text)
     for scene in scenes:
         digest.update(root.stamp(f"{split}/{scene.file}").encode())

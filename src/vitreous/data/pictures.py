@@ -19,6 +19,7 @@ from vitreous.errors import DataError, ExplainWarning, MissingExtra
 from vitreous.medical.dicom import is_dicom, read_dicom
 from vitreous.medical.files import is_medical, open_scan
 from vitreous.medical.scan import MAX_PIXELS
+from vitreous.settings.arguments import checked
 
 __all__ = [
     "MAX_PIXELS",
@@ -38,6 +39,7 @@ _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # the o
 _PHOTOMETRIC, _SUBFILE_TYPE, _SMALLER_COPY = 262, 254, 1
 
 
+@checked()
 def open_picture(path: str | Path, window: Window = None) -> Image.Image:
     """Read a picture file of any origin as upright RGB.
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import nn
 
 from vitreous.data.depth import Window
@@ -16,6 +15,7 @@ from vitreous.evaluation.evaluate import answers
 from vitreous.metrics.classification import fit_temperature
 from vitreous.models.card import CARD, WEIGHTS, ModelCard
 from vitreous.models.loaded import LoadedModel
+from vitreous.models.tensors import read_tensors
 from vitreous.models.zoo import PACKAGED
 
 __all__ = ["calibrate"]
@@ -49,7 +49,7 @@ def calibrate(model: LoadedModel, data: Path | str, split: str, *, workers: int 
         raise ModelError(f"`{model.name}` has no linear head whose scores could be divided. Leave it as it is.")
     given = answers(model, load_split(data, split)[0], workers=workers, window=window)
     temperature = fit_temperature(given.logits, given.labels)
-    card, state = ModelCard.read(folder), load_file(folder / WEIGHTS)
+    card, state = ModelCard.read(folder), read_tensors(folder / WEIGHTS, "Save the model again.")
     stored = state[f"{head}.weight"].dtype
     scaled = {name: state[name].float() / temperature for name in (f"{head}.weight", f"{head}.bias") if name in state}
     notes = {**card.notes, "temperature": temperature * card.notes.get("temperature", 1.0)}

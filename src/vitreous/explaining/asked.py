@@ -11,6 +11,7 @@ from vitreous.files.reading import read_bytes
 from vitreous.methods import make_method, setting_names
 from vitreous.methods.method import Method
 from vitreous.settings.rows import by_row
+from vitreous.settings.typed import shown
 from vitreous.shapes import MOST_CLASSES, Logits
 
 __all__ = ["Several", "asked_methods", "check_class_names", "read_class_names"]
@@ -40,6 +41,9 @@ def asked_methods(
         return {"": made[name]}
     if not method:
         raise ShapeError("`method` is empty. Name at least one of vitreous.METHODS.")
+    given: Sequence[Any] = [*method.values()] if isinstance(method, Mapping) else method
+    if wrong := [each for each in given if not isinstance(each, str | Method)]:
+        raise ShapeError(f"{shown(wrong[0])} is no method. Give a name of vitreous.METHODS, or a method object.")
     several = method if isinstance(method, Mapping) else dict(zip(method, method, strict=True))
     named = {row: each for row, each in several.items() if isinstance(each, str)}
     if not named and (unused := [*settings, *more]):

@@ -23,6 +23,8 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.reading import Output, reading
 from vitreous.trace.recorder import record
@@ -55,7 +57,7 @@ def explain(
     call: int | None = None,
     grid: tuple[int, int] | int | None = None,
     patches: slice | Sequence[int] | None = None,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
     class_names: Sequence[str] | str | Path = (),
@@ -79,7 +81,7 @@ def explain(
     call: int | None = None,
     grid: tuple[int, int] | int | None = None,
     patches: slice | Sequence[int] | None = None,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
     class_names: Sequence[str] | str | Path = (),
@@ -89,6 +91,7 @@ def explain(
 ) -> dict[str, Explanation]: ...
 
 
+@checked("model", "images", "method", "target", "against", "preprocess")
 def explain(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
@@ -102,7 +105,7 @@ def explain(
     call: int | None = None,
     grid: tuple[int, int] | int | None = None,
     patches: slice | Sequence[int] | None = None,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
     class_names: Sequence[str] | str | Path = (),
@@ -169,8 +172,6 @@ def explain(
     asked = asked_methods(method, settings or {}, more, [*signature(explain).parameters][:-1])
     methods = {name: complete_method(each, subject) for name, each in asked.items()}
     inputs, views = inputs_of(subject, images, preprocess, pixel_window)
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     if is_top(target) or _are_several(target, inputs):
         with reading(subject.reading):
             check_classifier(subject.model, inputs)

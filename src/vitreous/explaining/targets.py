@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from vitreous.errors import UnknownName
+from vitreous.errors import ShapeError, UnknownName
+from vitreous.settings.typed import shown
 from vitreous.shapes import Logits
 from vitreous.trace.target import Classes, Margin, Predicted, Scalar, Target
 
@@ -31,6 +33,7 @@ def as_target(target: UserTarget, class_names: Sequence[str], against: UserTarge
 
     Raises:
         UnknownName: a name is not one of the classes.
+        ShapeError: it is none of these.
 
     >>> as_target("hen", ("cock", "hen"), against="cock")
     Margin(of=Classes(index=(1,)), against=Classes(index=(0,)))
@@ -45,8 +48,14 @@ def as_target(target: UserTarget, class_names: Sequence[str], against: UserTarge
         target = target.flatten().tolist()
     if callable(target):
         return Scalar(target)
-    named = [target] if isinstance(target, int | str) else target
-    return Classes(tuple(class_index(name, class_names) for name in named))
+    named: Any = [target] if isinstance(target, Integral | str) else target
+    several: list[Any] = [*named] if isinstance(named, Iterable) else [None]
+    if not all(isinstance(each, Integral | str) for each in several):
+        raise ShapeError(
+            f"the target is {shown(target)}. Give the index or name of a class, one of these per image, or a function "
+            "of the logits."
+        )
+    return Classes(tuple(class_index(name, class_names) for name in several))
 
 
 def choose_classes(
@@ -102,7 +111,7 @@ def class_index(name: int | str, class_names: Sequence[str]) -> int:
     Raises:
         UnknownName: the model has no class of that name.
     """
-    if isinstance(name, int) or name.lstrip("-").isdigit():
+    if not isinstance(name, str) or name.lstrip("-").isdigit():
         return int(name)
     return class_named(name, class_names)
 

@@ -7,15 +7,16 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from vitreous.errors import DataError
-from vitreous.files.manifest import MANIFEST, now, read_own, write_manifest
+from vitreous.files.manifest import MANIFEST, now, write_manifest
 from vitreous.files.reading import parse_json, read_bytes, within
+from vitreous.files.runs import check_runs, read_runs
 from vitreous.files.writing import alone_in, sweep, to_json
 
-__all__ = ["JOURNAL", "Ledger", "common_folder", "full_path", "open_ledger", "outputs_in", "written_maps"]
+__all__ = ["JOURNAL", "Ledger", "common_folder", "full_path", "open_ledger", "outputs_in", "told_from", "written_maps"]
 
 JOURNAL = ".manifest.jsonl"
 """What is not in the manifest yet: a line for the run, for each name that it takes and for each picture."""
@@ -77,7 +78,7 @@ class Ledger:
             while name.casefold() in self._taken or any(self._exists(name, suffix) for suffix in self.suffixes):
                 number += 1
                 name = f"{wanted}-{number}"
-            self._note({"name": name, "picture": _told_from(self.folder, path)})
+            self._note({"name": name, "picture": told_from(self.folder, path)})
             self.names[path] = name
             self._taken.add(name.casefold())
         files = [self._file(self.names[path], suffix) for suffix in self.suffixes]
@@ -98,7 +99,7 @@ class Ledger:
             DataError: the disk says no.
         """
         name = self.names.get(full_path(picture)) if written else None
-        file = _told_from(self.folder, full_path(picture))
+        file = told_from(self.folder, full_path(picture))
         said = {key: _renamed(value, str(picture), file) for key, value in found.items() if key != "file"}
         about = {"file": file, **said, "name": name, "stamp": _stamp(picture)}
         self.pictures.append(about)
@@ -110,7 +111,7 @@ class Ledger:
         Raises:
             DataError: the disk says no.
         """
-        owned = {name: _told_from(self.folder, path) for path, name in self.names.items()}
+        owned = {name: told_from(self.folder, path) for path, name in self.names.items()}
         write_manifest(self.folder, _joined(self.old, self.about, owned, self.pictures))
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
@@ -184,13 +185,13 @@ def written_maps(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
     Raises:
         DataError: the manifest is not as a run left it.
     """
-    known = _checked(dict(manifest), folder / MANIFEST)
+    known = check_runs(dict(manifest), folder / MANIFEST)
     names = [each["name"] for each in known["pictures"] if each.get("name") in known["files"]]
     return {_from(folder, known["files"][name]): folder / f"{name}.npz" for name in names}
 
 
-def _told_from(folder: Path, path: str) -> str:
-    """A picture's place as the manifest of a folder has it."""
+def told_from(folder: Path, path: str) -> str:
+    """A place as the manifest of a folder has it: from there, so that nothing is told of where both lie."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # no way leads from one disk of Windows to another
@@ -198,7 +199,7 @@ def _told_from(folder: Path, path: str) -> str:
 
 
 def _from(folder: Path, told: str) -> str:
-    """The full path of what `_told_from` wrote."""
+    """The full path of what `told_from` wrote."""
     return full_path(folder / told)
 
 
@@ -217,7 +218,7 @@ def _taken_up(folder: Path, job: str) -> _Values:
 
 
 def _with_journal(folder: Path, job: str) -> _Values:
-    manifest = _checked(read_own(folder, job), folder / MANIFEST)
+    manifest = read_runs(folder, job)
     journal = folder / JOURNAL
     if not os.path.lexists(journal):
         return manifest
@@ -234,7 +235,7 @@ def _with_journal(folder: Path, job: str) -> _Values:
         raise DataError(f"`{journal}` is no journal of a run. {remedy}") from None
     if about.get("job") != job:
         raise DataError(f"`{journal}` is of another command. {remedy}")
-    return _checked(joined, journal)
+    return check_runs(joined, journal)
 
 
 def _joined(old: _Values, about: _Values, owned: Mapping[str, str], pictures: Sequence[_Values]) -> _Values:
@@ -253,30 +254,6 @@ def _runs(manifest: _Values) -> list[_Values]:
         return []
     last = {key: value for key, value in manifest.items() if key not in ("files", "earlier")}
     return [last, *manifest["earlier"]]
-
-
-def _checked(manifest: _Values, path: Path) -> _Values:
-    """The manifest, if it is laid out as ours are and no name in it leads out of its folder."""
-    if not manifest:
-        return {}
-    files = manifest.setdefault("files", {})
-    earlier = manifest.setdefault("earlier", [])
-    inside = isinstance(files, dict) and all(isinstance(each, str) and _inside(name) for name, each in files.items())
-    if not (inside and isinstance(earlier, list) and all(map(_is_run, [manifest, *earlier]))):
-        raise DataError(f"`{path}` is not as a run left it. Move it away, or choose another output folder.")
-    return manifest
-
-
-def _is_run(run: Any) -> bool:
-    pictures = run.get("pictures") if isinstance(run, dict) else None
-    if not isinstance(pictures, list):
-        return False
-    return all(isinstance(each, dict) and isinstance(each.get("name"), str | None) for each in pictures)
-
-
-def _inside(name: str) -> bool:
-    place = PurePath(name)
-    return bool(place.parts) and not place.is_absolute() and ".." not in place.parts and "\0" not in name
 
 
 def _fixed(about: _Values) -> list[str]:

@@ -7,7 +7,6 @@ import json
 import os
 import tomllib
 import zipfile
-import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ __all__ = [
     "check_file",
     "check_growth",
     "find_member",
+    "is_zip",
     "matches",
     "open_zip",
     "parse_json",
@@ -112,6 +112,14 @@ def within(path: Path) -> tuple[Path, str]:
     return path, ""
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, be it a damaged one: `open_zip` says what is the matter."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
+
+
 def open_zip(
     path: Path | str, remedy: str, error: _Error = DataError, *, opened: BinaryIO | None = None
 ) -> zipfile.ZipFile:
@@ -168,7 +176,9 @@ def unpacking(place: str, remedy: str, error: _Error = DataError) -> Generator[N
     """
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, TypeError) as said:
+    except (ExplainError, MemoryError):
+        raise
+    except Exception as said:  # damaged headers raise anything, also what a parser of Python does
         raise error(f"{place} cannot be read: {_reason(said)}. {remedy}") from None
 
 

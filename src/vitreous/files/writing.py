@@ -131,7 +131,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of a name with a zero in it
         raise _refused(folder, error) from None
 
 
@@ -143,5 +143,7 @@ def _finite(values: Any) -> Any:
     return [_finite(each) for each in values] if isinstance(values, list | tuple) else values
 
 
-def _refused(place: Path | str, error: OSError) -> DataError:
-    return DataError(f"`{place}` cannot be written: {error.strerror or error}. Choose another output folder.")
+def _refused(place: Path | str, error: Exception) -> DataError:
+    return DataError(
+        f"`{place}` cannot be written: {getattr(error, 'strerror', None) or error}. Choose another output folder."
+    )

@@ -14,6 +14,8 @@ from vitreous.data.depth import Window
 from vitreous.errors import ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.shapes import Images
 from vitreous.trace.blocks import block_tokens, find_blocks
 from vitreous.trace.reading import Said, reading
@@ -59,12 +61,13 @@ class Artifacts:
         return self.share[-1].item()
 
 
+@checked("model", "images", "preprocess")
 def artifacts(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     *,
     times: float = 3.0,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -98,8 +101,6 @@ def artifacts(
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
     if not times > 1:
         raise ShapeError(f"`times` is {times}. Give a number above 1: times the median norm.")
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     with reading(subject.reading):
         blocks = find_blocks(subject.model, inputs)
         norms = [_norms(subject.model, part, blocks) for part in inputs.split(batch_size)]

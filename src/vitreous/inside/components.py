@@ -14,6 +14,8 @@ from vitreous.data.depth import Window
 from vitreous.errors import DegenerateMap, ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.trace.features import Features, PatchFeatures, patch_features
 from vitreous.trace.reading import Said, reading
 
@@ -80,6 +82,7 @@ def foreground_of(first: Float[Tensor, "images h w"]) -> Bool[Tensor, "images h 
     return above if above[edge].double().mean() <= 0.5 else ~above
 
 
+@checked("model", "images", "preprocess")
 def components(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
@@ -87,7 +90,7 @@ def components(
     layer: str = "",
     of: Features = "tokens",
     foreground: bool = False,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -122,8 +125,6 @@ def components(
     """
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     with reading(subject.reading):
         first, *rest = inputs.split(batch_size)
         read = patch_features(subject.model, first, layer, of)

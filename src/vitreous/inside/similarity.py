@@ -14,6 +14,7 @@ from vitreous.errors import ShapeError, UnknownName
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.interact.alike import cosine
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
 from vitreous.trace.features import Features, PatchFeatures, patch_features
 from vitreous.trace.reading import Said, reading
 
@@ -58,6 +59,7 @@ class Similarity:
     of: Features
     same: bool
 
+    @checked("self")
     def to(self, row: int, column: int) -> Float[Tensor, "h w"]:
         """How alike each patch of the other picture is to the one there, rows and columns from 0.
 
@@ -100,6 +102,7 @@ def compare(here: PatchFeatures, there: PatchFeatures, of: Features) -> Similari
     return Similarity(values, (height, width), (rows, columns), here.layer, of, here is there)
 
 
+@checked("model", "picture", "other", "preprocess")
 def similarity(
     model: nn.Module | LoadedModel,
     picture: Tensor | Picture,

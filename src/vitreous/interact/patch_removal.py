@@ -15,6 +15,8 @@ from torch.utils import _pytree as pytree
 
 from vitreous.errors import ObservationError, ShapeError, UnknownName
 from vitreous.interact.use import SCORES, Score, UseSoFar, kept_tokens, random_score, tokens_read, uses
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Seed
 from vitreous.shapes import Images
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.blocks import check_patches_can_go, find_blocks
@@ -26,7 +28,8 @@ from vitreous.trace.seen import AttentionSeen
 __all__ = ["Pruned", "dropping", "movable_blocks", "prune", "run_pruned"]
 
 
-def prune(model: nn.Module, share: float, by: str = "lowest", *, after: int | None = None, seed: int = 0) -> Pruned:
+@checked()
+def prune(model: nn.Module, share: float, by: str = "lowest", *, after: int | None = None, seed: Seed = 0) -> Pruned:
     """A model that drops the least discriminative patches of each image on the way, and is faster for it.
 
     A reconstruction after the abstract of arXiv 2203.05922. The first blocks see the whole image and score every patch

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import NoClassScores, ShapeError
+from vitreous.errors import NoClassScores
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.interact import indicator
 from vitreous.interact.indicator import Interactions
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.output import everything
 from vitreous.trace.reading import Said, reading
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["interactions", "interactions_of"]
 
 
+@checked("model", "images", "preprocess")
 def interactions(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     *,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -57,8 +60,6 @@ def interactions(
     """
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     parts = [interactions_of(subject, part) for part in inputs.split(batch_size)]
     scores = [part.logits for part in parts if part.logits is not None]
     return Interactions(

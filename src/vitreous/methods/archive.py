@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["About", "Saved", "made_by", "read_archive", "write_archive"]
 
+_TARGET = "target"
 _REMEDY = "Give a file that Explanation.save or `vitreous explain` wrote."
 
 
@@ -119,12 +120,12 @@ def read_archive(path: Path, name: str = "") -> Explanation:
         about = _about(arrays["about"], path)
         name = _chosen(about, path, name)
         heatmap = _tensor(arrays, name, 3)
-        logits, target = (_tensor(arrays, each, dims) for each, dims in (("logits", 2), ("target", 1)))
+        logits, target = (_tensor(arrays, each, dims) for each, dims in (("logits", 2), (_TARGET, 1)))
     if heatmap is None or any(each is not None and len(each) != len(heatmap) for each in (logits, target)):
         raise DataError(f"`{path}` has no heat map for each of its images. {_REMEDY}")
     if any(each and len(each) != len(heatmap) for each in (about.opposed, about.crops)):
         raise DataError(f"`about` in `{path}` does not tell of each of its images. {_REMEDY}")
-    if target is not None and (logits is None or target.is_floating_point() or _outside(target, logits.shape[1])):
+    if target is not None and (logits is None or _outside(target, logits.shape[1])):
         raise DataError(f"`{path}` has targets that are none of its classes. {_REMEDY}")
     made = about.maps[name]
     there = ~heatmap.isnan().flatten(1).all(1)
@@ -169,7 +170,8 @@ def _tensor(arrays: Arrays, name: str, dims: int) -> Tensor | None:
     if name not in arrays:
         return None
     array = arrays[name]
-    if array.ndim != dims or array.dtype.kind not in "fi" or not array.size:
+    kinds = "i" if name == _TARGET else "f"
+    if array.ndim != dims or array.dtype.kind not in kinds or not array.size:
         raise DataError(f"`{name}` in `{arrays.archive.filename}` is {array.dtype} {array.shape}. {_REMEDY}")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods.method import title_of_method
 from vitreous.methods.shows import shows
 from vitreous.render.case import Attempt, Case, MethodCase, ToldClass, stretched
+from vitreous.settings import typed
 from vitreous.trace.answer import assumed, best_answers
 
 if TYPE_CHECKING:
@@ -133,10 +134,16 @@ def _named(
     explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
 ) -> dict[str, Explanation]:
     """By the names given, or by those of their methods."""
+    from vitreous.methods.explanation import Explanation
+
+    given = explanations.values() if isinstance(explanations, Mapping) else explanations
+    several: list[Any] = [*given] if isinstance(given, Iterable) else [given]
+    if wrong := [each for each in several if not isinstance(each, Explanation)]:
+        raise ShapeError(f"{typed.shown(wrong[0])} is no explanation. Give what `vitreous.explain` gave.")
     if isinstance(explanations, Mapping):
         return dict(explanations)
     named: dict[str, Explanation] = {}
-    for each in explanations if isinstance(explanations, Sequence) else [explanations]:
+    for each in several:
         wanted = title_of_method(each.method)
         name, number = wanted, 1
         while name in named:

@@ -12,6 +12,7 @@ from torch import Tensor
 from vitreous.errors import DegenerateMap, ModelError, NoClassScores
 from vitreous.methods.detail import Detail
 from vitreous.methods.placed import Placed
+from vitreous.settings.arguments import checked
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass
 from vitreous.trace.answer import Answer, answer, score_name
 from vitreous.trace.reading import Reading, current_reading, reading
@@ -91,15 +92,18 @@ class Explanation(Placed):
         layer = f" at {self.layer}" if self.layer else ""
         return f"Explanation({batch} × {height}×{width} by {self.method}{layer} of {classes or 'no class'})"
 
+    @checked()
     def class_name(self, index: int) -> str:
         """The name of a class, or "class 7" where none is known."""
         count = len(self.class_names) if self.logits is None else self.logits.shape[1]
         return score_name(index, self.class_names, count, self.link)
 
+    @checked()
     def answer(self, index: int = 0) -> Answer | None:
         """What the model says of one image, as far as it is explained: the class and its probability, or the value."""
         if self.logits is None or self.target is None:
             return None
+        self.check_image(index)
         target, opposed = int(self.target[index]), bool(self.opposed) and self.opposed[index]
         return answer(target, self.logits[index], self.class_names, self.link, opposed=opposed)
 
@@ -124,6 +128,7 @@ class Explanation(Placed):
 
         return draw_sheet(self)
 
+    @checked()
     def save(self, path: str | Path) -> None:
         """Write raw numbers (`.npz`, for `load`), the details' table (`.csv`) or the sheet (`.png`, …).
 
@@ -139,6 +144,7 @@ class Explanation(Placed):
 
         write(self, Path(path))
 
+    @checked("picture")
     def export(
         self, path: str | Path, index: int = 0, *, threshold: float = 0.5, picture: Image | View | None = None
     ) -> None:
@@ -163,6 +169,7 @@ class Explanation(Placed):
         export(Exported(self, index, picture), Path(path), threshold)
 
     @classmethod
+    @checked()
     def load(cls, path: str | Path, method: str = "") -> Explanation:
         """What `save` or `vitreous explain` wrote to a `.npz`, on the CPU. Its method says what made it, no more.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vitreous.errors import ShapeError
+from vitreous.errors import ShapeError, UnknownName
 from vitreous.masking.components import Box, boxes_by_rank
+from vitreous.settings.arguments import checked
 from vitreous.shapes import Heatmap, Images, PixelMap, PixelMask
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Placed:
         """Whether any picture came in a medical file."""
         return any(view.whole.info.get("medical") for view in self.views)
 
+    @checked("picture")
     def at_picture_size(self, index: int = 0, *, picture: Image | View | None = None) -> PixelMap:
         """The heat map of one image in the pixels of its whole picture: (height, width), NaN where the model saw none.
 
@@ -66,6 +68,7 @@ class Placed:
         crop = self.crop(index, picture)
         return spread(self.heatmap[index], crop.size, crop.box, blocks=self.blocks)
 
+    @checked("picture")
     def mask(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> PixelMask:
         """Where the map of one image is strong, in the pixels of its whole picture: (height, width).
 
@@ -82,10 +85,12 @@ class Placed:
 
         if not 0 <= threshold <= 1:
             raise ShapeError(f"`threshold` must lie in [0, 1]; got {threshold:g}. 0.5 is half of the strongest.")
+        values = self.at_picture_size(index, picture=picture).double()
         scale = Scale.of([self.heatmap[index]], signed=self.signed)
         low = 0.0 if self.signed else scale.low
-        return self.at_picture_size(index, picture=picture).double() >= low + threshold * (scale.high - low)
+        return values >= low + threshold * (scale.high - low)
 
+    @checked("picture")
     def boxes(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> list[Box]:
         """Boxes around the places where the map of one image is strong, the strongest first.
 
@@ -103,6 +108,7 @@ class Placed:
         values = self.at_picture_size(index, picture=picture)
         return boxes_by_rank(self.mask(threshold, index, picture=picture), values)
 
+    @checked("picture")
     def overlay(
         self,
         index: int = 0,
@@ -135,6 +141,7 @@ class Placed:
             drawn = overlay(view.part, self.heatmap[index], alpha=alpha, scale=scale, blocks=self.blocks)
         return view.marked(drawn) if whole else drawn
 
+    @checked("picture")
     def crop(self, index: int = 0, picture: Image | View | None = None) -> Crop:
         """Where the heat map of one image lies: the size of its picture, and the part that the model saw.
 
@@ -147,6 +154,7 @@ class Placed:
         """
         from vitreous.render.view import Crop
 
+        self.check_image(index)
         if picture is None and self.crops:
             return self.crops[index]
         if picture is None and not self.views and self.inputs is not None:
@@ -154,6 +162,7 @@ class Placed:
             return Crop((width, height), (0, 0, width, height))
         return self.view(index, picture).crop
 
+    @checked("picture")
     def view(self, index: int = 0, picture: Image | View | None = None) -> View:
         """The picture of one image, and the part of it that the model saw.
 
@@ -166,6 +175,7 @@ class Placed:
         """
         from vitreous.render.view import View
 
+        self.check_image(index)
         if isinstance(picture, View):
             return picture
         if picture is not None:
@@ -177,3 +187,13 @@ class Placed:
                 "pictures or paths."
             )
         return self.views[index]
+
+    @checked()
+    def check_image(self, index: int) -> None:
+        """Refuse what is no place among the images; from their end it is negative.
+
+        Raises:
+            UnknownName: so it is.
+        """
+        if not -len(self.heatmap) <= index < len(self.heatmap):
+            raise UnknownName("image", index, [f"0 … {len(self.heatmap) - 1}"])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import ModelError, ShapeError
-from vitreous.settings.typed import Within, shown, typed_fields
+from vitreous.errors import ModelError, ShapeError, check_setting
+from vitreous.settings.typed import Within, check_settings, shown, typed_fields
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Preprocess"]
 
 Side = Annotated[int, Within(1, 2**15)]
-_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 _MAX_RESIZED = 2**26  # pixels: a strip of 1×60000 pixels would grow to gigabytes before the crop
 
 
@@ -33,7 +33,7 @@ class Preprocess:
         size: (height, width) of the model's input.
         resize: (height, width) before the crop; `size` where not given.
         keep_ratio: scale the picture just enough to cover `resize`; otherwise squash it to exactly that.
-        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", always antialiased.
+        interpolation: "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming", always antialiased.
         mean: per channel, in [0, 1]: three for color; one for a model of one channel, which gets gray.
         std: per channel, as many.
         border: scale it to lie inside `resize` instead of covering it, with a border of the mean color.
@@ -41,7 +41,8 @@ class Preprocess:
             nearest (timm, torchvision).
 
     Raises:
-        ShapeError: a size that is no height and width, or means and deviations that do not fit one or three channels.
+        UnknownName: there is no such interpolation.
+        ShapeError: a value is of another type, or means and deviations do not fit one or three channels.
     """
 
     size: tuple[Side, Side]
@@ -60,6 +61,8 @@ class Preprocess:
                 raise ShapeError(f"`{name}` must be (height, width); got {pair}. Give two whole numbers.")
         if self.resize == (0, 0):
             object.__setattr__(self, "resize", self.size)
+        check_settings(self)
+        check_setting("interpolation", self.interpolation, _INTERPOLATIONS)
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean) or min(self.std) <= 0:
             raise ShapeError(
                 f"`mean` {self.mean} and `std` {self.std} fit no picture. "
@@ -141,6 +144,7 @@ class Preprocess:
 
         Raises:
             ModelError: a value is of another type, or no picture could be prepared so.
+            UnknownName: there is no such interpolation.
             TypeError: one is missing, or there is one too many.
         """
         if not isinstance(values, Mapping):
@@ -150,10 +154,10 @@ class Preprocess:
             made["resize"] = (made["resize"], made["resize"])
         read = cls(**typed_fields(cls, made, "the preprocessing", ModelError))
         area = max(height * width for height, width in (read.size, read.resize))
-        if read.interpolation not in _INTERPOLATIONS or area > _MAX_RESIZED or not all(read.std):
+        if area > _MAX_RESIZED or not all(read.std):
             raise ModelError(
-                f"the preprocessing resizes to {read.resize} by {shown(read.interpolation)} for inputs of {read.size} "
-                f"with std {read.std}, which cannot be. Correct it."
+                f"the preprocessing resizes to {read.resize} for inputs of {read.size} with std {read.std}, which "
+                "cannot be. Correct it."
             )
         if {len(read.mean), len(read.std)} != {3}:
             raise ModelError(f"the preprocessing has mean {read.mean} and std {read.std}. Give three numbers each.")

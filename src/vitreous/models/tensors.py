@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vitreous.errors import ExplainError, ModelError, first_sentence
-from vitreous.files.reading import check_file, check_growth, find_member, open_zip
+from vitreous.files.reading import check_file, check_growth, find_member, is_zip, open_zip
 
 __all__ = ["check_stored", "read_pickle", "read_tensors"]
 
@@ -41,7 +40,7 @@ def read_pickle(path: Path, remedy: str, error: _Error = ModelError, *, device: 
         ModelError: or `error`: there is no such file, it is damaged, holds Python objects, or grows as it is read.
     """
     check_file(path, remedy, error)
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         with open_zip(path, remedy, error) as archive:
             members = [find_member(archive, name, remedy, error) for name in archive.namelist()]
         unpacked = sum(member.file_size for member in members)

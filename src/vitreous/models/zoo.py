@@ -23,6 +23,7 @@ from vitreous.models.open_clip_source import load_open_clip
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
+from vitreous.settings.arguments import checked
 from vitreous.trace.reading import Said
 
 __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
@@ -35,6 +36,7 @@ _HF_CONFIG = "config.json"
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+@checked()
 def load(
     spec: str | Path = "default",
     *,

@@ -17,6 +17,7 @@ from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import claim, read_own
 from vitreous.files.reading import within
+from vitreous.files.runs import read_runs
 from vitreous.files.writing import alone_in, whole_file, write_json
 from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
@@ -73,7 +74,8 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
     folder = job.output / "exports"
     suffixes = [FORMATS[name][0][0] for name in formats if name in FORMATS and name != _COCO]
     with alone_in(job.output):
-        told = [each for each in read_own(job.output, JOB).get("pictures", []) if each["name"]]
+        manifest = read_runs(job.output, JOB)
+        told = [each for each in manifest.get("pictures", []) if each["name"]]
         root = common_folder([job.output / each["file"] for each in told])
         check_exports(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,7 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
         if _CLAIM in formats:
             claim(folder, _JOB, ["claim.md"])
             with whole_file(folder / "claim.md") as part:
-                part.write_text(claim_item(read_own(job.output, JOB)) + "\n", encoding="utf-8")
+                part.write_text(claim_item(manifest) + "\n", encoding="utf-8")
         for kind in set(MEDICAL) & set(formats):
             _write_medical(job, told, folder, kind)
     return folder

@@ -15,7 +15,7 @@ from vitreous.explaining.outputs import JOB
 from vitreous.explaining.picture_job import PictureJob, Result, result_from_json
 from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
-from vitreous.files.manifest import read_own
+from vitreous.files.runs import read_runs
 from vitreous.files.writing import alone_in
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
@@ -40,7 +40,7 @@ def report_pictures(job: PictureJob) -> Path:
         DataError: another run is writing there, a file there is no page of ours, or the disk says no.
     """
     with alone_in(job.output):
-        manifest = read_own(job.output, JOB)
+        manifest = read_runs(job.output, JOB)
         told = manifest.get("pictures", [])
         root = common_folder([job.output / each["file"] for each in told])
         cases = (_case_of(job, manifest, each, root) for each in told)
@@ -57,7 +57,7 @@ def _case_of(
     file, name = job.output / told["file"], told["name"]
     place = str(Path(full_path(file)).relative_to(root))
     if not name:
-        return "", Failed(place, _without_folders(told["error"] or "", told["file"], file.name))
+        return "", Failed(place, _without_folders(told.get("error") or "", told["file"], file.name))
     try:
         picture = open_again(job, told)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:

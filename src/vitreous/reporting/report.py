@@ -11,10 +11,12 @@ from vitreous.errors import DataError
 from vitreous.explaining.trust.records import Trust
 from vitreous.methods.explanation import Explanation
 from vitreous.models.zoo import LoadedModel
+from vitreous.settings.arguments import checked
 
 __all__ = ["report"]
 
 
+@checked("explanations", "model")
 def report(
     explanations: Explanation | Sequence[Explanation] | Mapping[str, Explanation],
     path: str | Path = "report.html",

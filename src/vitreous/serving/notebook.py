@@ -9,6 +9,7 @@ from torch import nn
 
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.preprocess import Preprocess
+from vitreous.settings.arguments import checked
 
 if TYPE_CHECKING:
     from vitreous.explaining.explain import Picture
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["live"]
 
 
+@checked("model", "picture")
 def live(
     model: nn.Module | LoadedModel,
     picture: Picture,

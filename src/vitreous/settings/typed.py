@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from reprlib import Repr
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from vitreous.errors import ExplainError, ShapeError, UnknownName
 
-__all__ = ["Count", "Seed", "Within", "check_settings", "shown", "typed", "typed_fields", "wanted"]
+__all__ = ["Count", "Seed", "Within", "check_settings", "shown", "typed", "typed_fields", "typed_values", "wanted"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ Count = Annotated[int, Within(1)]
 Seed = Annotated[int, Within(0, 2**63 - 1)]
 """What random numbers are made from."""
 
+_MOST = 2**63 - 1
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a finite number",
@@ -114,7 +115,13 @@ def typed_fields(
         UnknownName: a value is not among those that a `Literal` lists.
         ExplainError: `error`, of a value of another type or a number that is not finite.
     """
-    hints = _hints(kind)
+    return typed_values(_hints(kind), values, owner, error)
+
+
+def typed_values(
+    hints: Mapping[str, Any], values: Mapping[str, Any], owner: str, error: type[ExplainError] = ShapeError
+) -> dict[str, Any]:
+    """Values by name as their annotations have them; those without one stay. Arguments and errors as `typed_fields`."""
     made: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints.get(name, Any)
@@ -179,7 +186,8 @@ def _among(allowed: Sequence[Any], value: Any) -> Any:
 
 
 def _whole(_: Sequence[Any], value: Any) -> int:
-    return int(_if(type(value) is not bool and isinstance(value, Integral), value))
+    number = int(_if(type(value) is not bool and isinstance(value, Integral), value))
+    return _if(abs(number) <= _MOST, number)
 
 
 def _number(_: Sequence[Any], value: Any) -> float:
@@ -191,7 +199,12 @@ def _number(_: Sequence[Any], value: Any) -> float:
 
 
 def _row(hints: Sequence[Any], value: Any) -> tuple[Any, ...]:
-    fits = isinstance(value, list | tuple) and (len(hints) == 1 or hints[-1] is ... or len(hints) == len(value))
+    fits = isinstance(value, list | tuple) and (hints[-1] is ... or len(hints) == len(value))
+    return tuple(typed(hints[0], each) for each in _if(fits, value))
+
+
+def _sequence(hints: Sequence[Any], value: Any) -> tuple[Any, ...]:
+    fits = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
     return tuple(typed(hints[0], each) for each in _if(fits, value))
 
 
@@ -209,7 +222,7 @@ _MAKERS: dict[Any, Callable[[Sequence[Any], Any], Any]] = {
     int: _whole,
     float: _number,
     tuple: _row,
-    Sequence: _row,
+    Sequence: _sequence,
     Mapping: _table,
 }
 """What makes the value, from the annotation's arguments: of these types values are made, of others only checked."""

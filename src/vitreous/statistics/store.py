@@ -79,11 +79,9 @@ class Store:
         path = self.folder / RESULTS / f"{number:06d}-{os.getpid()}.parquet"
         rows = [asdict(record) for record in records]
         columns = {name: [row[name] for row in rows] for name in Record.__dataclass_fields__}
-        types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_(), "passing": pyarrow.bool_()}
-        schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in columns])
         check_writable(path.parent)
         with whole_file(path) as part:
-            parquet.write_table(pyarrow.table(columns, schema=schema), part, compression="zstd")
+            parquet.write_table(pyarrow.table(columns, schema=_schema()), part, compression="zstd")
 
     def read(self) -> dict[Key, list[Record]]:
         """Everything so far.
@@ -95,11 +93,12 @@ class Store:
         found: defaultdict[Key, list[Record]] = defaultdict(list)
         for file in self._files:
             try:
-                rows = parquet.read_table(file).to_pylist()
-            except (OSError, pyarrow.ArrowException) as error:
+                table = parquet.read_table(file)
+                _check_columns(table, _schema())
+                records = [Record(**row) for row in table.to_pylist()]
+            except (OSError, pyarrow.ArrowException, ValueError, TypeError) as error:
                 raise DataError(f"`{file}` cannot be read: {error}. Delete it; its pictures are done again.") from None
-            for row in rows:
-                record = Record(**row)
+            for record in records:
                 found[Key(record.model, record.method, record.metric)].append(record)
         return dict(found)
 
@@ -111,6 +110,24 @@ class Store:
 def done(records: Iterable[Record]) -> set[str]:
     """The pictures that these are about, but for those to be tried again."""
     return {record.picture for record in records if not record.passing}
+
+
+def _schema() -> Any:
+    pyarrow, _ = _arrow()
+    types = {"values": pyarrow.list_(pyarrow.float64()), "counted": pyarrow.bool_(), "passing": pyarrow.bool_()}
+    return pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in Record.__dataclass_fields__])
+
+
+def _check_columns(table: Any, schema: Any) -> None:
+    """Refuse columns of other types than those that are written, and rows without a value.
+
+    Raises:
+        ValueError: so it is.
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        expected = schema.field(name).type if name in schema.names else None
+        if column.type != expected or column.null_count:
+            raise ValueError(f"the column `{name}` is {column.type} with {column.null_count} rows without a value")
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import UnknownName
+from vitreous.errors import ModelError, UnknownName
 from vitreous.trace.changes import changes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.seen import AttentionSeen
@@ -109,17 +109,17 @@ def first_tensor(output: Any) -> Tensor | None:
     return first if isinstance(first, Tensor) else None
 
 
-def find_layers(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Module]:
+def find_layers(model: nn.Module, names: Any) -> dict[str, nn.Module]:
     """The modules with these dotted names.
 
     Raises:
         UnknownName: a name is not a module of the model.
     """
-    modules = dict(model.named_modules())
-    for name in names:
-        if name not in modules:
+    modules, wanted = dict(_modules(model)), [*names] if isinstance(names, Iterable) else [names]
+    for name in wanted:
+        if not isinstance(name, str) or name not in modules:
             raise UnknownName("layer", name, [known for known in modules if known])
-    return {name: modules[name] for name in names}
+    return {name: modules[name] for name in wanted}
 
 
 def find_part(model: nn.Module, name: str) -> None:
@@ -128,7 +128,19 @@ def find_part(model: nn.Module, name: str) -> None:
     Raises:
         UnknownName: so it is.
     """
-    modules = dict(model.named_modules())
+    modules = dict(_modules(model))
     if name not in modules:
         known = [each for each in modules if each]
         raise UnknownName("part", name, known, remedy="Say a module that holds one encoder by part= (--part).")
+
+
+def _modules(model: Any) -> Iterator[tuple[str, nn.Module]]:
+    """All modules by name.
+
+    Raises:
+        ModelError: it is no module.
+    """
+    if not isinstance(model, nn.Module):
+        within = ", its `.model`" if isinstance(getattr(model, "model", None), nn.Module) else ""
+        raise ModelError(f"the model is a `{type(model).__name__}`. Give a torch module{within}.")
+    return model.named_modules()

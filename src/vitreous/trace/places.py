@@ -137,11 +137,11 @@ def _listed(patches: slice | Sequence[int], tokens: int) -> list[int]:
         NoTokenGrid: they are not among the tokens, or some are said twice.
     """
     if isinstance(patches, slice):
-        return list(range(tokens)[patches])
+        patches = range(tokens)[patches]
     found = [at + tokens if at < 0 else at for at in patches]
-    if len(set(found)) != len(found) or not all(0 <= at < tokens for at in found):
+    if not found or len(set(found)) != len(found) or not all(0 <= at < tokens for at in found):
         raise NoTokenGrid(
-            f"`patches` must name some of {tokens} tokens, each once; got {', '.join(map(str, patches))}. "
+            f"`patches` must name some of {tokens} tokens, each once; got {', '.join(map(str, patches)) or 'none'}. "
             f"Count from 0 to {tokens - 1}."
         )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,12 +53,14 @@ def check_weights(model: nn.Module) -> None:
         )
 
 
-def check_input(images: Tensor) -> None:
+def check_input(images: Any) -> None:
     """Refuse what no model can explain.
 
     Raises:
-        ShapeError: not floating point, empty or not finite.
+        ShapeError: no tensor, not floating point, empty or not finite.
     """
+    if not isinstance(images, Tensor):
+        raise ShapeError(f"`images` are a `{type(images).__name__}`. Give a tensor, as the model takes it.")
     if not images.is_floating_point():
         raise ShapeError(f"`images` must be normalized floating point; got {images.dtype}. Pass pictures or arrays.")
     if not images.numel():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -74,6 +75,16 @@ class Classes:
 
     index: Sequence[int]
 
+    def __post_init__(self) -> None:
+        """Refuse what are no indices.
+
+        Raises:
+            ShapeError: so it is.
+        """
+        given: Any = self.index
+        if not (isinstance(given, list | tuple | range) and all(isinstance(each, Integral) for each in given)):
+            raise ShapeError(f"the classes are {given!r:.80}. Give a tuple of their indices, (3,).")
+
     def __call__(self, logits: Logits) -> Logits:
         """One-hot rows at the given indices.
 
@@ -110,6 +121,17 @@ class Margin:
     of: Target
     against: Target
 
+    def __post_init__(self) -> None:
+        """Refuse what are no targets.
+
+        Raises:
+            ShapeError: so it is.
+        """
+        sides: tuple[Any, ...] = (self.of, self.against)
+        for side in sides:
+            if not callable(side):
+                raise ShapeError(f"a side of the margin is {side!r:.80}. Give targets, Classes((3,)) or Predicted().")
+
     def __call__(self, logits: Logits) -> Logits:
         """1 at the one class, -1 at the other.
 
@@ -143,7 +165,12 @@ class Scalar:
         """
         with torch.inference_mode(False), torch.enable_grad():
             free = logits.detach().clone().requires_grad_()
-            values = self.function(free)
+            values: Any = self.function(free)
+            if not isinstance(values, Tensor):
+                raise ShapeError(
+                    f"the target function gave a `{type(values).__name__}`. Return a tensor of one number per image, "
+                    "(batch,), computed from the logits by torch."
+                )
             if values.shape != logits.shape[:1] or not values.requires_grad:
                 raise ShapeError(
                     f"the target function gave {tuple(values.shape)} for logits {tuple(logits.shape)}. "

@@ -14,6 +14,7 @@ from vitreous.files.manifest import claim
 from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.models.card import read_card
 from vitreous.training.checkpoint import AnyRecipe, has_checkpoint, load_checkpoint, save_checkpoint
+from vitreous.training.kept import places
 from vitreous.training.log import Event, Judged, Note, StepDone, add_row, write_summary
 from vitreous.training.processes import Processes, join
 
@@ -23,7 +24,7 @@ _FILES = (
     *("recipe.toml", "log.csv", "summary.json", "checkpoint.pt", "report.html", "last"),
     *("model.json", "model.safetensors"),
 )
-"""What a run writes into its folder, beside what it keeps of its teacher."""
+"""What a run writes into its folder, beside what each of its processes keeps of a teacher."""
 
 
 @runtime_checkable
@@ -82,7 +83,8 @@ def run(
         if kept and read_card(output, lambda card: card["notes"]["data_sha256"], "vitreous") != fingerprint:
             raise DataError(f"{output} was trained on other data. Resume with the same --data, or start elsewhere.")
         if processes.rank == 0:
-            claim(output, "train", _FILES, begun=has_checkpoint(output))
+            kept_files = [place.name for rank in range(processes.count) for place in places(output, rank)]
+            claim(output, "train", [*_FILES, *kept_files], begun=has_checkpoint(output))
             sweep(output / "last")
         state = start(processes)
         if kept:

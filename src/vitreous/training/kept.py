@@ -16,9 +16,14 @@ from vitreous.errors import DataError
 from vitreous.files.arrays import open_arrays
 from vitreous.files.writing import check_writable, whole_file
 
-__all__ = ["KeptAnswers"]
+__all__ = ["KeptAnswers", "places"]
 
 _REMEDY = "Remove both; the teacher is asked again."
+
+
+def places(folder: Path, rank: int) -> tuple[Path, Path]:
+    """Where a process of a training keeps what it was told, and what says what that is."""
+    return folder / f"teacher{rank}.bin", folder / f"teacher{rank}.npz"
 
 
 class KeptAnswers:

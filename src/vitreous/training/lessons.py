@@ -15,6 +15,7 @@ from vitreous.data.labelled import LabelledPictures
 from vitreous.errors import ModelError
 from vitreous.training.batches import TrainingBatch, preprocess_of, training_batches
 from vitreous.training.hints import Hints, Tokens, between_blocks
+from vitreous.training.kept import places
 from vitreous.training.recipe import Distill, Recipe
 from vitreous.training.teacher import Teacher, TeacherAnswer, class_and_patches, plain_vit
 
@@ -72,7 +73,7 @@ class Lessons(nn.Module):
         """Remember the teacher's answers about the data's views in a folder, one file per process."""
         recipe = self.recipe
         views = fingerprint, recipe.seed, recipe.image_size, recipe.crop_pct, recipe.augment
-        self.teacher.keep(folder / f"teacher{rank}.bin", pictures, repr(views))
+        self.teacher.keep(places(folder, rank)[0], pictures, repr(views))
 
     def loss(self, outputs: Outputs, batch: TrainingBatch, epoch: int) -> Tensor:
         """What labels and teacher say of a batch.

@@ -34,6 +34,8 @@ def read_rows(place: str, first: int, count: int) -> Iterator[tuple[str, bytes |
     """
     with open_place(place) as file:
         table = _open(file, place)
+        from pyarrow import ArrowException
+
         column = _column(table.schema_arrow, place)
         groups, above = _groups(table.metadata, first, count)
         at = above
@@ -45,7 +47,7 @@ def read_rows(place: str, first: int, count: int) -> Iterator[tuple[str, bytes |
                     at += 1
                 if at >= first + count:
                     break
-        except OSError as error:  # arrow's own are among these
+        except (OSError, ArrowException) as error:
             raise DataError(f"`{place}` cannot be read: {error}. {AGAIN}") from None
 
 

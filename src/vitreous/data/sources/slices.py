@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Literal
 
 from vitreous.data.pictures import SUFFIXES
 from vitreous.data.sources.parquet import count_rows, read_rows
@@ -16,7 +16,9 @@ from vitreous.data.sources.tar import find_members, read_members
 from vitreous.data.sources.zip import count_pictures, read_pictures
 from vitreous.errors import DataError
 from vitreous.files.names import printable
-from vitreous.files.reading import read_bytes
+from vitreous.files.reading import parse_json, read_bytes
+from vitreous.settings.layout import as_left
+from vitreous.settings.typed import Count, Within
 
 __all__ = ["Encoded", "Slice", "cut", "find_files", "place_of", "read_slice"]
 
@@ -49,10 +51,17 @@ class Slice:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Slice:
-        """As `to_json` wrote it."""
-        values: dict[str, Any] = json.loads(line)
-        return cls(values["kind"], tuple(values["names"]), values["count"], values["first"])
+    def from_json(cls, line: bytes, place: Path) -> Slice:
+        """As `to_json` wrote it into that file.
+
+        Raises:
+            DataError: it was changed since.
+        """
+        values = parse_json(line, f"a line of `{place}`", "Choose another output folder.")
+        kinds = Literal["files", "zip", "tar", "parquet"]
+        layout = {"kind": kinds, "names": tuple[str, ...], "count": Count, "first": Annotated[int, Within(0)]}
+        found = as_left(values, layout, place)
+        return cls(**{name: found[name] for name in layout})
 
 
 def find_files(dataset: str) -> Files:

@@ -33,7 +33,8 @@ from vitreous.metrics.bands import hidden_logits
 from vitreous.metrics.fills import metric_fill
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe
-from vitreous.settings.typed import Count, Seed, Within, check_settings
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count, Seed, Within, check_settings, shown
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import score_name
 from vitreous.trace.reading import reading
@@ -82,6 +83,7 @@ class TrustSettings:
             )
 
 
+@checked("model", "explanation")
 def trust(
     model: nn.Module | LoadedModel,
     explanation: Explanation | Mapping[str, Explanation],
@@ -244,6 +246,9 @@ def _curves(at: int, steps: int, values: Sequence[float], said: Sequence[str]) -
 def _named(explanation: Explanation | Mapping[str, Explanation]) -> dict[str, Explanation]:
     if isinstance(explanation, Explanation):
         return {title_of_method(explanation.method): explanation}
+    given: Any = explanation
+    if not isinstance(given, Mapping) or not all(isinstance(each, Explanation) for each in given.values()):
+        raise ShapeError(f"{shown(given)} is no explanation. Give what `vitreous.explain` gave.")
     if not explanation:
         raise ShapeError("there is no explanation whose trust to measure. Give at least one.")
     return dict(explanation)

@@ -19,7 +19,7 @@ from vitreous.data.samples import Entry, Samples, draw, join_identity
 from vitreous.errors import DataError, check_setting
 from vitreous.explaining.labels import match_labels
 from vitreous.explaining.opening import read_images
-from vitreous.files.manifest import change_manifest, claim, now, read_own, versions
+from vitreous.files.manifest import MANIFEST, change_manifest, claim, now, read_own, versions
 from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.interacting.averages import average_pictures
 from vitreous.interacting.verification.check import Check, LabelledBatch, Measured
@@ -28,6 +28,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, check_charts, line_chart
 from vitreous.render.page import chart
+from vitreous.settings.layout import Section, as_left
 from vitreous.settings.typed import Seed, check_settings
 from vitreous.statistics.store import RESULTS, Record, Store
 from vitreous.statistics.summary import Values
@@ -196,6 +197,7 @@ def _check_same(manifest: dict[str, Any], output: Path) -> dict[str, Any]:
     old = read_own(output, manifest["job"])
     if "trial" not in old or not Store(output).read():  # nothing, a claim, or a run that measured nothing
         return manifest["dataset"]
+    old = as_left(old, {"trial": Section, "dataset": Section}, output / MANIFEST)
 
     def fixed(values: dict[str, Any]) -> dict[str, Any]:
         said = {"reading": Reading().to_json(), "window": None} | values["trial"]
