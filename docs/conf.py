@@ -28,8 +28,17 @@ include_patterns = [
     "src/vitreous/models/*/README.md",
     "*.md",
 ]
-exclude_patterns = [".*", "build", "runs", "explained", "README.md", "docs/made/parts"]
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "sphinx_copybutton"]
+exclude_patterns = [
+    ".*",
+    "build",
+    "runs",
+    "explained",
+    "README.md",
+    "docs/made/parts",
+    "docs/gallery",
+    "docs/made/gallery/*.ipynb",
+]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "sphinx_copybutton", "sphinx_gallery.gen_gallery"]
 suppress_warnings = ["myst.header", "toc.no_title"]  # tables that a run left begin below a title
 
 myst_heading_anchors = 3
@@ -38,6 +47,17 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS.parent / "build" / "notebooks")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+
+sphinx_gallery_conf = {
+    "examples_dirs": "docs/gallery",
+    "gallery_dirs": "docs/made/gallery",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "min_reported_time": 3600,
+    "write_computation_times": False,
+}
 
 default_role = "code"  # docstrings write `code` as Markdown does
 autodoc_typehints = "none"  # the signature shows them as they are written

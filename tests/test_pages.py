@@ -5,6 +5,7 @@ Models that a hub would give are tiny ones of their architecture, from a file.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from PIL import Image
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 from timm import create_model
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tests.medical.made import body, dicom, volume
@@ -93,6 +95,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(np.kron(gray, np.ones((8, 8), np.uint16))).save("scan.png")
     dicom(tmp_path / "study" / "film.dcm", body(), WindowCenter=40, WindowWidth=400)
     dicom(tmp_path / "cine.dcm", np.kron(gray, np.ones((3, 8, 8), np.uint16)).reshape(3, 64, 64))
+    for at, name in enumerate(("normal", "pneumonia")):
+        dicom(tmp_path / "labelled_scans" / name / "1.dcm", np.roll(body(), at), WindowCenter=40, WindowWidth=400)
     volume(tmp_path / "ct.nii.gz", np.stack([np.roll(body(), at) for at in range(64)], -1))
     return tmp_path
 
@@ -132,6 +136,36 @@ def test_blocks_run(page: Path, desk: Path) -> None:
         given["images"] = torch.randn(2, 3, 224, 224)
     blocks = evaluate(page, [CodeBlockParser("python", run_python), CodeBlockParser("sh", run_commands)], **given)
     assert blocks == len(re.findall(r"^```(?:python|sh)$", text, re.MULTILINE))
+
+
+def test_commands_that_are_only_shown_are_understood() -> None:
+    """Those of `text` blocks, which take a cluster, a data set or days: every command, option and value is one."""
+    shown = [
+        line.partition("srun ")[2] or line
+        for page in PAGES
+        for block in re.findall(r"^```text$(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+        if re.match(r"(srun )?vitreous ", line)
+    ]
+    assert len(shown) >= 10
+    for line in shown:
+        command: Any = get_command(app)
+        _, *words = shlex.split(line, comments=True)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        with command.make_context(line, words):
+            pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/notebooks/*.ipynb")), ids=lambda page: page.stem)
+def test_notebooks_run_and_hold_no_outputs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = [cell for cell in json.loads(page.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells)
+    space: dict[str, Any] = {}
+    for cell in cells:
+        exec(compile("".join(cell["source"]), str(page), "exec"), space)
 
 
 @pytest.mark.parametrize("library", ["pytorch_grad_cam", "captum", "torchcam"])

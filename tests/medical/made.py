@@ -8,6 +8,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pydicom
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -56,6 +57,30 @@ def body(size: int = 40) -> NDArray[np.int16]:
     values = np.where(down**2 + along**2 < 0.16, 40 + 200 * along, -1000)
     values[(down - 0.1) ** 2 + (along + 0.1) ** 2 < 0.01] = 700
     return values.astype(np.int16)
+
+
+def series(folder: Path, count: int) -> list[Path]:
+    """The slices of a CT, one above the other."""
+    one = {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
+    slices = [{"ImagePositionPatient": [0, 0, 2 * at], "InstanceNumber": at + 1} for at in range(count)]
+    window = {"WindowCenter": 40, "WindowWidth": 400, "RescaleSlope": 1, "RescaleIntercept": 0}
+    return [
+        dicom(folder / f"{at}.dcm", np.roll(body(), at), CT, **one, **window, **which, AcquisitionNumber=1)
+        for at, which in enumerate(slices)
+    ]
+
+
+def enhanced(path: Path, slices: list[Path]) -> Path:
+    """All slices of a series in one file of many frames."""
+    made = LegacyConvertedEnhancedCTImage(
+        [pydicom.dcmread(each) for each in slices],
+        series_instance_uid=generate_uid(),
+        series_number=9,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+    )
+    made.save_as(path)
+    return path
 
 
 def volume(path: Path, values: NDArray[Any], affine: NDArray[Any] | None = None) -> Path:

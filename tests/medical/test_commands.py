@@ -64,13 +64,13 @@ def test_every_file_of_a_mixed_folder_has_a_line_and_no_patient(
     }
     assert about["IM0001"]["window"] == [-160.0, 239.0]
     assert "gives no window" in about["film.dcm"]["warning"]
-    pages = {
-        path.stem: "Not a medical device" in path.read_text() for path in (tmp_path / "out/report").rglob("*.html")
-    }
-    assert pages == {"IM0001": True, "film": True, "doppler": True, "photo": False}
+    pages = {path.stem: path.read_text() for path in (tmp_path / "out").rglob("*.html")}
+    assert all("Not a medical device" in text for text in pages.values())
+    shown = {name: "not for diagnosis" in text for name, text in pages.items()}
+    assert shown == {"report": False, "IM0001": True, "film": True, "doppler": True, "photo": False}
     paragraph = (tmp_path / "out/exports/claim.md").read_text()
     assert "Attribution maps were made by Rollout (" in paragraph
-    assert "of 4 pictures. 4 more could not be read or explained" in paragraph
+    assert "the most probable class in each of 4 pictures. 4 more could not be read or explained" in paragraph
     assert "in the order of the map and in 12 random ones" in paragraph
     assert "of 4 maps" in paragraph
     for text in (told(tmp_path / "out"), said, caplog.text):
@@ -102,8 +102,15 @@ def test_data_sets_of_dicom_files(run: Run, folder: Path, tmp_path: Path) -> Non
             WindowCenter=40,
             WindowWidth=400,
         )
+    (tmp_path / "set/dog/0.dcm").rename(tmp_path / "set/dog/IM0001")
+    dicom(tmp_path / "set/hen/cine.dcm", np.zeros((3, 8, 8), np.uint8))
+    (tmp_path / "set/notes.txt").write_text("as they came")
     flags = ("--model", folder, "--method", "rollout", "--metric", "average_drop", "--output", "out")
     done = run("benchmark", "folder:set", *flags)
     assert done.exit_code == 0, done.output
-    assert json.loads((tmp_path / "out/manifest.json").read_text())["dataset"]["pictures"] == 4
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["dataset"]["pictures"] == 5
+    assert "1 of its files are no pictures: `notes.txt`" in done.stderr
+    assert "hen/cine.dcm was left out" in done.stdout
+    assert "3 frames. Save the one that you mean as a file of its own." in done.stdout
+    assert "Not a medical device" in (tmp_path / "out/summary.html").read_text()
     assert not any(secret in told(tmp_path / "out") + done.output for secret in SECRETS)

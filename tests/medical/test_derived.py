@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from tests.cli.conftest import Run
-from tests.medical.made import CT, NUMBER, PATIENT, SC, body, dicom, volume
+from tests.medical.made import CT, NUMBER, PATIENT, SC, body, dicom, enhanced, series, volume
 from tests.medical.test_commands import SECRETS, told
 from tests.tiny import noise
 from vitreous.methods.explanation import Explanation
@@ -57,7 +57,57 @@ def test_objects_of_a_radiograph_and_of_a_slice(run: Run, folder: Path, tmp_path
     before = {path: pydicom.dcmread(path).SOPInstanceUID for path in exports.rglob("*.dcm")}
     assert run(*words).exit_code == 0
     assert {path: pydicom.dcmread(path).SOPInstanceUID for path in exports.rglob("*.dcm")} == before
+    assert run(*words, "--window", "-900,900").exit_code == 0
+    assert not {pydicom.dcmread(path).SOPInstanceUID for path in (exports / "ct").rglob("*.sc.dcm")} & {
+        *before.values()
+    }
     assert not any(secret in told(tmp_path / "out") + done.output for secret in SECRETS)
+
+
+def test_slices_of_a_series_and_frames_of_an_enhanced_file_lie_in_space(run: Run, folder: Path, tmp_path: Path) -> None:
+    slices = series(tmp_path / "ct", 3)
+    frames = pydicom.dcmread(enhanced(tmp_path / "whole.dcm", slices)).PerFrameFunctionalGroupsSequence
+    heights = [frame.PlanePositionSequence[0].ImagePositionPatient[2] for frame in frames]  # in an order of its own
+    assert sorted(heights) == [0, 2, 4]
+    words = ("--model", folder, "--method", "rollout", "--target", "0", "--output", "out", "--export", "dicom")
+    done = run("explain", "ct", "whole.dcm/2:4", *words)
+    assert done.exit_code == 0, done.output
+    exports = tmp_path / "out" / "exports"
+    for kind in ("sc", "seg", "pm"):
+        apart = [pydicom.dcmread(exports / "ct" / str(at) / f"rollout.{kind}.dcm") for at in range(3)]
+        assert len({made.SeriesInstanceUID for made in apart}) == 1
+        assert len({made.SOPInstanceUID for made in apart}) == 3
+        assert [made.InstanceNumber for made in apart] == [1, 2, 3]
+        within = [pydicom.dcmread(exports / "whole" / f"00{at}" / f"rollout.{kind}.dcm") for at in (2, 3)]
+        assert len({made.SeriesInstanceUID for made in within}) == 1
+        if kind == "sc":
+            continue
+        for height, made in zip([0, 2, 4, *heights[1:]], [*apart, *within], strict=True):
+            (frame,) = made.PerFrameFunctionalGroupsSequence
+            assert frame.PlanePositionSequence[0].ImagePositionPatient == [0, 0, height]
+            assert made.FrameOfReferenceUID == pydicom.dcmread(slices[0]).FrameOfReferenceUID
+        same = apart[int(heights[1]) // 2]
+        np.testing.assert_allclose(within[0].pixel_array, same.pixel_array, atol=1e-6)
+
+
+def test_a_file_of_which_none_can_be_made_stops_no_other(run: Run, folder: Path, tmp_path: Path) -> None:
+    """Such as one that says no patient's number, as files without names do, or a date that is none."""
+    bad = dicom(tmp_path / "in" / "a.dcm", body(), StudyDate="16050116")
+    bad.write_bytes(bad.read_bytes().replace(b"16050116", b"Quixdate"))
+    nameless = pydicom.dcmread(dicom(tmp_path / "in" / "b.dcm", body(), StudyTime="10:11:12"))
+    for name in ("PatientID", "PatientName", "AccessionNumber", "StudyID", "StudyDate"):
+        delattr(nameless, name)
+    nameless.save_as(tmp_path / "in" / "b.dcm")
+    done = run(
+        "explain", "in", "--model", folder, "--method", "rollout", "--output", "out", "--export", "dicom,nifti,claim"
+    )
+    assert done.exit_code == 1
+    assert "no SC can be made of" in done.stderr
+    assert "a.dcm`: ValueError" in done.stderr
+    assert "DICOM objects of 1 of 2 pictures could not be made" in done.stderr
+    assert "Quix" not in done.output
+    made = pydicom.dcmread(tmp_path / "out" / "exports" / "b" / "rollout.seg.dcm")
+    assert (made.PatientID, made.StudyTime) == ("", "101112")
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.medical.made import CT, NUMBER, PATIENT, SC, body, dicom, volume
 from vitreous.data.finding import find_pictures
@@ -125,11 +127,15 @@ def test_a_volume_says_how_its_slices_are_named(tmp_path: Path) -> None:
         open_picture(volume(tmp_path / "time.nii", np.zeros((4, 5, 6, 2), np.int16)) / "axial" / "3")
 
 
+BLANK = "0" * len(PATIENT)
 HOSTILE: dict[str, dict[str, Any]] = {
     "enormous": {"Rows": 60000, "Columns": 60000},
     "larger than its pixels": {"Rows": 4000, "Columns": 4000},
     "without rows": {"Rows": 0},
     "frames without end": {"NumberOfFrames": "2000000000"},
+    "a count of words": {"NumberOfFrames": PATIENT},
+    "a window of words": {"WindowCenter": PATIENT, "WindowWidth": "400"},
+    "letters of no alphabet": {"SpecificCharacterSet": PATIENT},
     "colors that are none": {"SamplesPerPixel": 4},
     "bits that are none": {"BitsAllocated": 13},
     "no such kind": {"PhotometricInterpretation": PATIENT.upper()[:16]},
@@ -138,15 +144,66 @@ HOSTILE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_is_damaged_is_a_sentence_without_the_patient(tmp_path: Path, kind: str) -> None:
+def test_what_is_damaged_is_a_sentence_without_the_patient(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with warnings.catch_warnings(action="ignore"):
-        path = dicom(tmp_path / "a.dcm", body(), **HOSTILE[kind])
+        path = tmp_path / "a.dcm"
+        dicom(path, body(), **{name: BLANK if each == PATIENT else each for name, each in HOSTILE[kind].items()})
+        path.write_bytes(path.read_bytes().replace(BLANK.encode(), PATIENT.encode()))
+        caplog.clear()
         try:
             shown = [open_picture(path).size]
         except DataError as error:
             shown = [str(error)]
-    assert PATIENT.upper()[:10] not in str(shown).upper()
+    assert PATIENT.upper()[:7] not in (str(shown) + caplog.text).upper()
     assert NUMBER not in str(shown)
+
+
+def test_pixels_that_cannot_be_there_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    many = dicom(tmp_path / "a.dcm", np.zeros((2, 40, 40), np.uint8), NumberOfFrames="1000000")
+    packed = pydicom.dcmread(dicom(tmp_path / "b.dcm", np.zeros((900, 900), np.uint8)))
+    packed.compress(RLELossless)
+    for path, tags in ((many, {}), (tmp_path / "b.dcm", {"NumberOfFrames": "1000000"})):
+        if tags:
+            packed.NumberOfFrames = tags["NumberOfFrames"]
+            packed.save_as(path)
+        with pytest.raises(DataError, match=r"in 1000000 frames, for which its .* bytes are too few"):
+            open_picture(path)
+        with pytest.raises(DataError, match="too few"):
+            find_pictures([path / "1:1000001"])
+    packed.NumberOfFrames, packed.Rows, packed.Columns = 1, 60000, 60000
+    packed.save_as(tmp_path / "b.dcm")
+    with pytest.raises(DataError, match="60000×60000 pixels; 1 to 100,000,000 are read"):
+        open_picture(tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize("kind", [JPEGLSLossless, JPEG2000Lossless])
+def test_a_frame_that_is_larger_than_its_header_says_is_not_decoded(tmp_path: Path, kind: str) -> None:
+    path = dicom(tmp_path / "a.dcm", np.zeros((40, 30), np.uint8), WindowCenter=40, WindowWidth=400)
+    if kind == JPEGLSLossless:
+        packed = pydicom.dcmread(path)
+        packed.compress(kind)
+        packed.save_as(path)
+        said, large = b"\x08\x00\x28\x00\x1e", b"\x08\xea\x60\xea\x60"
+    else:
+        path.write_bytes(Path(get_testdata_file("JPEG2000.dcm", download=False)).read_bytes())
+        said, large = (struct.pack(">2I", *size) for size in ((256, 1024), (60000, 60000)))
+    assert open_picture(path, (0, 100)).size in ((30, 40), (256, 1024))
+    assert path.read_bytes().count(said) >= 1
+    path.write_bytes(path.read_bytes().replace(said, large, 1))
+    with pytest.raises(DataError, match="60000×60000 pixels; 1 to 100,000,000 are read"):
+        open_picture(path)
+
+
+def test_a_path_that_names_the_patient_is_told(tmp_path: Path) -> None:
+    window = {"WindowCenter": 40, "WindowWidth": 400}
+    for name in ("quixote/1.dcm", "MRN_4711.dcm"):
+        with pytest.warns(ExplainWarning, match="holds the name or number of the patient"):
+            open_picture(dicom(tmp_path / name, body(), **window))
+    with warnings.catch_warnings(action="error"):
+        open_picture(dicom(tmp_path / "47.dcm", body(), **window))
+        open_picture(dicom(tmp_path / "quixote" / "2.dcm", body(), **window, PatientIdentityRemoved="YES"))
 
 
 def test_files_that_are_cut_deflated_or_something_else(tmp_path: Path) -> None:

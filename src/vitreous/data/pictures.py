@@ -80,7 +80,7 @@ def _opened(encoded: bytes, name: str, window: Window, most: int = MAX_PIXELS) -
     if not encoded:
         raise DataError(f"{name} is empty (0 bytes). Copy or download it again.")
     if is_dicom(encoded):
-        return seen(read_dicom(encoded, "", name, most), name, asked_window(window))
+        return seen(read_dicom(encoded, "", name, most=most), name, asked_window(window))
     return _read(encoded, name, asked_window(window), most=most)
 
 

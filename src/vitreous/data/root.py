@@ -15,6 +15,7 @@ from vitreous.data.pictures import SUFFIXES
 from vitreous.errors import DataError
 from vitreous.files.names import printable
 from vitreous.files.reading import open_zip, parse_json, read_bytes, read_member, walk
+from vitreous.medical.files import looks_medical
 
 __all__ = ["Root", "Stored"]
 
@@ -120,13 +121,14 @@ class Root:
 
     def pictures(self, folder: str = "") -> list[str]:
         """The names of the picture files below a folder ("" or ending in a slash), sorted; hidden ones do not count."""
-        return sorted(
-            name
-            for name in self.files
-            if name.startswith(folder)
-            and name.lower().endswith(SUFFIXES)
-            and not name.rpartition("/")[2].startswith(".")
-        )
+        return sorted(name for name in self.files if name.startswith(folder) and self._is_picture(name))
+
+    def _is_picture(self, name: str) -> bool:
+        last = name.rpartition("/")[2]
+        if last.startswith("."):
+            return False
+        loose = self._archive[0] is None
+        return last.lower().endswith(SUFFIXES) or (loose and looks_medical(self.path / self._stored.get(name, name)))
 
     @cached_property
     def _archive(self) -> tuple[Path | None, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 from vitreous.errors import DataError, MissingExtra
 from vitreous.files.reading import read_bytes, within
 from vitreous.files.writing import whole_file
-from vitreous.medical.dicom import count_frames, read_header
+from vitreous.medical.dicom import count_frames, read_header, telling_nothing
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 
 __all__ = ["Finding", "write_derived"]
@@ -25,6 +26,11 @@ _MAKER = "vitreous"
 _SCHEME = "99VITREOUS"
 _REMEDY = "Copy or export it again."
 _PADDING = -1e30
+_MAY_BE_EMPTY = (
+    *("AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex", "ReferringPhysicianName"),
+    *("StudyDate", "StudyID", "StudyTime"),
+)
+"""What every object has, also empty: files without names often lack it."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,11 @@ class Finding:
 
 
 def write_derived(path: Path, found: Finding, stem: Path) -> list[Path]:
-    """Write beside `stem` a Secondary Capture (.sc.dcm) and, of files of one frame, a Segmentation of what is strong.
+    """Write beside `stem` a Secondary Capture (.sc.dcm), a Segmentation of what is strong, and a Parametric Map.
 
-    Where the file has a frame of reference, a Parametric Map of the raw values too. Patient and study are copied, as
-    archives need it; the objects name this program and the method as contributing equipment.
+    The map, of the raw values, needs a place in a frame of reference; so does a segmentation, of a frame among several.
+    Patient and study are copied, as archives need it; the objects name this program and the method as contributing
+    equipment. Those of one kind, of slices of one series, are a series.
 
     Args:
         path: the file, or a frame in it.
@@ -76,9 +83,9 @@ def write_derived(path: Path, found: Finding, stem: Path) -> list[Path]:
     if find_spec("highdicom") is None:
         raise MissingExtra("highdicom", "medical")
     file, frame = within(path)
-    source = read_header(read_bytes(file, _REMEDY), f"`{file}`")
+    source = _completed(read_header(read_bytes(file, _REMEDY), f"`{file}`"))
     written: list[Path] = []
-    with warnings.catch_warnings(action="ignore"):
+    with telling_nothing():
         for kind, made in _objects(source, found, frame, f"`{file}`"):
             place = stem.with_name(f"{stem.name}.{kind}.dcm")
             with whole_file(place) as part:
@@ -87,12 +94,23 @@ def write_derived(path: Path, found: Finding, stem: Path) -> list[Path]:
     return written
 
 
+def _completed(source: Any) -> Any:
+    """A header with all that objects are asked for, and times as they are written since DICOM 3."""
+    for name in _MAY_BE_EMPTY:
+        if name not in source:
+            setattr(source, name, None)
+    if source.StudyTime:
+        source.StudyTime = str(source.StudyTime).replace(":", "")
+    return source
+
+
 def _objects(source: Any, found: Finding, frame: str, name: str) -> Iterator[tuple[str, Any]]:
-    makers = {"sc": _capture}
-    if count_frames(source) == 1:
-        makers["seg"] = _segmentation
-        if "FrameOfReferenceUID" in source and "ImagePositionPatient" in source:
-            makers["pm"] = _parametric_map
+    makers: dict[str, Any] = {"sc": _capture}
+    where = _where(source, int(frame or 1) - 1)
+    if where or count_frames(source) == 1:
+        makers["seg"] = partial(_segmentation, where=where)
+    if "FrameOfReferenceUID" in source and (where or "ImagePositionPatient" in source):
+        makers["pm"] = partial(_parametric_map, where=where)
     for number, (kind, make) in enumerate(makers.items()):
         if kind == "seg" and not found.strong.any():
             continue
@@ -101,17 +119,30 @@ def _objects(source: Any, found: Finding, frame: str, name: str) -> Iterator[tup
         except Exception as error:  # what the source lacks; the message may say what it holds
             raise DataError(
                 f"no {kind.upper()} can be made of {name}: {type(error).__name__}. It lacks what the standard asks "
-                "for; export it again."
+                "for, or writes it otherwise; export it again."
             ) from None
 
 
+def _where(source: Any, frame: int) -> Any:
+    """The place of a frame of an enhanced file, as its functional groups say it; None where there is none."""
+    import highdicom
+
+    each = source.get("PerFrameFunctionalGroupsSequence") or []
+    for group in (*each[frame : frame + 1], *(source.get("SharedFunctionalGroupsSequence") or [])):
+        if "PlanePositionSequence" in group:
+            return [highdicom.PlanePositionSequence.from_sequence(group.PlanePositionSequence)]
+    return None
+
+
 def _about(source: Any, found: Finding, of: tuple[str, str], number: int) -> dict[str, Any]:
-    """Series, instance and equipment: the same of the same input, so that an archive keeps one."""
+    """Series, instance and equipment: the same of the same input and values, so that an archive keeps one."""
     import highdicom
     from pydicom.sr.codedict import codes
     from pydicom.uid import generate_uid
 
-    seeds = [str(source.SOPInstanceUID), found.method, found.target, found.weights, *of]
+    kind, frame = of
+    said = [found.method, found.target, found.weights, kind]
+    values = hashlib.sha256(found.values.tobytes() + found.shown.tobytes()).hexdigest()
     equipment = highdicom.ContributingEquipment(
         _MAKER,
         codes.DCM.ProcessingEquipment,
@@ -120,10 +151,10 @@ def _about(source: Any, found: Finding, of: tuple[str, str], number: int) -> dic
         contribution_description=f"{found.method} of {found.model}, weights {found.weights[:12]}"[:1000],
     )
     return {
-        "series_instance_uid": generate_uid(entropy_srcs=[*seeds, "series"]),
-        "sop_instance_uid": generate_uid(entropy_srcs=seeds),
+        "series_instance_uid": generate_uid(entropy_srcs=[str(source.SeriesInstanceUID), *said]),
+        "sop_instance_uid": generate_uid(entropy_srcs=[str(source.SOPInstanceUID), frame, values, *said]),
         "series_number": number,
-        "instance_number": 1,
+        "instance_number": int(frame or source.get("InstanceNumber") or 1),
         "manufacturer": _MAKER,
         "contributing_equipment": [equipment],
     }
@@ -152,7 +183,7 @@ def _capture(source: Any, found: Finding, about: dict[str, Any]) -> Any:
     return made
 
 
-def _segmentation(source: Any, found: Finding, about: dict[str, Any]) -> Any:
+def _segmentation(source: Any, found: Finding, about: dict[str, Any], where: Any) -> Any:
     import highdicom
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
@@ -170,9 +201,10 @@ def _segmentation(source: Any, found: Finding, about: dict[str, Any]) -> Any:
     )
     made = highdicom.seg.Segmentation(
         [source],
-        found.strong.astype(np.uint8),
+        found.strong[None].astype(np.uint8),
         "BINARY",
         [described],
+        plane_positions=where,
         content_description=found.told,
         content_label="ATTRIBUTION",
         **about,
@@ -182,7 +214,7 @@ def _segmentation(source: Any, found: Finding, about: dict[str, Any]) -> Any:
     return made
 
 
-def _parametric_map(source: Any, found: Finding, about: dict[str, Any]) -> Any:
+def _parametric_map(source: Any, found: Finding, about: dict[str, Any], where: Any) -> Any:
     import highdicom
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
@@ -201,10 +233,11 @@ def _parametric_map(source: Any, found: Finding, about: dict[str, Any]) -> Any:
     )
     made = highdicom.pm.ParametricMap(
         [source],
-        values,
+        values[None],
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[meant],
         voi_lut_transformations=[highdicom.VOILUTTransformation((low + high) / 2, max(high - low, 1e-12))],
+        plane_positions=where,
         content_description=found.told,
         content_label="ATTRIBUTION",
         **about,

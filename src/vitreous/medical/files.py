@@ -56,7 +56,7 @@ def open_scan(path: Path) -> Scan:
     file, asked = within(path)
     if _is_nifti(file):
         return read_nifti(file, asked)
-    return read_dicom(read_bytes(file, _REMEDY), asked, f"`{file}`")
+    return read_dicom(read_bytes(file, _REMEDY), asked, f"`{file}`", file)
 
 
 def kind_of(path: Path) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from vitreous.explaining.targets import is_top
 from vitreous.explaining.trust.records import Trust
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods import title_of
@@ -34,7 +35,7 @@ def _made(manifest: Mapping[str, Any]) -> Iterator[str]:
         f"Attribution maps were made by {'; '.join(named)}, with vitreous {versions['vitreous']} and PyTorch "
         f"{versions['torch']} in {manifest['dtype']}; all settings are in the run's manifest."
     )
-    yield f"They explain the class `{manifest['target']}`{against} of {len(pictures) - len(failed)} pictures."
+    yield f"They explain {_classes(manifest['target'])}{against} in each of {len(pictures) - len(failed)} pictures."
     if failed:
         yield f"{len(failed)} more could not be read or explained, for the reasons in the manifest."
     yield f"The weights of the model have the SHA-256 {manifest['weights_sha256']}."
@@ -42,7 +43,23 @@ def _made(manifest: Mapping[str, Any]) -> Iterator[str]:
     if manifest["window"] and windows:
         yield f"Gray values of more than 8 bits were seen through the window {manifest['window']}."
     elif windows:
-        yield f"Gray values of more than 8 bits were seen through each file's own window: {len(windows)} of them."
+        yield (
+            "Gray values of more than 8 bits were seen through the window that each file gives, or else the range of "
+            f"its values: {len(windows)} in all, each in the manifest."
+        )
+
+
+def _classes(target: str | Sequence[str]) -> str:
+    """What was explained, in words.
+
+    >>> _classes("predicted"), _classes("top-3"), _classes(["cat", "dog"])
+    ('the most probable class', 'the 3 most probable classes', '`cat`, `dog`')
+    """
+    if target in ("predicted", "top-1"):
+        return "the most probable class"
+    if is_top(target):
+        return f"the {target.removeprefix('top-')} most probable classes"
+    return ", ".join(f"`{each}`" for each in ([target] if isinstance(target, str) else target))
 
 
 def _validated(manifest: Mapping[str, Any]) -> Iterator[str]:

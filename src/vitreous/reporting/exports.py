@@ -30,7 +30,7 @@ __all__ = ["check_exports", "export_pictures", "read_formats"]
 
 _JOB = f"{JOB} --export"
 _COCO, _CLAIM = "coco", "claim"
-_NAMES = {"dicom": "DICOM", "nifti": "slices of NIfTI"}
+_NAMES = {"dicom": "DICOM", "nifti": "NIfTI", "dicom, nifti": "DICOM or NIfTI"}
 
 
 def read_formats(names: str) -> tuple[str, ...]:
@@ -93,34 +93,50 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
             claim(folder, _JOB, ["claim.md"])
             with whole_file(folder / "claim.md") as part:
                 part.write_text(claim_item(manifest) + "\n", encoding="utf-8")
-        for kind in set(MEDICAL) & set(formats):
-            _write_medical(job, told, folder, kind)
+        if kinds := [kind for kind in MEDICAL if kind in formats]:
+            _write_medical(job, told, folder, kinds)
     return folder
 
 
-def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: Path, kind: str) -> None:
-    """What hospitals read, of the pictures that came in that format."""
+def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: Path, kinds: Sequence[str]) -> None:
+    """What hospitals read, of the pictures that came in such a format.
+
+    Raises:
+        DataError: of some nothing could be made; warnings said of which, and the others are written.
+    """
     volumes: dict[tuple[str, Path], dict[Path, Any]] = {}
+    failed = 0
     for each in told:
         path = Path(full_path(job.output / each["file"]))
-        if kind_of(path) != kind:
-            warn(
-                f"`{name_in_file(path)}` is no file of {_NAMES[kind]}, so none is made of its maps.",
-                ExplainWarning,
-                stacklevel=2,
-            )
+        kind = kind_of(path)
+        if kind not in kinds:
+            _tell(f"`{name_in_file(path)}` is no file of {_NAMES[', '.join(kinds)]}, so none is made of its maps.")
             continue
         picture = open_again(job, each)
         for method, one in _maps(job, each):
             shown, name = replace(one, picture=picture), f"{method}{_which(one, each)}"
             if kind == "dicom":
                 (folder / each["name"]).mkdir(parents=True, exist_ok=True)
-                write_objects(shown, path, folder / each["name"] / name, job.model)
+                try:
+                    write_objects(shown, path, folder / each["name"] / name, job.model)
+                except DataError as error:
+                    _tell(str(error))
+                    failed += 1
+                    break
             else:
                 place = (Path(each["name"]).parents[1] / f"{method}.nii.gz").as_posix()
                 volumes.setdefault((place, within(path)[0]), {})[path] = raw_values(shown)
     claim(folder, _JOB, [name for name, _ in volumes])
     write_volumes(volumes, folder, f"vitreous {version('vitreous')}, raw heat maps; research only")
+    if failed:
+        raise DataError(
+            f"DICOM objects of {failed} of {len(told)} pictures could not be made, as the warnings say. Export those "
+            "files again, or leave them out."
+        )
+
+
+def _tell(text: str) -> None:
+    warn(text, ExplainWarning, stacklevel=3)
 
 
 def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Sequence[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from warnings import warn
 
 from PIL.Image import Image
 
@@ -13,7 +14,7 @@ from vitreous.data.pictures import decode_mask, decode_picture
 from vitreous.data.root import Root, Stored
 from vitreous.data.rows import read_rows
 from vitreous.data.samples import Boxes, Entry, Mask, Samples, as_boxes
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainWarning
 
 __all__ = ["BOXES", "MASKS", "load_mask", "load_picture", "read_boxes", "read_folder"]
 
@@ -32,6 +33,7 @@ def read_folder(path: Path, split: str) -> Samples:
     """
     root = Root(path / split if split else path)
     every = root.pictures()
+    _tell_left_out(root, every)
     if direct := [name for name in every if name.startswith(MASKS) and name.count("/") == 1]:
         raise DataError(
             f"`{root.path}` has a picture in `masks` itself: `{direct[0]}`. That folder holds masks as "
@@ -62,6 +64,13 @@ def read_folder(path: Path, split: str) -> Samples:
             )
         )
     return Samples(f"folder:{root.path}", classes, entries)
+
+
+def _tell_left_out(root: Root, taken: Sequence[str]) -> None:
+    others = sorted(name for name in root.files - {*taken, BOXES} if name.rpartition("/")[2][:1] not in ("", "."))
+    if others:
+        named = ", ".join(f"`{name}`" for name in others[:3]) + (", …" if len(others) > 3 else "")
+        warn(f"`{root.path}`: {len(others)} of its files are no pictures: {named}.", ExplainWarning, stacklevel=3)
 
 
 def read_boxes(root: Root, table: str, files: set[str]) -> Mapping[str, Boxes]:
