@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -195,7 +196,10 @@ def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:
     )
     assert values is not None
     assert curve == pytest.approx(values.numbers["morf"].mean(0))
-    assert "data:image/svg+xml" in (tmp_path / "summary.html").read_text()
+    page = (tmp_path / "summary.html").read_text()
+    assert "perturbation: most relevant pixels hidden first" in page
+    charts = [base64.b64decode(each).decode() for each in re.findall('data:image/svg[+]xml;base64,([^"]*)', page)]
+    assert {"share of pixels hidden", "probability of the class"} <= {*re.findall(">([^<>]+)</text>", charts[0])}
 
 
 @pytest.mark.parametrize("name", quick(PRESETS, ["ag_cam"]))

@@ -283,6 +283,21 @@ def test_exports_are_files_for_other_programs(run: Run, folder: Path) -> None:
     assert len([*Path("out/exports").rglob("*.csv")]) == 8
 
 
+def test_files_of_one_class_against_another_tell_both(run: Run, folder: Path) -> None:
+    noise(1).save("x.png")
+    own = [f"kind {at}" for at in range(4)]
+    Path("names.txt").write_text("\n".join(own))
+    words = ["explain", "x.png", "--model", folder, "--method", "ag_cam", "--class-names", "names.txt"]
+    done = run(*words, "--target", "kind 1", "--against", "kind 0", "--report", "--export", "svg,csv,coco")
+    assert (done.exit_code, done.stderr) == (0, "")
+    made = {each.name for each in Path("explained/exports").rglob("*.*")} - {"manifest.json", ".manifest.json.lock"}
+    assert made == {"ag_cam-1-against-0.svg", "ag_cam-1-against-0.csv", "ag_cam-against-0.json"}
+    assert "kind 1 rather than kind 0" in Path("explained/exports/x/ag_cam-1-against-0.svg").read_text()
+    read = json.loads(Path("explained/exports/ag_cam-against-0.json").read_text())
+    assert read["categories"] == [{"id": 2 + len(own), "name": "kind 1 rather than kind 0"}]
+    assert "<h1>kind 1 rather than kind 0 · " in Path("explained/report.html").read_text()
+
+
 def test_what_cannot_be_exported_is_told_before_any_work(run: Run, folder: Path) -> None:
     done = run("explain", "--model", folder, "--export", "tif")
     assert done.exit_code == 2

@@ -22,9 +22,10 @@ from pycocotools.coco import COCO
 import vitreous
 from tests.contract.zoo import CASES
 from tests.tiny import noise
-from vitreous import Explanation, Preprocess
+from vitreous import Explanation, Preprocess, explain, report
 from vitreous.errors import DataError, ShapeError
 from vitreous.methods import make_method
+from vitreous.models.zoo import LoadedModel
 
 CROPPED = Preprocess((32, 32), (36, 36))
 SVG = {"": "http://www.w3.org/2000/svg"}
@@ -139,3 +140,16 @@ def test_a_loaded_map_is_exported_alike(explained: Explanation, tmp_path: Path) 
         assert (tmp_path / name).read_bytes() == (tmp_path / f"back.{name}").read_bytes()
     back.export(tmp_path / "a.json")
     assert len(json.loads((tmp_path / "a.json").read_text())["images"]) == 2
+
+
+def test_a_class_against_another_is_told_wherever_a_map_goes(model: LoadedModel, tmp_path: Path) -> None:
+    one = explain(model, noise(2, (96, 64)), "ag_cam", target=1, against=2)
+    words = " rather than ".join(model.class_names[at] for at in (1, 2))
+    assert words in repr(one)
+    one.save(tmp_path / "one.npz")
+    read = Explanation.load(tmp_path / "one.npz")
+    assert (read.against, read.rival()) == (one.against, model.class_names[2]) == ((2,), one.rival())
+    other = explain(model, noise(2, (96, 64)), "ag_cam", target=1)
+    assert (other.against, other.rival()) == ((), "")
+    page = report([one, other], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert {f'<span class="class">{each} · ' in page for each in (words, model.class_names[1])} == {True}

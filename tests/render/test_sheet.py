@@ -77,10 +77,3 @@ def test_a_long_subtitle_goes_on_in_the_next_line() -> None:
     short, long = (sheet(panel, title="t", subtitle=" · ".join(["a model of a long name"] * count)) for count in (2, 9))
     assert long.width == short.width
     assert long.height > short.height + 40
-
-
-def test_letters_that_the_font_has_not_got_are_written_otherwise() -> None:
-    def drawn(title: str) -> bytes:
-        return sheet([Panel(title, RED)], title=title, subtitle=title).tobytes()
-
-    assert drawn("Löwe × großer 猫") == drawn("Lowe x grosser ?")

@@ -81,6 +81,15 @@ def test_hidden_patches_are_measured_and_foretold(client: TestClient, model: Loa
     assert "no such class" in lines(client.post("/hide", json={**hidden, "which": 3}))[-1]["error"]
 
 
+def test_single_heads_are_asked_for_block_by_block(client: TestClient, picture: str) -> None:
+    told = lines(client.post("/explain", json=asked(picture)))[-1]
+    about = told["data"]["relations"]["attends"]
+    found = lines(client.post("/heads", json={"result": told["result"], "block": 1}))[-1]
+    assert (found["layers"], found["per"], found["rows"]) == (about["heads"], "head", 4)
+    assert "no block named" in lines(client.post("/heads", json={"result": told["result"], "block": 9}))[-1]["error"]
+    assert "error" in client.post("/heads", json={"result": "none", "block": 0}).json()
+
+
 def test_a_refused_method_is_told_beside_the_others(client: TestClient, picture: str) -> None:
     found = lines(client.post("/explain", json=asked(picture, methods=["ag_cam", "cam"])))[-1]
     assert "No map: " in found["html"]

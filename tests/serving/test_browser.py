@@ -96,7 +96,7 @@ def test_a_picture_is_explained_asked_about_and_taken_home(visit: Callable[..., 
     assert page.get_by_label("Opacity").input_value() == "20", "what was set stays"
     page.get_by_label("rather than").fill("7")
     page.keyboard.press("Enter")
-    page.get_by_text("why this rather than").wait_for()
+    page.locator(".answer h1", has_text=" rather than ").wait_for()
 
     with page.expect_download() as download:
         page.get_by_role("link", name="Download this as a report").click()

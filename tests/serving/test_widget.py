@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.render.test_relations import unpacked
 from tests.tiny import noise
 from vitreous import live
 from vitreous.errors import DataError, UnknownName
 from vitreous.models.zoo import LoadedModel
 from vitreous.serving.widget import LiveView
+from vitreous.trace.observe import observe
 
 
 @pytest.fixture
@@ -44,6 +47,18 @@ def test_hidden_patches_are_of_what_was_explained_last(view: LiveView) -> None:
     asked = {**view.asked, "target": 1}
     first, _, second = (each["told"] for each in sent(view, ("hide", hidden), ("explain", asked), ("hide", hidden)))
     assert first["of"] != second["of"] == "probability of dog"
+
+
+def test_single_heads_are_those_of_the_model(view: LiveView, model: LoadedModel) -> None:
+    told, none = (each["told"] for each in sent(view, ("heads", {"block": 1}), ("heads", {"block": 2})))
+    trace = observe(model.model, model.prepared()(noise(1))[None])
+    attention = trace.tokens.of_patches(trace.tokens.of_patches(trace.global_attentions[1].weights, -1), -2)[0]
+    rows = attention.detach().flatten(0, 1).numpy()
+    assert told["layers"] == len(attention)
+    assert np.abs(unpacked(told) - rows).max() <= np.ptp(rows, 1).max() / 500
+    assert "no block named" in none["error"]
+    about = view.told["data"]["relations"]["attends"]
+    assert (about["layers"], about["heads"]) == (2, len(attention))
 
 
 def test_what_cannot_be_is_a_sentence(view: LiveView) -> None:
@@ -88,6 +103,14 @@ def test_the_front_end_shows_and_asks(browser: Any, view: LiveView) -> None:
     page.locator(".picture .stage").click()
     page.get_by_text("1 patch of 16 hidden. The model then says:").wait_for()
     assert page.locator(".hiding caption").inner_text().count("%") == 2
+    told = page.locator(".related .panel", has_text="Attends to")
+    assert told.get_by_label("Head").is_hidden(), "those of all blocks together are no one's"
+    told.get_by_label("Block").fill("1")
+    averaged = told.locator(".value").inner_text()
+    told.get_by_label("Head").fill("0")
+    script = """(was) => [...document.querySelector("#cell").shadowRoot.querySelectorAll(".related .panel")]
+        .find((each) => each.textContent.includes("Attends to")).querySelector(".value").textContent !== was"""
+    page.wait_for_function(script, arg=averaged)
     page.get_by_label("another class").fill("hen")
     page.keyboard.press("Enter")
     page.locator("h1", has_text="hen").wait_for()

@@ -50,9 +50,10 @@ def figures(
 def _curves(table: Table) -> Iterator[tuple[str, Markup]]:
     """A chart per model and curve, a line per method."""
     for (model, metric, name), curves in table.curves.items():
-        lines = {row: Line(list(map(float, range(len(curve)))), curve.tolist()) for row, curve in curves.items()}
-        heading = f"{metric}: {name} · {model}"
-        yield heading, page.chart(line_chart({"": lines}, x="step", y=name), f"{heading}, a line per method")
+        axes = table.measures[metric].axes(name, len(next(iter(curves.values()))))
+        lines = {row: Line(axes.x, curve.tolist()) for row, curve in curves.items()}
+        heading = f"{metric}: {axes.title} · {model}"
+        yield heading, page.chart(line_chart({"": lines}, x=axes.across, y=axes.up), f"{heading}, a line per method")
 
 
 def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, Markup]]:

@@ -82,7 +82,7 @@ class Explained(Found):
         view: that part, at the size of a panel.
         marked: the whole picture with that part marked in it, likewise.
         made_by: the methods by their names.
-        against: the class that the targets were held against; empty for none.
+        against: the class that the targets were held against; None for none.
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         choice: how its method was chosen, if it was.
         warning: what was said of how the picture was read; empty for nothing.
@@ -94,7 +94,7 @@ class Explained(Found):
     view: Image
     marked: Image
     made_by: Mapping[str, Method]
-    against: str = ""
+    against: int | None = None
     window: tuple[float, float] | None = None
     choice: str = ""
     warning: str = ""
@@ -118,6 +118,7 @@ def write_maps(path: Path, explained: Explained) -> None:
         link,
         opposed if any(opposed) else (),
         (explained.crop,) * rows,
+        () if explained.against is None else (explained.against,) * rows,
     )
     scores = None if logits is None else logits.expand(rows, -1)
     target = None if logits is None else torch.tensor([each.index for each in targets])
@@ -139,7 +140,7 @@ def write_sheet(path: Path, explained: Explained, style: Style) -> None:
 def draw_sheet(explained: Explained, style: Style) -> Image:
     """Picture, overlays, details and regions; or, of several targets, a row of overlays each."""
     file, model, others = name_in_file(explained.file), explained.model.short_name, explained.targets[1:]
-    about = [f"rather than {explained.against}" if explained.against else "", file, model, *_notes(explained)]
+    about = [_rival(explained), file, model, *_notes(explained)]
     about += _depth(explained)
     title, columns, pictures = file, None, [Panel("what the model saw", explained.marked)]
     if others:
@@ -157,6 +158,14 @@ def draw_sheet(explained: Explained, style: Style) -> Image:
         panels += [Panel(f"regions of stage {stage}", each) for stage, each in enumerate(drawn, 1)]
     foot = _TRUST if any(isinstance(each, Trust) for each in explained.trust) else ""
     return sheet(panels, title=title, subtitle=" · ".join(about), columns=columns, shares=_shares(explained), foot=foot)
+
+
+def _rival(explained: Explained) -> str:
+    """The class that the targets were held against."""
+    if explained.against is None or explained.logits is None:
+        return ""
+    names, link = explained.model.class_names, explained.model.reading.link
+    return f"rather than {score_name(explained.against, names, len(explained.logits), link)}"
 
 
 def _shares(explained: Explained) -> list[tuple[str, float]]:

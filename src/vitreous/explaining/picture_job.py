@@ -11,6 +11,7 @@ from vitreous.data.depth import Window
 from vitreous.errors import DataError, ExplainError
 from vitreous.explaining.choosing import Choice
 from vitreous.explaining.method_settings import complete_method, settings_to_json
+from vitreous.explaining.targets import class_index
 from vitreous.explaining.trust.measure import TrustSettings
 from vitreous.explaining.trust.records import Trust
 from vitreous.files.manifest import versions
@@ -71,6 +72,17 @@ class PictureJob:
     choice: Choice | None = None
     class_names: tuple[str, ...] = ()
     names_file: Path | None = None
+
+    @property
+    def rival(self) -> int | None:
+        """The index of the class that the target is held against; None where there is none."""
+        return class_index(self.against, self.model.class_names) if self.against else None
+
+    @property
+    def rival_name(self) -> str:
+        """Its name; empty where there is none."""
+        names, rival = self.model.class_names, self.rival
+        return "" if rival is None else names[rival] if rival < len(names) else f"class {rival}"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def explained_of(job: PictureJob, opened: Opened, found: Found) -> Explained:
         view=opened.view,
         marked=opened.marked,
         made_by=job.methods,
-        against=job.against,
+        against=job.rival,
         window=opened.window,
         choice=job.choice.short if job.choice else "",
         warning=opened.warning,

@@ -16,7 +16,7 @@ from vitreous.settings.typed import shown
 from vitreous.shapes import Logits
 from vitreous.trace.target import Classes, Margin, Predicted, Scalar, Target
 
-__all__ = ["UserTarget", "as_target", "choose_classes", "class_index", "class_named", "is_top", "part_of"]
+__all__ = ["UserTarget", "as_target", "choose_classes", "class_index", "class_named", "is_top", "part_of", "rivals"]
 
 UserTarget = int | str | Tensor | Sequence[int | str] | Target | Callable[..., Tensor] | None
 """A class index or name, one per image, a target object, a function of the logits, or None for the predicted class."""
@@ -103,6 +103,18 @@ def part_of(target: Target, images: int, part: slice) -> Target:
     if isinstance(target, Margin):
         return Margin(part_of(target.of, images, part), part_of(target.against, images, part))
     return target
+
+
+def rivals(target: Target, logits: Logits) -> tuple[int, ...]:
+    """Per image, the class that the one explained is held against; nothing where there is none.
+
+    >>> import torch
+    >>> rivals(as_target(1, (), against=2), torch.zeros(2, 3)), rivals(as_target(1, ()), torch.zeros(2, 3))
+    ((2, 2), ())
+    """
+    if isinstance(target, Margin) and isinstance(target.against, Predicted | Classes):
+        return tuple(target.against(logits).argmax(1).tolist())
+    return ()
 
 
 def class_index(name: int | str, class_names: Sequence[str]) -> int:

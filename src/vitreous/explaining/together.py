@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vitreous.errors import DegenerateMap, NoClassScores
-from vitreous.explaining.targets import part_of
+from vitreous.explaining.targets import part_of, rivals
 from vitreous.masking.forward import Progress
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Method, ScorelessMethod
@@ -115,5 +115,6 @@ def _joined(parts: list[Explanation], subject: LoadedModel, target: Target) -> E
         layer=parts[0].layer,
         link=subject.reading.link,
         opposed=tuple(against.tolist()) if against.any() else (),
+        against=rivals(target, logits),
         wanted=target,
     )

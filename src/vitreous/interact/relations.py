@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from vitreous.errors import ExplainError, NoClassScores
+from vitreous.errors import ExplainError, NoClassScores, UnknownName
 from vitreous.interact.alike import cosine
 from vitreous.interact.indicator import effect_of, patch_pairs
 from vitreous.models.loaded import LoadedModel
@@ -21,11 +21,11 @@ from vitreous.trace.features import patch_features
 from vitreous.trace.observe import observe
 from vitreous.trace.observed import Trace
 from vitreous.trace.output import everything
-from vitreous.trace.reading import reading
+from vitreous.trace.reading import Reading, reading
 from vitreous.trace.settled import evaluating
 from vitreous.trace.target import Target
 
-__all__ = ["regions_of", "relations_of"]
+__all__ = ["heads_of", "regions_of", "relations_of"]
 
 T = TypeVar("T")
 
@@ -44,13 +44,7 @@ def relations_of(subject: LoadedModel, image: Images, targets: Sequence[Target])
     Cost: three forward passes and two backward ones; holds the attention of all blocks.
     """
     model = subject.model
-    how = subject.reading
-    with reading(how):
-        try:
-            check_classifier(model, image)
-        except NoClassScores:
-            how = replace(how, output=everything, link="identity")
-    with reading(how):
+    with reading(_readable(subject, image)):
         alike = _tried(lambda: _alike(model, image))
         trace = _tried(lambda: observe(model, image))
         if isinstance(trace, str):
@@ -60,6 +54,39 @@ def relations_of(subject: LoadedModel, image: Images, targets: Sequence[Target])
             _tried(lambda: _matters(trace, targets)) if targets else "there is no class that they could matter to."
         )
         return {"alike": alike, "attends": attends, "matters": matters}
+
+
+def heads_of(subject: LoadedModel, image: Images, block: int) -> Relation:
+    """How each patch of a picture shares out its attention in one block, by each head.
+
+    Args:
+        subject: the model, and how it is read.
+        image: one, as the model takes it.
+        block: its place among those that "attends" of `relations_of` has.
+
+    Raises:
+        UnknownName: there is no such block.
+        ObservationError: as `observe`.
+
+    Cost: a forward pass.
+    """
+    with reading(_readable(subject, image)):
+        trace = observe(subject.model, image)
+    blocks = trace.global_attentions
+    if not 0 <= block < len(blocks):
+        raise UnknownName("block", str(block), [f"0 … {len(blocks) - 1}"])
+    heads = patch_pairs(blocks[block].weights.detach(), trace.tokens)[0]
+    return _relation((trace.tokens.height, trace.tokens.width), heads, per="head")
+
+
+def _readable(subject: LoadedModel, image: Images) -> Reading:
+    """How the model is read: all of its output where it has no class scores."""
+    with reading(subject.reading):
+        try:
+            check_classifier(subject.model, image)
+        except NoClassScores:
+            return replace(subject.reading, output=everything, link="identity")
+    return subject.reading
 
 
 def regions_of(model: nn.Module, images: Images) -> list[Int[Tensor, "batch _ _"]]:
@@ -91,7 +118,8 @@ def _alike(model: nn.Module, image: Images) -> Relation:
 def _attends(trace: Trace) -> Relation:
     tokens = trace.tokens
     blocks = [patch_pairs(each.weights.detach(), tokens)[0].mean(0) for each in trace.global_attentions]
-    return _relation((tokens.height, tokens.width), torch.stack(blocks), per="block")
+    heads = min(each.weights.shape[1] for each in trace.global_attentions)
+    return replace(_relation((tokens.height, tokens.width), torch.stack(blocks), per="block"), heads=heads)
 
 
 def _matters(trace: Trace, targets: Sequence[Target]) -> Relation:

@@ -84,6 +84,12 @@ def read_header(content: bytes, name: str, most: int = MAX_PIXELS) -> Any:
     if not rows * columns:
         raise DataError(f"{name} is a DICOM file without a picture. Leave it out.")
     check_size(rows, columns, name, most)
+    if needed > len(content):
+        told = f"{columns}×{rows} pixels" + f" in {frames} frames" * (frames > 1)
+        raise DataError(
+            f"{name} says that it has {told}, for which its {len(content):,} bytes are too few: it is cut off or "
+            f"damaged. {_EXPORT}"
+        )
     return header
 
 

@@ -8,6 +8,7 @@ them lie, where there are any, `logits` (rows, classes) and `target` (rows,); an
   `scoreless`, and the `layer` that it read
 - `class_names`, one per logit; `link`, what the scores stand for
 - `opposed`: per row, whether what speaks against the class is explained; empty for nowhere
+- `against`: per row, the index of the class that the one explained is held against; empty for none
 - `crops`: per row, the `size` of the whole picture and the `box` of the part that the model saw; empty of tensors
 """
 
@@ -88,6 +89,7 @@ class About:
     link: str | None
     opposed: tuple[bool, ...] = ()
     crops: tuple[Crop, ...] = ()
+    against: tuple[int, ...] = ()
 
 
 def made_by(method: Any, layer: str = "") -> Saved:
@@ -123,10 +125,12 @@ def read_archive(path: Path, name: str = "") -> Explanation:
         logits, target = (_tensor(arrays, each, dims) for each, dims in (("logits", 2), (_TARGET, 1)))
     if heatmap is None or any(each is not None and len(each) != len(heatmap) for each in (logits, target)):
         raise DataError(f"`{path}` has no heat map for each of its images. {_REMEDY}")
-    if any(each and len(each) != len(heatmap) for each in (about.opposed, about.crops)):
+    if any(each and len(each) != len(heatmap) for each in (about.opposed, about.crops, about.against)):
         raise DataError(f"`about` in `{path}` does not tell of each of its images. {_REMEDY}")
     if target is not None and (logits is None or _outside(target, logits.shape[1])):
         raise DataError(f"`{path}` has targets that are none of its classes. {_REMEDY}")
+    if about.against and (logits is None or not all(0 <= each < logits.shape[1] for each in about.against)):
+        raise DataError(f"`{path}` has rivals that are none of its classes. {_REMEDY}")
     made = about.maps[name]
     there = ~heatmap.isnan().flatten(1).all(1)
     rows = there.nonzero()[:, 0].tolist() or [*range(len(there))]
@@ -140,6 +144,7 @@ def read_archive(path: Path, name: str = "") -> Explanation:
         link=about.link,
         opposed=tuple(about.opposed[row] for row in rows) if about.opposed else (),
         crops=tuple(about.crops[row] for row in rows) if about.crops else (),
+        against=tuple(about.against[row] for row in rows) if about.against else (),
     )
 
 

@@ -17,7 +17,7 @@ from vitreous.methods.method import title_of_method
 from vitreous.methods.shows import shows
 from vitreous.render.case import Attempt, Case, MethodCase, ToldClass, stretched
 from vitreous.settings import typed
-from vitreous.trace.answer import assumed, best_answers
+from vitreous.trace.answer import assumed, best_answers, rather
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,7 +49,11 @@ class _Row:
     def wanted(self) -> str:
         """What is explained: alike for all methods, whatever the rounding of their scores."""
         given = self.answer
-        return f"{given.index} {given.name}" if given else ""
+        return f"{given.index} {rather(given.name, self.rival)}" if given else ""
+
+    @property
+    def rival(self) -> str:
+        return self.explanation.rival(self.at)
 
     @property
     def attempt(self) -> Attempt:
@@ -96,9 +100,9 @@ def shown(explanation: Explanation) -> dict[str, str | bytes]:
     return {"text/html": framed(cases_of(explanation)), "image/png": sheet.getvalue(), "text/plain": repr(explanation)}
 
 
-def said(given: Answer) -> ToldClass:
-    """What the model says of a class, for a page."""
-    return ToldClass(given.name, given.shown, given.probability)
+def said(given: Answer, rival: str = "") -> ToldClass:
+    """What the model says of a class, which may be held against another, for a page."""
+    return ToldClass(rather(given.name, rival), given.shown, given.probability)
 
 
 def method_case(name: str, title: str, method: Any, attempts: Sequence[Attempt], layer: str = "") -> MethodCase:
@@ -174,7 +178,8 @@ def _name(row: _Row, counted: str) -> str:
 def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any], beside: Beside | None) -> Case:
     """One picture: columns are methods, and the answers that they explain the classes."""
     first, place = rows[0].explanation, rows[0].at
-    classes = {row.wanted: row.answer for row in reversed(rows)}  # the first method's words, as rounding varies
+    # the first method's words, as rounding varies
+    classes = {row.wanted: row.answer and said(row.answer, row.rival) for row in reversed(rows)}
     classes = {wanted: classes[wanted] for wanted in dict.fromkeys(row.wanted for row in rows)}
     methods: dict[str, dict[str, _Row]] = {}
     for row in rows:
@@ -184,7 +189,7 @@ def _case(rows: Sequence[_Row], name: str, trust: Sequence[Any], beside: Beside 
         name,
         _picture(first, place),
         [_method(each, found, list(classes)) for each, found in methods.items()],
-        [given and said(given) for given in classes.values()],
+        list(classes.values()),
         _predicted(first, place),
         _notes(first),
         [measured[each].to_json() if each in measured else None for each in classes],

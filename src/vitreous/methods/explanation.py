@@ -14,7 +14,7 @@ from vitreous.methods.detail import Detail
 from vitreous.methods.placed import Placed
 from vitreous.settings.arguments import checked
 from vitreous.shapes import Heatmap, Images, Logits, TargetClass
-from vitreous.trace.answer import Answer, answer, score_name
+from vitreous.trace.answer import Answer, answer, rather, score_name
 from vitreous.trace.reading import Reading, current_reading, reading
 from vitreous.trace.target import Target, probabilities
 
@@ -43,6 +43,7 @@ class Explanation(Placed):
         link: what the class scores stand for, as it was said; None where their number says it (see `Reading`).
         opposed: per image, whether what speaks against the class is explained: where a binary score is negative. Empty
             for nowhere.
+        against: per image, the class that the one explained is held against; empty where there is none.
         views: per image, the whole picture and the box of the part that the model saw, where pictures were given.
         inputs: (batch, channels, height, width), the model's input itself, not a copy; None where nobody kept it.
         wanted: what was asked for, as a function of the scores; None where nobody kept it.
@@ -65,6 +66,7 @@ class Explanation(Placed):
     layer: str = ""
     link: str | None = field(default_factory=lambda: current_reading().link)
     opposed: tuple[bool, ...] = ()
+    against: tuple[int, ...] = ()
     views: tuple[View, ...] = ()
     inputs: Images | None = None
     wanted: Target | None = None
@@ -88,7 +90,8 @@ class Explanation(Placed):
     def __repr__(self) -> str:
         batch, height, width = self.heatmap.shape
         answers = [self.answer(at) for at in range(min(batch, 3))]
-        classes = ", ".join(each.name for each in answers if each) + (", …" if batch > 3 and any(answers) else "")
+        named = [rather(each.name, self.rival(at)) for at, each in enumerate(answers) if each]
+        classes = ", ".join(named) + (", …" if batch > 3 and any(answers) else "")
         layer = f" at {self.layer}" if self.layer else ""
         return f"Explanation({batch} × {height}×{width} by {self.method}{layer} of {classes or 'no class'})"
 
@@ -106,6 +109,10 @@ class Explanation(Placed):
         self.check_image(index)
         target, opposed = int(self.target[index]), bool(self.opposed) and self.opposed[index]
         return answer(target, self.logits[index], self.class_names, self.link, opposed=opposed)
+
+    def rival(self, index: int = 0) -> str:
+        """The name of the class that an image's is held against; empty for none."""
+        return self.class_name(self.against[index]) if self.against else ""
 
     @property
     def probabilities(self) -> Logits:

@@ -19,6 +19,7 @@ from vitreous.masking.components import components
 from vitreous.methods.explanation import Explanation
 from vitreous.render.layers import layered, save_raw
 from vitreous.render.overlay import Scale, spread
+from vitreous.trace.answer import rather
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,9 +58,15 @@ class Exported:
     @property
     def title(self) -> str:
         """What is explained, and by which method."""
-        said = self.explanation.answer(self.index)
-        method = self.explanation.method
-        return f"{said} · {getattr(method, 'title', type(method).__name__)}" if said else str(method)
+        given, method = self.explanation, self.explanation.method
+        answer, title = given.answer(self.index), getattr(method, "title", type(method).__name__)
+        return f"{self.explained} · {answer.shown} · {title}" if answer else str(method)
+
+    @property
+    def explained(self) -> str:
+        """The class, and the one that it is held against; empty where there is none."""
+        answer = self.explanation.answer(self.index)
+        return rather(answer.name, self.explanation.rival(self.index)) if answer else ""
 
 
 def export(map_: Exported, path: Path, threshold: float = 0.5) -> None:
@@ -125,7 +132,8 @@ def coco(maps: Sequence[Exported], threshold: float = 0.5) -> dict[str, Any]:
     """Data in COCO's format: an annotation for each place where a map is strong, the strongest of a map first.
 
     Of each, `bbox` is x, y, width and height; `segmentation` a run-length encoding; `score` the strongest value in it,
-    as a threshold counts: 1 is the strongest of the map. A category is a class, its id the class's index plus 1.
+    as a threshold counts: 1 is the strongest of the map. A category is a class, its id the class's index plus 1; of one
+    held against another, that and as often the number of classes as the other's index plus 1 says.
 
     Args:
         maps: of any pictures; those of one file share an image.
@@ -142,7 +150,7 @@ def coco(maps: Sequence[Exported], threshold: float = 0.5) -> dict[str, Any]:
         (width, height), key = crop.size, each.file or str(number)
         known = {"id": len(images) + 1, "file_name": each.file, "width": width, "height": height}
         image = images.setdefault(key, known)
-        category = (answer.index + 1, answer.name) if answer else (1, "what is explained")
+        category = (_category(each.explanation, each.index), each.explained) if answer else (1, "what is explained")
         categories[category[0]] = dict(zip(("id", "name"), category, strict=True))
         of = {"image_id": image["id"], "category_id": category[0], "iscrowd": 0}
         for part in _parts(each, threshold):
@@ -157,6 +165,17 @@ def coco(maps: Sequence[Exported], threshold: float = 0.5) -> dict[str, Any]:
         "categories": listed,
         "annotations": annotations,
     }
+
+
+def _category(given: Explanation, at: int) -> int:
+    """The id of a class, or of one held against another.
+
+    Only where there is a class.
+    """
+    assert given.target is not None
+    assert given.logits is not None
+    rival = given.against[at] + 1 if given.against else 0
+    return int(given.target[at]) + 1 + rival * given.logits.shape[1]
 
 
 def _parts(map_: Exported, threshold: float) -> list[dict[str, Any]]:

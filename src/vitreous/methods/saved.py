@@ -11,7 +11,7 @@ from vitreous.errors import ShapeError
 from vitreous.files.writing import whole_file
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods.archive import About, made_by, write_archive
-from vitreous.trace.answer import assumed
+from vitreous.trace.answer import assumed, rather
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +48,7 @@ def draw_sheet(explanation: Explanation) -> Image:
     panels: list[Panel] = []
     for at, heatmap in enumerate(explanation.heatmap):
         answer = explanation.answer(at)
-        name, caption = (answer.name, answer.shown) if answer else (f"image {at}", "")
+        name, caption = (rather(answer.name, explanation.rival(at)), answer.shown) if answer else (f"image {at}", "")
         about = SAME if getattr(explanation.method, "scoreless", False) else caption
         scale = Scale.of([heatmap], signed=explanation.signed)
         if not explanation.views:
@@ -89,5 +89,6 @@ def _write_numbers(explanation: Explanation, path: Path) -> None:
         explanation.link,
         explanation.opposed,
         tuple(view.crop for view in explanation.views) or explanation.crops,
+        explanation.against,
     )
     write_archive(path, about, {_NAME: explanation.heatmap}, explanation.logits, explanation.target)

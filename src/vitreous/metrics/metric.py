@@ -17,7 +17,7 @@ from vitreous.errors import DegenerateMap, ShapeError, UnknownName
 from vitreous.metrics.boxes import Boxes
 from vitreous.shapes import Heatmap, Images, TargetClass
 
-__all__ = ["Explain", "Inputs", "Metric", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
+__all__ = ["Axes", "Explain", "Inputs", "Metric", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
 
 Explain = Callable[[nn.Module, Images], Heatmap]
 """A method with its target fixed: the same classes must be explained in every call."""
@@ -33,6 +33,22 @@ class Number(NamedTuple):
 
     better: Literal["↑", "↓"]
     meaning: str
+
+
+class Axes(NamedTuple):
+    """How a curve that is reported is drawn.
+
+    Attributes:
+        x: where each of its values lies.
+        across: what that is.
+        up: what the values are.
+        title: what is done along the curve.
+    """
+
+    x: Sequence[float]
+    across: str
+    up: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,10 @@ class Metric(ABC):
             if name not in known:
                 raise UnknownName(f"input of a metric, which a parameter of `{cls.__name__}.__call__` is", name, known)
         return names
+
+    def axes(self, curve: str, values: int) -> Axes:
+        """How a curve of so many values is drawn, where `summary` gives one."""
+        return Axes(range(values), "step", curve, curve)
 
     def lack(self, inputs: Inputs, at: int) -> str:
         """What an image has not that this metric needs; empty where it has all."""

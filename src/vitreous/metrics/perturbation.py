@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import Band, band_logits, one_hot
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.metric import Metric, Number
+from vitreous.metrics.metric import Axes, Metric, Number
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.reading import link_of
 from vitreous.trace.target import value_of
@@ -22,6 +22,17 @@ __all__ = ["PRESETS", "CurveScale", "Perturbation", "bands_of", "values_of"]
 Order = Literal["morf", "lerf", "insertion"]
 CurveScale = Literal["probability", "logit", "accuracy"]
 Area = Literal["mean", "trapezoid"]
+_ORDERS = {
+    "morf": ("most relevant pixels hidden first", "share of pixels hidden"),
+    "lerf": ("least relevant pixels hidden first", "share of pixels hidden"),
+    "insertion": ("most relevant pixels put back first", "share of pixels put back"),
+}
+"""By order, what is done, and what lies along the curve."""
+_SCALES = {
+    "probability": "probability of the class",
+    "logit": "score of the class (logit)",
+    "accuracy": "share of pictures still taken for the class",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class Perturbation(Metric):
         "morf": Number("↓", "area under the score, most relevant pixels taken away first"),
         "lerf": Number("↑", "area under the score, least relevant pixels taken away first"),
         "insertion": Number("↑", "area under the score, most relevant pixels put back first"),
-        "abpc": Number("↑", "lerf − morf"),
+        "abpc": Number("↑", "area between both curves, lerf − morf"),
     }
     morf: str = "mean"
     lerf: str = "mean"
@@ -126,6 +137,11 @@ class Perturbation(Metric):
         if {"morf", "lerf"} <= areas.keys():
             areas["abpc"] = areas["lerf"] - areas["morf"]
         return areas | {f"{order}_curve": curve for order, curve in means.items()}
+
+    def axes(self, curve: str, values: int) -> Axes:
+        """Over the share of pixels that have changed."""
+        title, across = _ORDERS[curve.removesuffix("_curve")]
+        return Axes([step / self.parts for step in range(values)], across, _SCALES[self.scale], title)
 
     def _area(self, curve: Tensor) -> Tensor:
         return curve.mean() if self.area == "mean" else torch.trapezoid(curve, dx=1 / self.parts)

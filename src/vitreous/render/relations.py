@@ -25,14 +25,16 @@ class Relation:
     Attributes:
         grid: (height, width) of the patches.
         values: (layers, patches, patches), a row for each patch that is chosen, row by row of the grid.
-        per: what the layers are: "block", "class", or nothing where there is one.
+        per: what the layers are: "block", "head", "class", or nothing where there is one.
         signed: the values have two sides.
+        heads: how many are averaged in each layer; 0 where none are.
     """
 
     grid: tuple[int, int]
     values: Float[np.ndarray, "layers patches patches"]
     per: str = ""
     signed: bool = False
+    heads: int = 0
 
 
 Relations = Mapping[str, Relation | str]
@@ -51,6 +53,7 @@ def packed(relations: Relations) -> dict[str, Any]:
 def _packed(relation: Relation, *, fewest: bool) -> dict[str, Any]:
     rows = relation.values.reshape(-1, relation.values.shape[2]).astype(np.float32)
     about: dict[str, Any] = {"per": relation.per, "signed": relation.signed, "layers": len(relation.values)}
+    about |= {"heads": relation.heads}
     about |= {"rows": relation.grid[0], "columns": relation.grid[1]}
     if fewest and rows.shape[1] > _STRONGEST:
         strength = np.abs(rows) if relation.signed else rows

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from vitreous.errors import ShapeError
 from vitreous.render.colormap import colorize
+from vitreous.render.letters import NUMBERED, length_of, numbered, write
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale
 
 __all__ = ["PANEL", "Panel", "blank", "fit", "save_page", "sheet"]
-
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PANEL = 320
 """Width, and greatest height, of a panel in pixels."""
@@ -37,9 +34,6 @@ _PAPER, _INK, _GREY, _EMPTY, _FILLED = "#ffffff", "#16181d", "#6b7280", "#f1f2f4
 _TITLE, _SUBTITLE, _HEADING, _CAPTION = (30, _INK), (19, _GREY), (20, _INK), (16, _GREY)
 """Letters: size and color."""
 _DOT = " · "
-_ALIKE = {"×": "x", "−": "-"}
-_UNKNOWN = "\uffff"
-"""No font has it."""
 _OWN, _SHARED = "each map on its own scale", "all maps on one scale"
 _SIDES = "where zero is in the middle, orange speaks for what is explained and blue against it"
 
@@ -109,16 +103,17 @@ def sheet(
     noted = any(panel.note for panel in panels)
     under = (_UNDER if scales else 0) + (_NOTE if noted else 0)
 
+    written = [title, subtitle, foot, *(words for words, _ in shares)]
+    written += [text for panel in panels for text in (panel.title, panel.caption, panel.note)]
+    feet = [foot] * bool(foot) + [NUMBERED] * any(map(numbered, written))
+
     width = 2 * _MARGIN + max(2, columns) * (PANEL + _GAP) - _GAP  # at least two panels: the foot needs the room
-    lines = _wrapped(subtitle, _font(_SUBTITLE[0]), width - 2 * _MARGIN)
+    lines = _wrapped(subtitle, _SUBTITLE[0], width - 2 * _MARGIN)
     head = _MARGIN + (62 if lines else 56) + len(lines) * _LINE
     top = head + len(shares) * _LINE + (_GAP if shares else 0)
     size = (
         width,
-        top
-        + sum(label + height + under + _GAP for height in heights)
-        + (_FOOT if scales else 0)
-        + (_NOTE if foot else 0),
+        top + sum(label + height + under + _GAP for height in heights) + (_FOOT if scales else 0) + _NOTE * len(feet),
     )
     page = Image.new("RGB", size, _PAPER)
     _write(page, (_MARGIN, _MARGIN - 8), title, _TITLE, width - 2 * _MARGIN)
@@ -141,7 +136,9 @@ def sheet(
         notes += [_SIDES] if any(scale.signed for scale in scales) else []
         _write(page, (_MARGIN, top), " · ".join(filter(None, notes)), _CAPTION, width - 2 * _MARGIN)
         top += _NOTE
-    _write(page, (_MARGIN, top), foot, _CAPTION, width - 2 * _MARGIN)
+    for line in feet:
+        _write(page, (_MARGIN, top), line, _CAPTION, width - 2 * _MARGIN)
+        top += _NOTE
     return page
 
 
@@ -169,7 +166,7 @@ def _colors_of(page: Image.Image, at: tuple[int, int], scale: Scale) -> None:
     page.paste(Image.fromarray(bar), (left, top))
     ends = [(number(scale.low), 0.0), *([("0", 0.5)] if scale.signed else []), (number(scale.high), 1.0)]
     for words, place in ends:
-        length = _font(_CAPTION[0]).getlength(words)
+        length = length_of(words, _CAPTION[0])
         _write(page, (left + round(place * (PANEL - length)), top + _BAR + 2), words, _CAPTION, PANEL)
 
 
@@ -181,57 +178,27 @@ def _bar_of(page: Image.Image, at: tuple[int, int], words: str, share: float, wi
     _write(page, (left + _SHARE + 12, top - 1), words, _CAPTION, width - _SHARE - 12)
 
 
-def _write(page: Image.Image, at: tuple[int, int], text: str, letters: tuple[int, str], width: int) -> int:
-    """One line of text, shortened to the width; gives the width it took."""
+def _write(page: Image.Image, at: tuple[int, int], text: str, letters: tuple[int, str], width: int) -> None:
+    """One line of text, shortened to the width."""
     size, color = letters
-    written = "".join(map(_written, text.encode(errors="replace").decode()))
-    line = _shorten(" ".join(written.split()), _font(size), width)
-    ImageDraw.Draw(page).text(at, line, color, _font(size))
-    return round(_font(size).getlength(line))
+    write(page, at, _shorten(" ".join(text.split()), size, width), color, size)
 
 
-def _wrapped(text: str, font: _Font, width: int) -> list[str]:
+def _wrapped(text: str, size: int, width: int) -> list[str]:
     """Lines that hold as many of the parts between dots as fit; nothing of an empty text."""
     lines: list[str] = []
     for part in filter(None, text.split(_DOT)):
         longer = f"{lines[-1]}{_DOT}{part}" if lines else part
-        if lines and font.getlength(longer) <= width:
+        if lines and length_of(longer, size) <= width:
             lines[-1] = longer
         else:
             lines.append(part)
     return lines
 
 
-def _shorten(text: str, font: _Font, width: int) -> str:
+def _shorten(text: str, size: int, width: int) -> str:
     kept, line = len(text), text
-    while font.getlength(line) > width:
+    while length_of(line, size) > width:
         kept -= 1
         line = f"{text[:kept].rstrip(' ,')}…"
     return line
-
-
-@cache
-def _written(letter: str) -> str:
-    """A letter as the font can write it: without its accents where it has not got it, or as a question mark.
-
-    >>> "".join(map(_written, "Löwe, großer 猫"))
-    'Lowe, grosser ?'
-    """
-    bare = "".join(each for each in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(each))
-    forms = (letter, bare, letter.casefold(), _ALIKE.get(letter, "?"))
-    return next(form for form in forms if form and all(map(_has, form)))
-
-
-def _has(letter: str) -> bool:
-    return letter.isspace() or _drawn(letter) != _drawn(_UNKNOWN)
-
-
-def _drawn(letter: str) -> bytes:
-    page = Image.new("L", (2 * _TITLE[0], 2 * _TITLE[0]))
-    ImageDraw.Draw(page).text((0, 0), letter, 255, _font(_TITLE[0]))
-    return page.tobytes()
-
-
-@cache
-def _font(size: int) -> _Font:
-    return ImageFont.load_default(size)

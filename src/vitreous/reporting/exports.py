@@ -64,6 +64,8 @@ def check_exports(folder: Path) -> None:
 def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
     """Write the maps that a run has left in its folder to `exports/`: `NAME/METHOD.SUFFIX`, or `METHOD-CLASS.SUFFIX`.
 
+    Of a class held against another the name tells both, by their indices: `METHOD-CLASS-against-OTHER.SUFFIX`.
+
     COCO is one file for each method, `METHOD.json`, with all pictures; "claim" is a paragraph for a paper, claim.md.
     DICOM objects are made of pictures that came as DICOM, and of slices of a NIfTI volume a volume for each method; of
     others a warning says that there are none.
@@ -85,10 +87,10 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
             _write(job, each, folder / each["name"], suffixes)
             for method, one in _maps(job, each) if _COCO in formats else ():
                 name = os.path.relpath(full_path(job.output / each["file"]), root)
-                listed.setdefault(method, []).append(replace(one, name=name))
-        claim(folder, _JOB, [f"{method}.json" for method in listed])
-        for method, maps in listed.items():
-            write_json(folder / f"{method}.json", coco(maps))
+                listed.setdefault(f"{method}{_rival(one)}", []).append(replace(one, name=name))
+        claim(folder, _JOB, [f"{name}.json" for name in listed])
+        for name, maps in listed.items():
+            write_json(folder / f"{name}.json", coco(maps))
         if _CLAIM in formats:
             claim(folder, _JOB, ["claim.md"])
             with whole_file(folder / "claim.md") as part:
@@ -124,7 +126,7 @@ def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: P
                     failed += 1
                     break
             else:
-                place = (Path(each["name"]).parents[1] / f"{method}.nii.gz").as_posix()
+                place = (Path(each["name"]).parents[1] / f"{method}{_rival(one)}.nii.gz").as_posix()
                 volumes.setdefault((place, within(path)[0]), {})[path] = raw_values(shown)
     claim(folder, _JOB, [name for name, _ in volumes])
     write_volumes(volumes, folder, f"vitreous {version('vitreous')}, raw heat maps; research only")
@@ -152,8 +154,13 @@ def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Seq
 
 def _which(one: Exported, told: Mapping[str, Any]) -> str:
     """The class in the name of a file, where there are several."""
-    target = one.explanation.target
-    return f"-{target[one.index]}" if target is not None and len(told["targets"]) > 1 else ""
+    target, rival = one.explanation.target, _rival(one)
+    return f"-{target[one.index]}{rival}" if target is not None and (rival or len(told["targets"]) > 1) else ""
+
+
+def _rival(one: Exported) -> str:
+    """The class that it is held against, in the name of a file."""
+    return f"-against-{one.explanation.against[one.index]}" if one.explanation.against else ""
 
 
 def _maps(job: PictureJob, told: Mapping[str, Any]) -> Iterator[tuple[str, Exported]]:

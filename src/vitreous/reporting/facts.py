@@ -26,8 +26,6 @@ def notes_of(job: PictureJob, classes: Sequence[ToldClass | None], *, medical: b
     notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
     if classes[0] is None:
         notes.append("The model has no classifier, so there is no decision.")
-    if job.against:
-        notes.append(f"What is explained is why this rather than {job.against}.")
     return notes
 
 

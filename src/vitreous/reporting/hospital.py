@@ -29,15 +29,12 @@ def write_objects(map_: Exported, path: Path, stem: Path, model: LoadedModel) ->
         MissingExtra: highdicom is not installed.
     """
     given, at = map_.explanation, map_.index
-    said = given.answer(at)
     text = f"{map_.title}, by {model.short_name}. {NOT_FOR_DIAGNOSIS}"
     shown = labelled(given.overlay(at, whole=True, picture=map_.picture), text)
     strong = given.mask(0.5, at, picture=map_.picture).cpu().numpy()
     method = getattr(given.method, "title", type(given.method).__name__)
     found = (raw_values(map_), np.asarray(shown), strong)
-    write_derived(
-        path, Finding(method, said.name if said else "", model.short_name, model.weights_sha256, *found), stem
-    )
+    write_derived(path, Finding(method, map_.explained, model.short_name, model.weights_sha256, *found), stem)
 
 
 def write_volumes(

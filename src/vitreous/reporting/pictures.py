@@ -19,6 +19,7 @@ from vitreous.files.runs import read_runs
 from vitreous.files.writing import alone_in
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
+from vitreous.models.zoo import describe
 from vitreous.render.case import Attempt, Case
 from vitreous.render.view import View
 from vitreous.reporting.again import open_again
@@ -39,6 +40,7 @@ def report_pictures(job: PictureJob) -> Path:
     Raises:
         DataError: another run is writing there, a file there is no page of ours, or the disk says no.
     """
+    job = replace(job, model=describe(job.model, class_names=job.class_names))
     with alone_in(job.output):
         manifest = read_runs(job.output, JOB)
         told = manifest.get("pictures", [])
@@ -88,7 +90,7 @@ def _case(
     view: View,
     maps: Mapping[str, np.ndarray[Any, Any]],
 ) -> Case:
-    classes = [said(each) for each in found.targets] or [None]
+    classes = [said(each, job.rival_name) for each in found.targets] or [None]
     methods = [
         method_case(
             name,

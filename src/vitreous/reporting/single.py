@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,13 +54,14 @@ class Single:
     predicted: tuple[Answer, ...]
 
 
-def explain_single(job: PictureJob, picture: Image, name: str) -> Single:
+def explain_single(job: PictureJob, picture: Image, name: str, file: Path | None = None) -> Single:
     """Explain a picture; no file is read or written.
 
     Args:
         job: what to do; its output folder is not used.
         picture: upright RGB.
         name: of it, without folders.
+        file: that a command would name, where one could ask for the same.
 
     Raises:
         ObservationError: no method applies to the model.
@@ -76,6 +77,7 @@ def explain_single(job: PictureJob, picture: Image, name: str) -> Single:
     batch = image[None].to(next(job.model.model.parameters()))
     targets = targets_of(job, [each.index for each in found.targets])
     case = related(_case(job, found, view, name, started, told=picture.info), job.model, batch, targets)
+    case = replace(case, command=command_of(job, file) if file else "")
     heatmaps = {
         method: tuple(each.heatmap if isinstance(each, MethodResult) else None for each in attempts)
         for method, attempts in found.attempts.items()
@@ -87,7 +89,7 @@ def _case(
     job: PictureJob, found: Found, view: View, name: str, started: str, *, told: Mapping[str | tuple[int, int], Any]
 ) -> Case:
     """What is known of the picture; `told` is what reading it has found out."""
-    classes = [said(each) for each in found.targets] or [None]
+    classes = [said(each, job.rival_name) for each in found.targets] or [None]
     methods = [
         method_case(method, title_of(method), made, [_attempt(each) for each in found.attempts[method]], layer)
         for method, made in job.methods.items()
@@ -101,9 +103,8 @@ def _case(
         [said(each) for each in found.predicted[:3]],
         [*notes_of(job, classes, medical=bool(told.get("medical"))), *filter(None, [told.get("warning", "")])],
         [each.to_json() if isinstance(each, Trust) else each for each in found.trust],
-        command_of(job, Path(name)),
-        facts_of(job, describe_job(job) | {"started": started}),
-        None if view.is_whole else view.marked(),
+        facts=facts_of(job, describe_job(job) | {"started": started}),
+        whole=None if view.is_whole else view.marked(),
         box=view.shares,
     )
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -24,11 +25,11 @@ from vitreous.errors import DataError, ExplainError, UnknownName
 from vitreous.masking.forward import Progress
 from vitreous.methods.shared import reason
 from vitreous.models.loaded import LoadedModel
-from vitreous.serving.asked import Explain, Hide, job_of, mask_of, read
+from vitreous.serving.asked import Explain, Heads, Hide, job_of, mask_of, read
 from vitreous.serving.cache import Cache, Gone
 from vitreous.serving.guard import Guard
 from vitreous.serving.limits import Limits
-from vitreous.serving.live import Live, explain_live, hidden_live, told
+from vitreous.serving.live import Live, explain_live, heads_live, hidden_live, told
 from vitreous.serving.page import error_page, start_page
 from vitreous.serving.sent import TooLarge, read_body, read_form, read_json
 from vitreous.serving.work import Busy, Done, Step, Worker
@@ -49,6 +50,7 @@ class _Picture:
 
     encoded: bytes
     name: str = _NAME
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
         Route("/samples/{name}", to(_take_sample), methods=["POST"]),
         Route("/explain", to(_explain), methods=["POST"]),
         Route("/hide", to(_hide), methods=["POST"]),
+        Route("/heads", to(_heads), methods=["POST"]),
         Route("/plain", to(_explain_plainly), methods=["POST"]),
         Route("/results/{name}/report.html", to(_download)),
     ]
@@ -154,6 +157,12 @@ async def _hide(site: _Site, request: Request) -> Response:
     asked = read(Hide, await _asked(site, request))
     live, mask = site.results.get(asked.result), mask_of(asked, site.limits.patches)
     return _stream(site, live.subject, lambda _: hidden_live(live, mask, asked.which))
+
+
+async def _heads(site: _Site, request: Request) -> Response:
+    asked = read(Heads, await _asked(site, request))
+    live = site.results.get(asked.result)
+    return _stream(site, live.subject, lambda _: heads_live(live, asked.block))
 
 
 async def _explain_plainly(site: _Site, request: Request) -> Response:
@@ -224,7 +233,7 @@ def _prepared(site: _Site, asked: Explain, picture: _Picture) -> tuple[LoadedMod
 
     def work(progress: Progress) -> Live:
         opened = open_encoded(picture.encoded, picture.name, most=site.limits.pixels)
-        return explain_live(replace(job, progress=progress), opened, picture.name)
+        return explain_live(replace(job, progress=progress), opened, picture.name, picture.file)
 
     return subject, work
 
@@ -259,7 +268,7 @@ async def _asked(site: _Site, request: Request) -> Any:
 def _sample(name: str) -> _Picture:
     if name not in GALLERY:
         raise UnknownName("sample picture", name[:80], list(GALLERY))
-    return _Picture(GALLERY[name].read_bytes(), GALLERY[name].name)
+    return _Picture(GALLERY[name].read_bytes(), GALLERY[name].name, GALLERY[name])
 
 
 def _status(error: ExplainError) -> int:

@@ -18,7 +18,7 @@ from vitreous.methods import METHODS, make_method
 from vitreous.models.loaded import LoadedModel
 from vitreous.settings.typed import typed_fields
 
-__all__ = ["Explain", "Hide", "job_of", "mask_of", "read"]
+__all__ = ["Explain", "Heads", "Hide", "job_of", "mask_of", "read"]
 
 T = TypeVar("T")
 
@@ -64,6 +64,19 @@ class Hide:
     columns: int
     patches: tuple[int, ...]
     which: int = 0
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Show single heads of a picture that was explained.
+
+    Attributes:
+        result: its name in the store.
+        block: of attention, from 0.
+    """
+
+    result: str
+    block: int
 
 
 def read(kind: type[T], values: Any) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Bool
@@ -11,14 +12,16 @@ from torch import Tensor
 from vitreous.errors import NoClassScores
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.trust.hiding import foretold, hide
+from vitreous.interact.relations import heads_of
 from vitreous.methods import METHODS, title_of
 from vitreous.methods.cases import said
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.picture_page import PicturePage, prepared_page
+from vitreous.render.relations import packed
 from vitreous.reporting.single import Single, explain_single
 from vitreous.trace.answer import Answer
 
-__all__ = ["Live", "about_methods", "explain_live", "hidden_live", "told"]
+__all__ = ["Live", "about_methods", "explain_live", "heads_live", "hidden_live", "told"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,9 @@ class Live:
         return sum(each.nbytes for each in [self.single.image, *maps]) + sum(relations) + shown + 500_000
 
 
-def explain_live(job: PictureJob, picture: Any, name: str) -> Live:
-    """Explain a picture, and draw its page."""
-    single = explain_single(job, picture, name)
+def explain_live(job: PictureJob, picture: Any, name: str, file: Path | None = None) -> Live:
+    """Explain a picture, and draw its page, as `explain_single` does."""
+    single = explain_single(job, picture, name, file)
     return Live(job.model, single, prepared_page(single.case))
 
 
@@ -80,6 +83,15 @@ def hidden_live(live: Live, hidden: Bool[Tensor, "rows columns"], which: int) ->
             if each is not None
         ],
     }
+
+
+def heads_live(live: Live, block: int) -> dict[str, Any]:
+    """How patches share out their attention in one block, by each head, as a page holds relations.
+
+    Raises:
+        UnknownName: there is no such block.
+    """
+    return packed({"attends": heads_of(live.subject, live.single.image, block)})["attends"]
 
 
 def about_methods() -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -53,6 +54,7 @@ def live(
     from vitreous.serving.asked import Explain
     from vitreous.serving.widget import LiveAnswers, LiveView
 
-    answers = LiveAnswers(describe(model, preprocess, tuple(class_names)), as_picture(picture))
+    file = Path(picture) if isinstance(picture, str | Path) and not (preprocess or class_names) else None
+    answers = LiveAnswers(describe(model, preprocess, tuple(class_names)), as_picture(picture), file)
     asked = Explain("", tuple(methods), trust=trust)
     return LiveView(answers, asked, answers.explain(asked))

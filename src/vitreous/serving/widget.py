@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitreous.errors import ExplainError, MissingExtra
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.html import style
 from vitreous.render.script import viewer
-from vitreous.serving.asked import Explain, Hide, job_of, mask_of, read
+from vitreous.serving.asked import Explain, Heads, Hide, job_of, mask_of, read
 from vitreous.serving.limits import Limits
-from vitreous.serving.live import Live, about_methods, explain_live, hidden_live, told
+from vitreous.serving.live import Live, about_methods, explain_live, heads_live, hidden_live, told
 
 try:
     import anywidget
@@ -35,11 +36,13 @@ class LiveAnswers:
     Attributes:
         subject: the model.
         picture: that is explained.
+        file: of the picture, where a command could ask for the same.
         live: what was explained last.
     """
 
     subject: LoadedModel
     picture: Image
+    file: Path | None = None
     live: Live | None = None
 
     def explain(self, asked: Explain) -> dict[str, Any]:
@@ -49,7 +52,7 @@ class LiveAnswers:
             ExplainError: it cannot be explained so.
         """
         job = job_of(self.subject, asked, _LIMITS.methods)
-        self.live = explain_live(job, self.picture, str(self.picture.info.get("file", "picture")))
+        self.live = explain_live(job, self.picture, str(self.picture.info.get("file", "picture")), self.file)
         return told(self.live)
 
     def answer(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +60,10 @@ class LiveAnswers:
         try:
             if kind == "explain":
                 return self.explain(read(Explain, {"picture": "", **values}))
-            asked = read(Hide, {"result": "", **values})
             assert self.live
+            if kind == "heads":
+                return heads_live(self.live, read(Heads, {"result": "", **values}).block)
+            asked = read(Hide, {"result": "", **values})
             return hidden_live(self.live, mask_of(asked, _LIMITS.patches), asked.which)
         except ExplainError as error:
             return {"error": error.alone}

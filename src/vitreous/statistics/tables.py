@@ -163,7 +163,7 @@ def _verdicts(table: Table) -> list[str]:
         name = headline(list(dict.fromkeys(cell.name for cell in cells)))
         if metric in table.measures:
             shown = [cell for cell in cells if cell.name == name]
-            said = verdict(shown, table.noise, table.measures[metric].numbers[name].better)
+            said = verdict(shown, table.noise, table.measures[metric].numbers[name])
             found += [f"{metric} · {model}: {said}"] if said else []
     return found
 

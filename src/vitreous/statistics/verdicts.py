@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from vitreous.metrics.metric import Number
 from vitreous.statistics.summary import Cell
 
 __all__ = ["headline", "verdict"]
@@ -21,7 +21,7 @@ def headline(names: Sequence[str]) -> str:
     return next((name for name in _HEADLINES if name in names), names[0] if names else "")
 
 
-def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", "↓"]) -> str:
+def verdict(cells: Sequence[Cell], noise: Sequence[str], number: Number) -> str:
     """Which methods are apart from those that know nothing of the model, in one number of one metric.
 
     A method is apart if its interval lies wholly on the better side of every one of theirs: a cautious rule, by which
@@ -30,14 +30,15 @@ def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", 
     Args:
         cells: of that number.
         noise: the rows that know nothing of the model.
-        better: which way.
+        number: what it is, and which way is better.
 
     >>> def cell(method, low, high):
     ...     return Cell("vit", method, "iou", "iou", (low + high) / 2, low, high, 9)
-    >>> verdict([cell("ag_cam", 0.5, 0.6), cell("cam", 0.2, 0.4), cell("random", 0.1, 0.3)], ["random"], "↑")
-    'By iou, ag_cam is better than maps that know nothing of the model (random). What cam gets, such a map may get too.'
+    >>> iou = Number("↑", "overlap")
+    >>> verdict([cell("ag_cam", 0.5, 0.6), cell("cam", 0.2, 0.4), cell("random", 0.1, 0.3)], ["random"], iou)[:60]
+    'By iou (overlap; more is better), ag_cam is better than maps'
     """
-    sign = 1 if better == "↑" else -1
+    sign = 1 if number.better == "↑" else -1
     known = [cell for cell in cells if cell.method not in noise]
     blind = [cell for cell in cells if cell.method in noise]
     if not (known and blind):
@@ -48,11 +49,10 @@ def verdict(cells: Sequence[Cell], noise: Sequence[str], better: Literal["↑", 
     against = ", ".join(cell.method for cell in blind)
     noise_maps = f"maps that know nothing of the model ({against})"
     gets = "gets" if len(rest) == 1 else "get"
+    by = f"By {cells[0].name} ({number.meaning}; {'more' if sign > 0 else 'less'} is better)"
     if not apart:
-        return (
-            f"By {cells[0].name}, no method is better than {noise_maps}: what {_and(rest)} {gets}, noise may get too."
-        )
-    first = f"By {cells[0].name}, {_and(apart)} {'is' if len(apart) == 1 else 'are'} better than {noise_maps}."
+        return f"{by}, no method is better than {noise_maps}: what {_and(rest)} {gets}, noise may get too."
+    first = f"{by}, {_and(apart)} {'is' if len(apart) == 1 else 'are'} better than {noise_maps}."
     return f"{first} What {_and(rest)} {gets}, such a map may get too." if rest else first
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import probabilities
 
-__all__ = ["Answer", "answer", "assumed", "best_answers", "is_opposed", "score_name"]
+__all__ = ["Answer", "answer", "assumed", "best_answers", "is_opposed", "rather", "score_name"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,15 @@ def score_name(index: int, names: Sequence[str], count: int, link: str | None) -
     if len(names) == count:
         return names[index]
     return f"output {index}" if names else f"{'value' if link == 'identity' else 'class'} {index}"
+
+
+def rather(name: str, rival: str) -> str:
+    """What is explained: a class, or it rather than another.
+
+    >>> rather("cat", "dog"), rather("cat", "")
+    ('cat rather than dog', 'cat')
+    """
+    return f"{name} rather than {rival}" if rival else name
 
 
 def assumed(count: int, link: str | None) -> str:

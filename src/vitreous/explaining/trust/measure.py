@@ -265,7 +265,8 @@ def _checked(named: Mapping[str, Explanation]) -> tuple[Images, Target]:
     if first.logits is None or first.wanted is None:
         raise NoClassScores("the model has no classifier, so no class can be followed. Trust needs class scores.")
     for each in rest:
-        if each.inputs is not first.inputs or not _same(each.target, first.target) or each.opposed != first.opposed:
+        alike = (each.opposed, each.against) == (first.opposed, first.against)
+        if each.inputs is not first.inputs or not _same(each.target, first.target) or not alike:
             raise ShapeError(
                 "the explanations are not of the same inputs and classes. Make them together: explain(method=[…])."
             )

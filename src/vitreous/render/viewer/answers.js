@@ -2,9 +2,10 @@
 import { element, chips, finder } from "./elements.js";
 import { mount } from "./mount.js";
 
-// Show an answer in `place`. `ask` asks for another class, or one held against another; `hide` for hidden patches. Where
-// several models see one picture, `link` makes their answers rows that follow each other, and `heading` tells them apart.
-export async function showAnswer(place, told, { names, asked, ask, hide, state, more = [], link = null, heading = [] }) {
+// Show an answer in `place`. `ask` asks for another class, or one held against another; `hide` for hidden patches, `heads`
+// for single heads. Where several models see one picture, `link` makes their answers rows that follow each other, and
+// `heading` tells them apart.
+export async function showAnswer(place, told, { names, asked, ask, hide, heads, state, more = [], link = null, heading = [] }) {
   const result = element("div");
   result.innerHTML = told.html; // made by our own templates, which escape
   const explained = asked.target ?? told.predicted[0]?.index;
@@ -21,7 +22,7 @@ export async function showAnswer(place, told, { names, asked, ask, hide, state, 
   );
   classes.addEventListener("submit", (event) => event.preventDefault());
   place.replaceChildren(...heading, classes, result);
-  const host = { state: { ...state, class: 0 }, hide };
+  const host = { state: { ...state, class: 0 }, hide, heads };
   const page = await mount(result, told.data, host);
   if (link) {
     link.join(page, result, told.data.box);

@@ -5,14 +5,14 @@ import { panelsOf, show, mark, valueAt } from "./panels.js";
 import { lensOf, through, listen } from "./lens.js";
 import { fillControls } from "./controls.js";
 import { fillScrubber } from "./trust.js";
-import { relatedPanels, relate } from "./relations.js";
+import { relatedPanels, relate, headsFrom } from "./relations.js";
 import { openedRegions, regionAt, tint } from "./regions.js";
 import { fillHiding } from "./hiding.js";
 import { fillWalks } from "./walks.js";
 import { told } from "./maps.js";
 
 // Take over the still page in `root`; `data` is what the page holds for the viewer. A live page's `host` keeps the state,
-// and asks the model what it says of the picture with some patches hidden.
+// and asks the model what it says of the picture with some patches hidden, and for single heads.
 export async function mount(root, data, host = null) {
   const shown = root.querySelector(".picture img");
   await Promise.all([...root.querySelectorAll("img")].map((each) => each.decode().catch(() => null)));
@@ -24,6 +24,7 @@ export async function mount(root, data, host = null) {
   const reading = root.querySelector(".reading");
   const page = { state: host ? readState("", host.state) : readState(location.hash), lens: lensOf(), grid: data.grid, pointer: null, hidden: new Map() };
   page.state.class = Math.min(Math.max(0, Math.round(page.state.class)), data.classes.length - 1);
+  page.heads = host && headsFrom(host, () => repaint());
   const source = picture ?? maps.find((each) => each.stage)?.canvas;
   const panels = [...maps, ...relatedPanels(root.querySelector(".related"), data, source, page)];
 

@@ -5,7 +5,7 @@ import { give } from "./panels.js";
 
 const kinds = {
   alike: ["Looks alike", "the cosine of their features"],
-  attends: ["Attends to", "how the patch shares out its attention, heads averaged"],
+  attends: ["Attends to", "how the patch shares out its attention"],
   matters: ["Matters to the class", "what it takes from others, by what that adds to the score"],
 };
 
@@ -19,7 +19,7 @@ export function relatedPanels(place, data, picture, page) {
     const given = data.relations[kind];
     const figure = element(
       "figure", { class: "panel" },
-      element("figcaption", {}, element("h3", {}, title), element("p", { class: "told" }, about)),
+      element("figcaption", {}, element("h3", {}, title), element("p", { class: "told" }, kind === "attends" && !page.heads ? `${about}, heads averaged` : about)),
     );
     row.append(figure);
     if (given.reason) {
@@ -30,16 +30,44 @@ export function relatedPanels(place, data, picture, page) {
     const still = element("div", { class: "stage" });
     const colors = element("div", { class: "colors" }, element("img", { alt: "" }), element("span"), element("span"));
     figure.append(still, colors);
-    if (given.per === "block") figure.append(blockSlider(given.layers, page));
+    if (given.per === "block") figure.append(...blockAndHead(given, page));
     const panel = { figure, which: null, method: { signed: given.signed, blocks: true }, map: null, field: null, relation };
     give(panel, picture, colors);
     return [panel];
   });
 }
 
-function blockSlider(blocks, page) {
-  const words = (block) => (block < 0 ? "all, averaged" : `${block + 1} of ${blocks}`);
-  return slider("Block", [-1, blocks - 1], Math.min(blocks - 1, page.state.block), words, (block) => page.set({ block }));
+// Which block is shown, and which of its heads, where these can be asked for.
+function blockAndHead({ layers, heads }, page) {
+  const words = (of, all) => (at) => (at < 0 ? all : `${at + 1} of ${of}`);
+  const first = Math.min(layers - 1, page.state.block);
+  const head = page.heads && heads > 1
+    ? slider("Head", [-1, heads - 1], Math.min(heads - 1, page.state.head), words(heads, "all, averaged"), (at) => page.set({ head: at }))
+    : null;
+  const shown = (block) => {
+    if (head) head.hidden = block < 0;
+  };
+  const block = slider("Block", [-1, layers - 1], first, words(layers, "all, averaged"), (at) => {
+    shown(at);
+    page.set({ block: at });
+  });
+  shown(first);
+  return head ? [block, head] : [block];
+}
+
+// What gives the heads of a block: null until they are here, when `ready` is told. Each block is asked for once.
+export function headsFrom(host, ready) {
+  const known = new Map();
+  return (block) => {
+    if (!known.has(block)) {
+      known.set(block, null);
+      host.heads({ block }).then((told) => {
+        known.set(block, told && !told.error ? opened(told) : { error: told?.error ?? "The model was not asked." });
+        ready();
+      });
+    }
+    return known.get(block);
+  };
 }
 
 function opened(given) {
@@ -53,13 +81,17 @@ function opened(given) {
 
 // Give the panel the map of the chosen patch; none where no patch is chosen.
 export function relate(panel, patch, page) {
-  const { relation, canvas } = panel;
+  const { relation, canvas, figure } = panel;
   const { rows, columns, per, layers } = relation;
-  const key = patch && `${patch.row},${patch.column} ${page.state.class} ${page.state.block}`;
+  const { block, head } = page.state;
+  const single = per === "block" && patch && page.heads && block >= 0 && head >= 0 ? page.heads(Math.min(layers - 1, block)) : null;
+  const key = patch && `${patch.row},${patch.column} ${page.state.class} ${block} ${single?.steps ? head : ""}`;
+  if (single?.error) figure.querySelector(".told").textContent = single.error;
   if (panel.key === key) return;
   panel.key = key;
   panel.boxesKey = null;
-  panel.map = patch && { rows, columns, values: valuesOf(relation, placeOn(relation, patch, page), layersOf(per, layers, page.state)) };
+  const [from, which] = single?.steps ? [single, [Math.min(single.layers - 1, head)]] : [relation, layersOf(per, layers, page.state)];
+  panel.map = patch && { rows, columns, values: valuesOf(from, placeOn(relation, patch, page), which) };
   panel.field = panel.map && enlarged(panel.map, canvas.width, canvas.height, true);
 }
 

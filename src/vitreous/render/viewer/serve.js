@@ -76,6 +76,7 @@ function startServed(data) {
         hiding.stop = new AbortController();
         return asked("/hide", { result: told.result, ...hidden }, hiding.stop.signal);
       },
+      heads: (which) => asked("/heads", { result: told.result, ...which }, new AbortController().signal),
       more: [element("a", { href: `/results/${told.result}/report.html`, download: "report.html" }, "Download this as a report")],
     });
     say(`Explained, as seen by ${name}.`);

@@ -31,6 +31,7 @@ function renderWidget({ model, el }) {
       names: about.classes, asked, state,
       ask: (next) => explain(next, host.now.state),
       hide: (hidden) => question("hide", hidden),
+      heads: (which) => question("heads", which),
     });
     return shown.then((now) => { host.now = now; });
   };
