@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageColor
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ from tests.benchmarking.benchmarks import CPU, assert_same, numbers, plan
 from tests.cli.conftest import Refusal
 from tests.quick import quick
 from tests.tiny import CLASSES, PICTURES, noise, save_model
+from vitreous.benchmarking import examples
 from vitreous.benchmarking.job import benchmark
 from vitreous.benchmarking.plan import BASELINES, Plan, plan_metric
 from vitreous.benchmarking.presets import PRESETS
@@ -31,6 +34,8 @@ from vitreous.methods import METHODS, make_method
 from vitreous.methods.occlusion import Occlusion
 from vitreous.metrics.score import Score
 from vitreous.models.zoo import load
+from vitreous.render.boxes import FOUND, GIVEN
+from vitreous.render.sheet import Panel, sheet
 from vitreous.statistics.store import Key, Store
 from vitreous.statistics.summary import Values
 
@@ -149,21 +154,43 @@ def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, da
     assert json.loads((tmp_path / "manifest.json").read_text())["metrics"]["half"]["settings"]["precision"]
 
 
-def test_slow_methods_are_not_run_again_for_the_page(
+def test_the_page_draws_the_maps_that_slow_methods_left_and_the_boxes_that_are_scored(
     tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explained: list[int] = []
+    explained: list[Tensor] = []
+    sheets: list[dict[str, Panel]] = []
     whole = Occlusion.__call__
 
     def count(self: Occlusion, model: nn.Module, images: Tensor, *rest: Any, **named: Any) -> Any:
-        explained.append(len(images))
-        return whole(self, model, images, *rest, **named)
+        found = whole(self, model, images, *rest, **named)
+        explained.extend(found.heatmap)
+        return found
+
+    def look(panels: Sequence[Panel], **named: Any) -> Image.Image:
+        sheets.append({panel.title: panel for panel in panels})
+        return sheet(panels, **named)
 
     monkeypatch.setattr(Occlusion, "__call__", count)
+    monkeypatch.setattr(examples, "sheet", look)
     methods = {"ag_cam": {}, "occlusion": {"window": 8, "stride": 8}}
-    benchmark(plan(dataset, spec, methods=methods, metrics={"pointing": {}}), tmp_path, device=CPU)
-    assert sum(explained) == PICTURES
+    metrics = {"box_overlap": {"misclassified": True}}
+    benchmark(plan(dataset, spec, methods=methods, metrics=metrics), tmp_path, device=CPU)
+    assert len(explained) == PICTURES, "once each, and not again for the page"
     assert "data:image/jpeg" in (tmp_path / "summary.html").read_text()
+    assert len(sheets) == 4
+    strongest = [each.abs().max().item() for each in explained]
+    for panels in sheets:
+        assert [*panels][:3] == ["picture", "AG-CAM", "Occlusion"]
+        scale = panels["Occlusion"].scale
+        assert scale is not None
+        assert any(scale.high == pytest.approx(each) for each in strongest)
+        colors = {
+            name: {color for _, color in panel.picture.getcolors(100_000) or ()}
+            for name, panel in panels.items()
+            if panel.picture
+        }
+        assert all(ImageColor.getrgb(GIVEN) in each for each in colors.values())
+        assert {name for name, each in colors.items() if ImageColor.getrgb(FOUND) in each} == {*colors} - {"picture"}
 
 
 def test_the_passes_of_a_second_model_are_counted(

@@ -95,6 +95,35 @@ def test_two_named_classes(run: Run, folder: Path) -> None:
     assert again.exit_code == 0, again.output
 
 
+def test_models_are_rows_of_one_sheet_and_of_one_page(run: Run, folder: Path, pooling: Path) -> None:
+    models = ("--model", folder, "--model", pooling)
+    done = run("explain", *models, "--method", "ag_cam,grad_cam", "--target", "hen", "--report", "--trust-orders", 2)
+    assert (done.exit_code, "Models side by side: 1 sheet" in done.stdout) == (0, True), done.output
+    with Image.open("explained/chelsea.png") as page:
+        assert page.width > 900, "a picture and two maps"
+        assert page.height > 800, "two rows"
+    maps: list[Any] = []
+    for place in (folder.name, pooling.name):
+        with np.load(Path("explained", place, "chelsea.npz")) as kept:
+            assert kept["target"].tolist() == [2]
+            maps.append(kept["grad_cam"])
+    assert not np.array_equal(*maps)
+    page = Path("explained/report.html").read_text()
+    assert all(f"{place}: hen" in page for place in (folder.name, pooling.name))
+    again = run("explain", *models, "--method", "ag_cam,grad_cam", "--target", "hen", "--trust-orders", 2)
+    assert again.exit_code == 0, "its own folder is filled further"
+    for words, said in (
+        (["--checkpoint", "w.pth"], "weights of one model"),
+        (["--method", "best"], "for one model"),
+    ):
+        done = run("explain", *models, *words, "--output", "other")
+        assert done.exit_code == 2
+        assert said in done.stderr
+    alone = run("explain", "--model", folder, *FAST)
+    assert alone.exit_code == 1
+    assert "Choose another output folder" in alone.stderr
+
+
 def test_a_class_by_name_and_another_output(run: Run, folder: Path) -> None:
     done = run("explain", "--model", folder, *FAST, "--target", "Tabby", "--output", "a/b", "--dtype", "float64")
     assert done.exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -64,12 +65,17 @@ def test_a_setting_may_be_of_one_method_alone(run: Run, pooling: Path) -> None:
 
 def test_a_second_model_for_finer_blocks(run: Run, folder: Path) -> None:
     few = ("--set", "walks=20", "--set", "length=6")
-    done = run("explain", "--model", folder, "--method", "mgrw", "--set", f"fine={folder}", *few)
+    done = run("explain", "--model", folder, "--method", "mgrw", "--set", f"fine={folder}", *few, "--export", "csv")
     assert done.exit_code == 0, done.output
     assert "mgrw of" in done.stdout
     assert {"coarse", "fine"} <= {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
     details = json.loads(Path("explained/manifest.json").read_text())["pictures"][0]["details"]["mgrw"]
     assert details[0]["coarse"]["walks"]
+    with Path("explained/exports/chelsea/mgrw-blocks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    blocks = [{"level": level, **row} for level, found in details[0].items() for row in found["blocks"]]
+    assert rows == [{name: str(value) for name, value in row.items()} for row in blocks]
+    assert {row["kept"] for row in rows} == {"True", "False"}
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import torch
 from vitreous.errors import ModelError
 from vitreous.models.card import ModelCard
 from vitreous.models.detection.card import DetectorCard, input_statistics, load_detector
-from vitreous.models.detection.detect import BoxScores
+from vitreous.models.detection.detect import BoxScores, hits
 from vitreous.models.detection.pyramid import Pyramid
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import registry
@@ -147,3 +147,11 @@ def test_a_box_is_read_from_the_level_of_its_size(side: int) -> None:
     wanted = min(max(math.floor(4 + math.log2(side / 224)), 2), 5) - 2
     layer = BoxScores(detector, torch.tensor([0.0, 0.0, side, side])).layer
     assert layer == f"pyramid.fpn.layer_blocks.{wanted}"
+
+
+def test_boxes_are_right_once_each() -> None:
+    found = torch.tensor([[0.0, 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30], [0, 0, 30, 30]])
+    given = torch.tensor([[21.0, 20, 30, 30], [0, 0, 10, 10]])
+    assert hits(found, given) == [True, False, True, False]
+    assert hits(found, given[:0]) == [False] * 4
+    assert hits(found[:2], given, least=0.95) == [True, False]

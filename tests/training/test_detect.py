@@ -248,7 +248,13 @@ def test_the_commands(learned: Path, folder: Path, tmp_path: Path) -> None:
     assert said.exit_code == 0, said.output
     assert "square" in said.output
     assert Path(out).is_file()
+    asked = ["detect", "explain", picture, *where, "--class", "square", "--output", str(tmp_path / "class.png")]
+    said = runner.invoke(app, [*asked, "--truth", str(folder), "--split", "train"])
+    assert said.exit_code == 0, said.output
+    assert "1 right, 0 missed" in said.output
     for arguments, reason in (
+        (["explain", picture, *where, "--truth", str(folder)], "--class"),
+        ([*asked[1:], "--truth", str(folder), "--split", "test"], "Name one of its splits: train"),
         (["explain", picture, *where, "--detection", "99"], "number 99 is none of them"),
         (["explain", picture, *where, "--method", "rollout"], 'no setting of `rollout` named "layer"'),
         (["explain", picture, *where, "--layer", "pyramid.nose"], 'no layer named "pyramid.nose"'),

@@ -16,7 +16,7 @@ from vitreous.benchmarking.truth import PreparedSample
 from vitreous.errors import DegenerateMap, ExplainError, ObservationError, RuleError, UnknownName
 from vitreous.explaining.explain import explain
 from vitreous.explaining.method_settings import settings_of
-from vitreous.methods.method import BlockMethod, Method
+from vitreous.methods.method import BlockMethod, Method, SlowMethod
 from vitreous.metrics.metric import Inputs, Metric
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Heatmap, Images, TargetClass
@@ -24,7 +24,10 @@ from vitreous.statistics.store import Key, Record
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import Classes
 
-__all__ = ["Failure", "MeasuredBatch", "Missing", "Numbers", "TableRow", "judge", "measure_batch"]
+__all__ = ["HEATMAP", "Failure", "MeasuredBatch", "Missing", "Numbers", "TableRow", "judge", "measure_batch"]
+
+HEATMAP = "heatmap"
+"""Name of the record that holds a slow method's map: its height, its width, its numbers row by row."""
 
 T = TypeVar("T")
 
@@ -120,7 +123,11 @@ def measure_batch(row: TableRow, batch: MeasuredBatch, missing: Missing) -> list
                 if sample.id in pictures
             ]
         else:
-            records += [Record(row.model, row.name, "", sample.id, name, [cost]) for name, cost in found[1].items()]
+            heatmap, costs = found
+            records += [Record(row.model, row.name, "", sample.id, name, [cost]) for name, cost in costs.items()]
+            if isinstance(row.method, SlowMethod):  # the page draws it, and does not make it again
+                numbers = [*map(float, heatmap.shape), *heatmap.double().flatten().tolist()]
+                records.append(Record(row.model, row.name, "", sample.id, HEATMAP, numbers))
     if not good:
         return records
     heatmap = torch.stack([each[0] for each in maps if not isinstance(each, Failure)])

@@ -154,6 +154,28 @@ def explain(
     detection: Annotated[
         int, typer.Option(metavar="NUMBER", min=1, help="The detection to explain; 1 is the surest.")
     ] = 1,
+    of_class: Annotated[
+        str,
+        typer.Option(
+            "--class",
+            metavar="NAME",
+            help="Explain all objects of this class in place of one detection, all boxes on one sheet.",
+            show_default=False,
+        ),
+    ] = "",
+    least: Annotated[
+        float, typer.Option(metavar="SCORE", min=0, max=1, help="Of '--class': score of an object that counts.")
+    ] = 0.5,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Of '--class': the data that the picture is of, in COCO's layout. Boxes that are right (IoU of 0.5 or "
+            "more with an object of the class, each object once) become blue, others red.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="Of '--truth'.")] = "val2017",
     method: Annotated[
         str, typer.Option(metavar="NAME", help="A method that reads one layer: grad_cam, layer_cam, hires_cam …")
     ] = "grad_cam",
@@ -176,13 +198,27 @@ def explain(
 
     from vitreous.cli.console import Console
     from vitreous.data.depth import asked_window
+    from vitreous.data.objects import read_scenes
     from vitreous.data.pictures import open_picture
-    from vitreous.explaining.detections import explain_detection, write_detection
+    from vitreous.explaining.detections import explain_class, explain_detection, write_class, write_detection
+    from vitreous.explaining.targets import class_named
     from vitreous.models.detection.card import load_detector
     from vitreous.models.device import find_device
 
+    if truth and not of_class:
+        raise typer.BadParameter("is asked for with --class NAME, whose boxes it judges.", param_hint="--truth")
     shown = open_picture(picture, asked_window(window))
     detector, card = load_detector(model, find_device(device))
+    if of_class:
+        label = 1 + class_named(of_class, card.class_names)
+        given = read_scenes(truth, split).boxes_of(picture.name, card.class_names[label - 1]) if truth else None
+        found = explain_class(detector, shown, label, least=least, given=given, method=method, layer=layer)
+        write_class(output, found, card.class_names[label - 1])
+        count = len(found.boxes)
+        said = f", {sum(found.right)} right, {found.missed} missed" if found.right is not None else ""
+        text = f"{count} {'object' if count == 1 else 'objects'}{said}, explained by {method}: {output}"
+        Console(highlight=False).print(text, soft_wrap=True, markup=False)
+        return
     explained = explain_detection(detector, shown, detection, method=method, layer=layer)
     found = explained.found
     table = Table("", "object", "score", "left, top, right, bottom")

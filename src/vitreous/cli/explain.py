@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.completion import complete_methods
+from vitreous.cli.completion import complete_methods, complete_models
 from vitreous.cli.options import (
     Checkpoint,
     Device,
     InPrecision,
-    Model,
     NamesFile,
     Pictures,
     Precision,
@@ -60,6 +59,8 @@ How far each map can be trusted: `vitreous explain cat.jpg --trust`
 
 Where it cannot be measured which tokens are patches: `vitreous explain cat.jpg --grid 14,14 --patches 1:`
 
+Two models, a row each on one sheet: `vitreous explain cat.jpg --model mine --model yours --method cam --target cat`
+
 A page to hand to somebody else: `vitreous explain cat.jpg --report`
 
 Maps for other programs: `vitreous explain cat.jpg --export tiff,coco`
@@ -77,7 +78,17 @@ def explain(
     *,
     pictures: Pictures = None,
     sample: Sample = "",
-    model: Model = "default",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_models,
+            help="The model: 'default', 'pneumonia', 'timm:NAME', 'torchvision:NAME', 'hf:ID', 'open_clip:NAME/TAG', "
+            "or the folder of a saved model. See 'vitreous models'. Repeat it to compare models: each has a folder in "
+            "the output folder, and the sheet of a picture a row for each. [default: default]",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     prompt: Annotated[
         list[str] | None,
@@ -196,20 +207,23 @@ def explain(
     import torch
 
     from vitreous.cli.console import Console
-    from vitreous.cli.progress import stoppable
     from vitreous.cli.report import Report
     from vitreous.data.depth import asked_window
     from vitreous.data.finding import find_pictures
     from vitreous.explaining.asked import read_class_names
     from vitreous.explaining.choosing import choose_method
-    from vitreous.explaining.pictures import PictureJob, explain_pictures
+    from vitreous.explaining.pictures import PictureJob
     from vitreous.explaining.trust.measure import TrustSettings
     from vitreous.files.writing import check_writable
     from vitreous.models.device import find_device
     from vitreous.models.zoo import describe, load
-    from vitreous.reporting.exports import check_exports, export_pictures, read_formats
+    from vitreous.reporting.exports import check_exports, read_formats
+    from vitreous.reporting.models import jobs_of
     from vitreous.reporting.pages import check_pages
 
+    models = model or ["default"]
+    if len(models) > 1:
+        _check_several(method, checkpoint)
     if choose_on and method != _BEST:
         raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
     asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust or report else None
@@ -224,16 +238,12 @@ def explain(
     shown = Report(Console(highlight=False), Console(stderr=True, highlight=False))
     with shown.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(
-            model,
-            checkpoint=checkpoint,
-            device=where,
-            dtype=precision,
-            prompts=prompt or (),
-            **how,
-        )
+        loaded = [
+            load(each, checkpoint=checkpoint, device=where, dtype=precision, prompts=prompt or (), **how)
+            for each in models
+        ]
     job = PictureJob(
-        loaded,
+        loaded[0],
         methods,
         tuple(target) if target and len(target) > 1 else (target or ["predicted"])[0],
         against,
@@ -249,27 +259,28 @@ def explain(
     )
     if method == _BEST:
         measured, rather = find_pictures([choose_on]) if choose_on else files, against or None
-        named = describe(loaded, class_names=names)
+        named = describe(loaded[0], class_names=names)
         chosen = shown.choose(
             lambda tell: choose_method(
                 named, methods, measured, (target or [None])[0], against=rather, window=job.window, progress=tell
             )
         )
         job = replace(job, methods={chosen.method: methods[chosen.method]}, choice=chosen)
-    results = shown.follow(lambda tell: explain_pictures(replace(job, progress=tell), files), len(files))
     demanded = method not in ("all", _BEST, _USUAL) or bool(how.get("grid") or how.get("patches"))
-    failed = shown.finish(results, job, demanded=demanded)
-    if report:
-        from vitreous.reporting.pictures import report_pictures
-
-        with stoppable(), shown.status("Writing the report …"):
-            page = report_pictures(job)
-        shown.tell(f"Report: {page}")
-    if formats:
-        with shown.status("Writing the exports …"):
-            written = export_pictures(job, formats)
-        shown.tell(f"Exports: {written}")
+    jobs = jobs_of(job, loaded)
+    failed = shown.explain(jobs, files, demanded=demanded)
+    shown.write(jobs, output, page=report, formats=formats)
     raise typer.Exit(int(failed))
+
+
+def _check_several(method: str, checkpoint: Path | None) -> None:
+    """Refuse what means one model."""
+    if checkpoint:
+        raise typer.BadParameter(
+            "holds the weights of one model. Name those of each, as timm:NAME@FILE.", param_hint="--checkpoint"
+        )
+    if method == _BEST:
+        raise typer.BadParameter("is chosen for one model. Name methods, to compare models.", param_hint="--method")
 
 
 def _make_methods(names: str, settings: Sequence[str]) -> dict[str, Method]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from rich.bar import Bar
 from rich.table import Table
@@ -14,13 +16,17 @@ from rich.text import Text
 from vitreous.cli.console import Console
 from vitreous.cli.progress import ANEW, bars, counting, stoppable
 from vitreous.explaining.choosing import Choice
-from vitreous.explaining.pictures import PictureJob, Result
+from vitreous.explaining.pictures import PictureJob, Result, explain_pictures
 from vitreous.explaining.trust.records import Trust
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods import title_of
 from vitreous.methods.detail import Detail
 
 __all__ = ["Report"]
+
+
+def _explained(job: PictureJob, files: Sequence[Path], tell: Tell) -> Iterator[Result]:
+    return explain_pictures(replace(job, progress=tell), files)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,45 @@ class Report:
     def tell(self, text: str) -> None:
         """A line."""
         self._line(self.out, text)
+
+    def explain(self, jobs: Mapping[str, PictureJob], files: Sequence[Path], *, demanded: bool) -> bool:
+        """Explain pictures, by each model, and show what comes.
+
+        Args:
+            jobs: by what the models are called.
+            files: the pictures.
+            demanded: whether a method that gave no map counts as a failure.
+
+        Returns:
+            whether anything failed.
+        """
+        failed = False
+        for label, job in jobs.items():
+            if len(jobs) > 1:
+                self.tell(f"Model: {label}")
+            results = self.follow(partial(_explained, job, files), len(files))
+            failed |= self.finish(results, job, demanded=demanded)
+        return failed
+
+    def write(self, jobs: Mapping[str, PictureJob], output: Path, *, page: bool, formats: Sequence[str]) -> None:
+        """Write what is made of a run's folder: sheets of several models, the page, files for other programs."""
+        from vitreous.reporting.exports import export_pictures
+        from vitreous.reporting.models import report_models, sheet_models
+        from vitreous.reporting.pictures import report_pictures
+
+        first = next(iter(jobs.values()))
+        if len(jobs) > 1:
+            with stoppable(), self.status("Writing the sheets …"):
+                count = sheet_models(jobs, output)
+            self.tell(f"Models side by side: {count} {'sheet' if count == 1 else 'sheets'} in {output}")
+        if page:
+            with stoppable(), self.status("Writing the report …"):
+                written = report_models(jobs, output) if len(jobs) > 1 else report_pictures(first)
+            self.tell(f"Report: {written}")
+        for job in jobs.values() if formats else ():
+            with self.status("Writing the exports …"):
+                folder = export_pictures(job, formats)
+            self.tell(f"Exports: {folder}")
 
     def follow(self, job: Callable[[Tell], Iterable[Result]], total: int) -> list[Result]:
         """Show every result as it comes, above a progress bar if there are several, and one for a slow method.

@@ -21,7 +21,7 @@ from vitreous.data.depth import Window, through
 from vitreous.data.readers.coco import check_polygons, decode_runs, picture_size
 from vitreous.data.readers.folder import load_picture
 from vitreous.data.root import Root
-from vitreous.errors import DataError, MissingExtra
+from vitreous.errors import DataError, MissingExtra, UnknownName
 from vitreous.files.reading import parse_json
 from vitreous.settings.typed import shown, typed
 
@@ -116,6 +116,21 @@ class Scenes:
                 f"{scene.size[1]}×{scene.size[0]}. Give the pictures that were annotated."
             )
         return picture, scene.objects()
+
+    def boxes_of(self, file: str, name: str) -> Float[Tensor, "objects 4"]:
+        """The boxes of one picture's objects of a class, crowds left out.
+
+        Raises:
+            DataError: there is no such picture.
+            UnknownName: there is no such class.
+        """
+        if name not in self.class_names:
+            raise UnknownName("class", name, self.class_names)
+        scene = next((each for each in self.scenes if Path(each.file).name == file), None)
+        if scene is None:
+            raise DataError(f"`{self.root.path}` lists no picture `{file}` in `{self.folder}`. Name its split.")
+        objects = scene.objects()
+        return objects.boxes[(objects.labels == 1 + self.class_names.index(name)) & ~objects.crowd]
 
     def learnable(self) -> Scenes:
         """What a detector can learn from: no crowds, boxes cut at the picture's edges, no picture without objects.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from csv import DictWriter
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vitreous.errors import ShapeError
 from vitreous.files.writing import whole_file
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from vitreous.methods.explanation import Explanation
 
-__all__ = ["SAME", "draw_sheet", "table_of", "write"]
+__all__ = ["SAME", "draw_sheet", "rows_as_csv", "table_of", "write"]
 
 SAME = "same for every class"
 """What a sheet says of a map that reads no class scores."""
@@ -75,6 +76,11 @@ def table_of(explanation: Explanation) -> str:
     rows = [{"image": at, **row} for at, detail in enumerate(explanation.details) for row in detail.table()]
     if not rows:
         raise ShapeError(f"`{type(explanation.method).__name__}` gives a map and no table. Save a .npz or a picture.")
+    return rows_as_csv(rows)
+
+
+def rows_as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows that all have the same names, at least one, under these."""
     text = StringIO()
     writer = DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,16 @@ from vitreous.metrics.boxes import box_iou, check_boxes, union_of_boxes
 from vitreous.metrics.metric import Metric, Number, PictureMap, PictureMask, check_truth, scaled
 from vitreous.shapes import Heatmap
 
-__all__ = ["BoxOverlap", "CorLoc", "EnergyPointing", "MaskOverlap", "MaxBoxAccuracy", "Pointing", "overlap"]
+__all__ = [
+    "BoxOverlap",
+    "CorLoc",
+    "EnergyPointing",
+    "FindsBoxes",
+    "MaskOverlap",
+    "MaxBoxAccuracy",
+    "Pointing",
+    "overlap",
+]
 
 _OVERLAP = {
     "pixel_accuracy": Number("↑", "share of pixels that are marked and object, or neither"),
@@ -26,6 +35,15 @@ _OVERLAP = {
     "precision": Number("↑", "share of what is marked that is object"),
     "recall": Number("↑", "share of the object that is marked"),
 }
+
+
+@runtime_checkable
+class FindsBoxes(Protocol):
+    """A metric that judges boxes which it finds in each map by itself."""
+
+    def boxes_of(self, values: PictureMap) -> list[Boxes]:
+        """Those of maps from 0 to 1."""
+        ...
 
 
 def overlap(predicted: PictureMask, truth: PictureMask, *, epsilon: float = 1e-5) -> dict[str, Tensor]:
@@ -73,12 +91,15 @@ class BoxOverlap(Metric):
     ) -> dict[str, Tensor]:
         """Values per image; `boxes` lie in a picture of `size` (height, width), as `resize_boxes` gives them."""
         check_boxes(len(heatmap), boxes)
-        found = [each for each, _ in component_boxes(scaled(heatmap, size) > self.threshold)]
         predicted, truth = (
             torch.stack([union_of_boxes(each.to(heatmap.device), size, inclusive=self.inclusive) for each in kind])
-            for kind in (found, boxes)
+            for kind in (self.boxes_of(scaled(heatmap, size)), boxes)
         )
         return overlap(predicted, truth, epsilon=self.epsilon) | _counted(correct, self.misclassified)
+
+    def boxes_of(self, values: PictureMap) -> list[Boxes]:
+        """The boxes found in maps from 0 to 1: around each component."""
+        return [found for found, _ in component_boxes(values > self.threshold)]
 
 
 @dataclass(frozen=True)
@@ -120,9 +141,13 @@ class CorLoc(Metric):
     def __call__(self, heatmap: Heatmap, boxes: list[Boxes], size: tuple[int, int]) -> dict[str, Tensor]:
         """Values per image: 1 for a hit."""
         check_boxes(len(heatmap), boxes)
-        marked = scaled(heatmap, size) > self.threshold
-        best = [_best_iou(mask[None], truth)[0, 0] for mask, truth in zip(marked, boxes, strict=True)]
+        found = zip(self.boxes_of(scaled(heatmap, size)), boxes, strict=True)
+        best = [box_iou(its, truth.to(its.device)).amax() for its, truth in found]
         return {"cor_loc": (torch.stack(best) >= self.iou).double()}
+
+    def boxes_of(self, values: PictureMap) -> list[Boxes]:
+        """The box found in each of maps from 0 to 1: around the largest component."""
+        return [found[pixels.argmax()][None] for found, pixels in component_boxes(values > self.threshold)]
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,10 @@ class Inputs:
         """The maps at the size of the picture, each number on the whole of its block."""
         return F.interpolate(self.heatmap[:, None], self.size, mode="nearest-exact")[:, 0]
 
+    def read_by(self, metric: Metric) -> Tensor:
+        """The maps as a metric reads them: their own numbers, or at the size of the picture where blocks keep edges."""
+        return self.blocks if self.of_blocks and not metric.on_grid else self.heatmap
+
     def lack(self, name: str, at: int) -> str:
         """Why an image has no such input; empty where it has."""
         if name == "boxes" and self.boxes[at] is None:
@@ -155,8 +159,7 @@ class Metric(ABC):
 
     def of(self, inputs: Inputs) -> dict[str, Tensor]:
         """Values per image, of images that lack nothing."""
-        whole = inputs.of_blocks and not self.on_grid
-        values = {name: getattr(inputs, "blocks" if whole and name == "heatmap" else name) for name in self._needs()}
+        values = {name: inputs.read_by(self) if name == "heatmap" else getattr(inputs, name) for name in self._needs()}
         if "correct" in values:
             values["correct"] = torch.tensor(values["correct"], device=inputs.heatmap.device)
         return self(**values)

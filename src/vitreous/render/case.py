@@ -44,6 +44,13 @@ class Attempt:
     reason: str = ""
     found: Mapping[str, Any] | None = None
 
+    @property
+    def levels(self) -> dict[str, Mapping[str, Any]]:
+        """Walks over blocks among what was found, by the size of the blocks."""
+        known = {"walks", "blocks", "grid"}
+        found = (self.found or {}).items()
+        return {name: level for name, level in found if isinstance(level, Mapping) and known <= level.keys()}
+
 
 @dataclass(frozen=True)
 class MethodCase:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
+
+from vitreous.render.boxes import SHOWN, draw_boxes, line_of
 
 __all__ = ["draw_detection"]
 
-_BOX, _OUTLINE = "#ffd60a", (255, 255, 255)
+_OUTLINE = (255, 255, 255)
 
 
 def draw_detection(picture: Image.Image, box: Float[Tensor, " 4"], mask: Bool[Tensor, "height width"]) -> Image.Image:
@@ -20,15 +22,11 @@ def draw_detection(picture: Image.Image, box: Float[Tensor, " 4"], mask: Bool[Te
         box: left, top, right, bottom in pixels, right and bottom exclusive.
         mask: True on the object, at the picture's size.
     """
-    wide = max(1, round(max(picture.size) / 320))
+    wide = line_of(picture)
     inside = mask.cpu().numpy()
     padded = np.pad(inside, wide)
     shifts = [(wide + dy, wide + dx) for dy in (-wide, 0, wide) for dx in (-wide, 0, wide)]
     core = np.all([padded[y : y + inside.shape[0], x : x + inside.shape[1]] for y, x in shifts], axis=0)
     page = np.array(picture.convert("RGB"))
     page[inside & ~core] = _OUTLINE
-    drawn = Image.fromarray(page)
-    pen = ImageDraw.Draw(drawn)
-    left, top, right, bottom = box.tolist()
-    pen.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=_BOX, width=wide)
-    return drawn
+    return draw_boxes(Image.fromarray(page), box[None], (picture.height, picture.width), SHOWN)

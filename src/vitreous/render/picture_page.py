@@ -153,7 +153,7 @@ def _beside(attempt: Attempt, picture: Image.Image | None) -> Iterator[tuple[str
     """What a method found beside its map, as titles and pictures: walks over blocks, and the blocks that stay."""
     if attempt.heatmap is None or picture is None:
         return
-    for name, level in _levels(attempt):
+    for name, level in attempt.levels.items():
         grid = (level["grid"][0], level["grid"][1])
         kept = torch.zeros(grid)
         for block in level["blocks"]:
@@ -161,13 +161,6 @@ def _beside(attempt: Attempt, picture: Image.Image | None) -> Iterator[tuple[str
                 kept[block["row"], block["column"]] = block["importance"]
         yield f"{name} walk", data_uri(draw_walks(picture, grid, level["walks"]))
         yield f"{name} blocks that stay", data_uri(draw_blocks(picture, kept / (kept.max() or 1)))
-
-
-def _levels(attempt: Attempt) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Walks over blocks, by the size of the blocks."""
-    for name, level in (attempt.found or {}).items():
-        if isinstance(level, Mapping) and {"walks", "blocks", "grid"} <= level.keys():
-            yield name, level
 
 
 def _map_trust(case: Case, method: MethodCase, at: int) -> dict[str, Any] | None:
@@ -220,7 +213,7 @@ def _data(case: Case) -> dict[str, Any]:
                 "signed": method.signed,
                 "blocks": method.blocks,
                 "maps": [_packed(attempt.heatmap) for attempt in method.attempts],
-                "levels": [dict(_levels(attempt)) for attempt in method.attempts],
+                "levels": [attempt.levels for attempt in method.attempts],
             }
             for method in case.methods
         ],

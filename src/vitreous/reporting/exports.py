@@ -22,6 +22,8 @@ from vitreous.files.writing import alone_in, whole_file, write_json
 from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.exports import FORMATS, Exported, coco, export
+from vitreous.methods.saved import rows_as_csv
+from vitreous.render.case import Attempt
 from vitreous.reporting.again import open_again
 from vitreous.reporting.claim import claim_item
 from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, write_volumes
@@ -29,7 +31,7 @@ from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, writ
 __all__ = ["check_exports", "export_pictures", "read_formats"]
 
 _JOB = f"{JOB} --export"
-_COCO, _CLAIM = "coco", "claim"
+_COCO, _CLAIM, _CSV = "coco", "claim", "csv"
 _NAMES = {"dicom": "DICOM", "nifti": "NIfTI", "dicom, nifti": "DICOM or NIfTI"}
 
 
@@ -66,9 +68,10 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
 
     Of a class held against another the name tells both, by their indices: `METHOD-CLASS-against-OTHER.SUFFIX`.
 
-    COCO is one file for each method, `METHOD.json`, with all pictures; "claim" is a paragraph for a paper, claim.md.
-    DICOM objects are made of pictures that came as DICOM, and of slices of a NIfTI volume a volume for each method; of
-    others a warning says that there are none.
+    CSV has, beside each map, the table of a search: `METHOD-blocks.csv`, every block that was walked over. COCO is one
+    file for each method, `METHOD.json`, with all pictures; "claim" is a paragraph for a paper, claim.md. DICOM objects
+    are made of pictures that came as DICOM, and of slices of a NIfTI volume a volume for each method; of others a
+    warning says that there are none.
 
     Raises:
         DataError: another run is writing there, the folder is no export's, or the disk says no.
@@ -85,6 +88,8 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
         listed: dict[str, list[Exported]] = {}
         for each in told:
             _write(job, each, folder / each["name"], suffixes)
+            if _CSV in formats:
+                _write_tables(each, folder / each["name"])
             for method, one in _maps(job, each) if _COCO in formats else ():
                 name = os.path.relpath(full_path(job.output / each["file"]), root)
                 listed.setdefault(f"{method}{_rival(one)}", []).append(replace(one, name=name))
@@ -150,6 +155,17 @@ def _write(job: PictureJob, told: Mapping[str, Any], folder: Path, suffixes: Seq
     for method, one in _maps(job, told):
         for suffix in suffixes:
             export(replace(one, picture=picture), folder / f"{method}{_which(one, told)}{suffix}")
+
+
+def _write_tables(told: Mapping[str, Any], folder: Path) -> None:
+    """Every block that a search walked over, a file for each method that searches and each class."""
+    for method, details in told["details"].items():
+        for at, found in enumerate(details):
+            levels = Attempt(None, found=found).levels.items()
+            if rows := [{"level": name, **row} for name, level in levels for row in level["blocks"]]:
+                which = f"-{told['targets'][at]['index']}" if len(details) > 1 else ""
+                with whole_file(folder / f"{method.replace(':', '.')}{which}-blocks.csv") as part:
+                    part.write_text(rows_as_csv(rows), encoding="utf-8")
 
 
 def _which(one: Exported, told: Mapping[str, Any]) -> str:

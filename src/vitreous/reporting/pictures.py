@@ -28,7 +28,7 @@ from vitreous.reporting.facts import facts_of, notes_of, targets_of
 from vitreous.reporting.pages import Failed, write_pages
 from vitreous.reporting.related import related
 
-__all__ = ["report_pictures"]
+__all__ = ["case_of", "report_pictures"]
 
 _REMEDY = "Explain the picture again."
 _Details = Mapping[str, Sequence[Any]]
@@ -45,17 +45,25 @@ def report_pictures(job: PictureJob) -> Path:
         manifest = read_runs(job.output, JOB)
         told = manifest.get("pictures", [])
         root = common_folder([job.output / each["file"] for each in told])
-        cases = (_case_of(job, manifest, each, root) for each in told)
+        cases = (case_of(job, manifest, each, root) for each in told)
         failed = sum(bool(each.get("error")) for each in told)
         count = f"{len(told) - failed} of {len(told)}" if failed else len(told)
         title = f"{count} pictures explained, by the model {job.model.short_name}"
         return write_pages(cases, job.output / "report.html", title)
 
 
-def _case_of(
-    job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any], root: str
+def case_of(
+    job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any], root: str, *, relate: bool = True
 ) -> tuple[str, Case | Failed]:
-    """A picture of the manifest, by the name of its files."""
+    """A picture of a run's manifest, by the name of its files.
+
+    Args:
+        job: the run.
+        manifest: that it left.
+        told: what that says of the picture.
+        root: the folder that all pictures lie in.
+        relate: ask the model how patches are related, too.
+    """
     file, name = job.output / told["file"], told["name"]
     place = str(Path(full_path(file)).relative_to(root))
     if not name:
@@ -67,7 +75,11 @@ def _case_of(
         found, details = _read(job, told)
     except DataError as error:
         return name, Failed(place, _without_folders(str(error), str(file), file.name))
-    case = _case(job, found, details, View(picture, job.model.prepared().box(picture)), maps)
+    view = View(picture, job.model.prepared().box(picture))
+    case = _case(job, found, details, view, maps)
+    if relate:
+        image, _ = inputs_of(job.model, view.whole)
+        case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]))
     return name, replace(case, trust=told["trust"], facts=facts_of(job, manifest))
 
 
@@ -102,7 +114,7 @@ def _case(
         for name, method in job.methods.items()
     ]
     whole = None if view.is_whole else view.marked()
-    case = Case(
+    return Case(
         found.file.name,
         view.part,
         methods,
@@ -112,8 +124,6 @@ def _case(
         command=command_of(job, found.file),
         whole=whole,
     )
-    image, _ = inputs_of(job.model, view.whole)
-    return related(case, job.model, image, targets_of(job, [each.index for each in found.targets]))
 
 
 def _attempts(

@@ -48,6 +48,8 @@ VARIANTS = [
     {"agr": False},
     {"propagation": "ap"},
     {"propagation": "none"},
+    {"agr_carry": True},
+    {"agr_carry": True, "propagation": "msa"},
     {"propagation": "msa", "merge": "linear"},
     {"window_size": 4},
 ]
@@ -164,9 +166,36 @@ def test_any_size_gives_the_strides() -> None:
     stage = tiny().stages[0]
     assert isinstance(stage, nn.Module)
     features = torch.randn(1, 10, 12, 32)
-    whole, index = stage(features)
+    whole, index, agr = stage(features)
     assert whole.shape == features.shape
     assert index.shape == (1, 10, 12)
+    assert agr.shape == (1, 2, 2, 32)
+
+
+def test_tokens_that_are_carried_are_what_the_next_stage_begins_with() -> None:
+    carrying, images = tiny(agr_carry=True, window_size=4), torch.randn(1, 3, 150, 100)
+    seen: list[tuple[Tensor | None, Tensor]] = []
+
+    def watch(_: nn.Module, given: tuple[Any, ...], found: tuple[Any, ...]) -> None:
+        seen.append((given[1], found[2]))
+
+    stages: Any = carrying.stages
+    for stage in stages[:3]:
+        stage.register_forward_hook(watch)
+    with torch.no_grad():
+        carrying(images)
+    assert [tuple(left.shape) for _, left in seen] == [(1, 10, 7, 32), (1, 5, 4, 64), (1, 3, 2, 128)]
+    assert seen[0][0] is None
+    for merge, (_, left), (received, _) in zip(carrying.carries, seen[:2], seen[1:], strict=True):
+        torch.testing.assert_close(received, merge(left))
+    assert [name for name, _ in carrying.named_parameters() if name.endswith(".agr")] == ["stages.0.agr"]
+    # the text's merges of pixels (8d²) and their norms (8d), for the tokens of two stages; two vectors less
+    extra = sum(8 * dim**2 + 8 * dim for dim in (48, 96)) - 96 - 192
+    with torch.device("meta"):
+        plain, grown = (timm.create_model("salg_st", agr_carry=each) for each in (False, True))
+    assert sum(p.numel() for p in grown.parameters()) - sum(p.numel() for p in plain.parameters()) == extra
+    with pytest.raises(ShapeError, match="nothing to carry"):
+        tiny(agr=False, agr_carry=True)
 
 
 def test_what_padding_holds_does_not_matter() -> None:

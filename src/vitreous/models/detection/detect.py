@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
+from torchvision.ops import box_iou
 from torchvision.transforms.v2 import functional as F
 
 from vitreous.shapes import Images, Logits
@@ -16,7 +17,7 @@ from vitreous.shapes import Images, Logits
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["BoxScores", "Detections", "Picture", "as_image", "detect"]
+__all__ = ["BoxScores", "Detections", "Picture", "as_image", "detect", "hits"]
 
 _INSIDE = 0.5
 
@@ -77,3 +78,25 @@ def detect(model: MaskRCNN, image: Picture) -> Detections:
     output: Any = model([image.to(next(model.parameters()).device)])
     found = {name: value.cpu() for name, value in output[0].items()}
     return Detections(found["boxes"], found["labels"], found["scores"], found["masks"][:, 0] > _INSIDE)
+
+
+def hits(found: Float[Tensor, "found 4"], given: Float[Tensor, "given 4"], least: float = 0.5) -> list[bool]:
+    """Whether each box that was found is one that is given, of one class: of IoU `least` or more, each of them once.
+
+    Args:
+        found: surest first; each takes the box that it overlaps most, of those that none before it took.
+        given: those of the objects.
+        least: as COCO's AP50 counts.
+
+    >>> one, twice = torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.0, 0.0, 4.0, 3.0]])
+    >>> hits(twice, one)
+    [True, False]
+    """
+    overlaps = box_iou(found, given)
+    right: list[bool] = []
+    for row in overlaps:
+        best = int(row.argmax()) if len(row) else -1
+        right.append(best >= 0 and bool(row[best] >= least))
+        if right[-1]:
+            overlaps[:, best] = -1
+    return right

@@ -38,6 +38,8 @@ class SALG(nn.Module):
         agr: whether regions have aggregation tokens.
         propagation: between aggregation tokens: "ap", their mean, "msa", a transformer block, or "none": the ablation's
             "Base + Seg. + Local" with tokens that gather and do not tell; without tokens, it is agr=False.
+        agr_carry: whether the tokens go on to the next stage of regions, merged as the text merges pixels (2 × 2 of
+            them, by a norm and a linear map); else each stage begins with a vector of its own.
         merge: between stages: "conv", two convolutions, or "linear", a linear map.
         mask_pad: keep padding out of attention and means; False is the paper's literal reading.
         out_norm: whether each stage's output has a norm of its own, as dense tasks need.
@@ -51,6 +53,7 @@ class SALG(nn.Module):
 
     Raises:
         ShapeError: windows so small that a pixel has more than four close.
+        ShapeError: `agr_carry` without `agr`.
         UnknownName: no such `propagation` or `merge`.
     """
 
@@ -68,6 +71,7 @@ class SALG(nn.Module):
         segment: bool = True,
         agr: bool = True,
         propagation: Propagation = "ap",
+        agr_carry: bool = False,
         merge: Merge = "conv",
         mask_pad: bool = True,
         out_norm: bool = False,
@@ -76,6 +80,10 @@ class SALG(nn.Module):
         check_setting("merge", merge, get_args(Merge))
         if window_size < 2 * max(_MARGINS):
             raise ShapeError(f"`window_size` is {window_size}. Give at least {2 * max(_MARGINS)}; the paper has 7.")
+        if agr_carry and not agr:
+            raise ShapeError(
+                "`agr_carry` is True and `agr` False, so there is nothing to carry. Set one the other way."
+            )
         super().__init__()
         self.num_classes, self.mask_pad = num_classes, mask_pad
         dims = [embed_dim * 2**stage for stage in range(4)]
@@ -95,11 +103,14 @@ class SALG(nn.Module):
                 agr=agr,
                 propagation=propagation,
                 mask_pad=mask_pad,
+                receives=agr_carry and at > 0,
+                hands_on=agr_carry and at < 2,
             )
-            for dim, depth, margin in zip(dims[:3], depths[:3], _MARGINS, strict=True)
+            for at, (dim, depth, margin) in enumerate(zip(dims[:3], depths[:3], _MARGINS, strict=True))
         )
         self.stages.append(GlobalStage(dims[3], list(rates), window_size))
         self.merges = nn.ModuleList((ConvMerge if merge == "conv" else LinearMerge)(dim) for dim in dims[:3])
+        self.carries = nn.ModuleList(LinearMerge(dim) for dim in dims[:2] if agr_carry)
         self.out_norms = nn.ModuleList(nn.LayerNorm(dim) if out_norm else nn.Identity() for dim in dims)
         self.norm: nn.Module = nn.LayerNorm(dims[-1])
         self.head_drop = nn.Dropout(drop_rate)
@@ -108,9 +119,10 @@ class SALG(nn.Module):
 
     def forward_stages(self, images: Images) -> Iterator[tuple[FeatureMap, RegionMap | None]]:
         """Each stage's output, and its regions: None in the last, which has none."""
-        features = self.patch_embed(images)
+        features, agr = self.patch_embed(images), None
         for at, stage in enumerate(self.stages):
-            features, regions = stage(self.merges[at - 1](features) if at else features)
+            received = self.carries[at - 1](agr) if 0 < at <= len(self.carries) else None
+            features, regions, agr = stage(self.merges[at - 1](features) if at else features, received)
             yield features, regions
 
     def forward_features(self, images: Images) -> FeatureMap:

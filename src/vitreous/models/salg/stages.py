@@ -66,7 +66,19 @@ class LinearMerge(nn.Module):
 
 
 class RegionStage(nn.Module):
-    """Segmentation once, then Local-Global blocks."""
+    """Segmentation once, then Local-Global blocks.
+
+    Args:
+        dim: channels.
+        rates: of stochastic depth, one for each block.
+        window: side of a window.
+        margin: how far beyond its window a region reaches.
+        agr: whether regions have AGR tokens.
+        propagation: between these.
+        mask_pad: keep padding out of attention and means.
+        receives: the tokens come from the stage before, and are no vector of its own.
+        hands_on: the next stage reads the tokens, so that the last block propagates too.
+    """
 
     def __init__(
         self,
@@ -78,38 +90,53 @@ class RegionStage(nn.Module):
         agr: bool,
         propagation: Propagation,
         mask_pad: bool,
+        receives: bool = False,
+        hands_on: bool = False,
     ) -> None:
         super().__init__()
         self.window, self.margin, self.mask_pad, self.recompute = window, margin, mask_pad, False
-        self.agr = nn.Parameter(trunc_normal_(torch.empty(1, 1, dim), std=0.02)) if agr else None
+        self.has_agr = agr
+        own = agr and not receives
+        self.agr = nn.Parameter(trunc_normal_(torch.empty(1, 1, dim), std=0.02)) if own else None
         self.blocks = nn.ModuleList(
             LocalGlobalBlock(
                 dim,
                 max(1, round(dim / 32)),
                 window + 2 * margin,
                 agr=agr,
-                propagation=propagation if agr and at < len(rates) - 1 else "none",
+                propagation=propagation if agr and (hands_on or at < len(rates) - 1) else "none",
                 drop_path=rate,
             )
             for at, rate in enumerate(rates)
         )
 
-    def forward(self, features: FeatureMap) -> tuple[FeatureMap, RegionMap]:
-        """Features of the same shape, and the region of each place."""
+    def forward(
+        self, features: FeatureMap, received: FeatureMap | None = None
+    ) -> tuple[FeatureMap, RegionMap, FeatureMap | None]:
+        """Features of the same shape, the region of each place, and the regions' AGR tokens, where there are any.
+
+        Args:
+            features: the map.
+            received: the tokens to begin with, one a window; None for the stage's own vector.
+        """
         batch, height, width, _ = features.shape
         below, right = -height % self.window, -width % self.window
         padded = F.pad(features, (0, 0, 0, right, 0, below))
         valid = None
         if self.mask_pad and (below or right):
             valid = F.pad(torch.ones(height, width, dtype=torch.bool, device=features.device), (0, right, 0, below))
-        regions = find_regions(padded, self.window, self.margin, valid, agr=self.agr is not None)
+        regions = find_regions(padded, self.window, self.margin, valid, agr=self.has_agr)
         tokens = padded.flatten(1, 2)
-        if self.agr is not None:
+        if received is not None:
+            tokens = torch.cat([tokens, received.flatten(1, 2)], 1)
+        elif self.agr is not None:
             tokens = torch.cat([tokens, self.agr.expand(batch, len(regions.occupied), -1)], 1)
         for block in self.blocks:
             tokens = checkpoint(block, tokens, regions) if self.recompute and self.training else block(tokens, regions)
-        laid = tokens[:, : padded.shape[1] * padded.shape[2]].unflatten(1, padded.shape[1:3])
-        return laid[:, :height, :width], regions.index[:, :height, :width]
+        pixels = padded.shape[1] * padded.shape[2]
+        laid = tokens[:, :pixels].unflatten(1, padded.shape[1:3])
+        agr = tokens[:, pixels:].unflatten(1, (padded.shape[1] // self.window, -1)) if self.has_agr else None
+        return laid[:, :height, :width], regions.index[:, :height, :width], agr
 
 
 class GlobalStage(nn.Module):
@@ -121,11 +148,11 @@ class GlobalStage(nn.Module):
         heads = max(1, round(dim / 32))
         self.blocks: Any = nn.ModuleList(GlobalBlock(dim, heads, rate, grid) for rate in rates)
 
-    def forward(self, features: FeatureMap) -> tuple[FeatureMap, None]:
-        """Features of the same shape; there are no regions."""
+    def forward(self, features: FeatureMap, received: None = None) -> tuple[FeatureMap, None, None]:
+        """Features of the same shape; there are no regions, and so no AGR tokens."""
         height, width = features.shape[1:3]
         tokens = features.flatten(1, 2)
         for block in self.blocks:
             bias = block.bias(height, width).to(tokens.dtype)
             tokens = checkpoint(block, tokens, bias) if self.recompute and self.training else block(tokens, bias)
-        return tokens.unflatten(1, (height, width)), None
+        return tokens.unflatten(1, (height, width)), None, None

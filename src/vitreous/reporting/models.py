@@ -1,0 +1,223 @@
+"""The same pictures by several models: a folder for each model, and beside these a sheet and a page with all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vitreous.explaining.found import MethodResult
+from vitreous.explaining.outputs import JOB, Style
+from vitreous.explaining.picture_job import PictureJob
+from vitreous.files.ledger import common_folder
+from vitreous.files.manifest import claim, read_own
+from vitreous.files.writing import alone_in, whole_file
+from vitreous.models.loaded import LoadedModel
+from vitreous.render.case import Attempt, Case, MethodCase, Said
+from vitreous.render.overlay import Scale
+from vitreous.render.sheet import Panel, fit, save_page, sheet
+from vitreous.reporting.pages import Failed, write_pages
+from vitreous.reporting.pictures import case_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["SEVERAL", "jobs_of", "labels_of", "place_of", "report_models", "sheet_models"]
+
+SEVERAL = f"{JOB} by several models"
+"""Whose the output folder is."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A picture, by one model.
+
+    Attributes:
+        label: what the model is called.
+        job: its run.
+        manifest: that the run left.
+        told: what that says of the picture.
+        root: the folder that all pictures lie in.
+    """
+
+    label: str
+    job: PictureJob
+    manifest: Mapping[str, Any]
+    told: Mapping[str, Any]
+    root: str
+
+    def case(self, *, relate: bool = False) -> Case | Failed:
+        """What a page shows of it."""
+        return case_of(self.job, self.manifest, self.told, self.root, relate=relate)[1]
+
+
+def labels_of(models: Sequence[LoadedModel]) -> list[str]:
+    """What the models are called, without folders; numbered where two would be called alike."""
+    labels: list[str] = []
+    for model in models:
+        label, number = model.short_name, 1
+        while label in labels:
+            number += 1
+            label = f"{model.short_name} {number}"
+        labels.append(label)
+    return labels
+
+
+def place_of(label: str) -> str:
+    """The folder of a model of that name.
+
+    >>> place_of("timm:vit_tiny_patch16_224@w.safetensors")
+    'timm_vit_tiny_patch16_224@w.safetensors'
+    """
+    return re.sub(r"[^\w.@+-]+", "_", label)
+
+
+def jobs_of(job: PictureJob, models: Sequence[LoadedModel]) -> dict[str, PictureJob]:
+    """By what a model is called, the job for it: of one model the job itself, of several each in a folder of its own.
+
+    Raises:
+        DataError: the output folder is another command's.
+    """
+    labels = labels_of(models)
+    if len(models) == 1:
+        return {labels[0]: job}
+    claim(job.output, SEVERAL, [])
+    return {
+        label: replace(job, model=model, output=job.output / place_of(label))
+        for label, model in zip(labels, models, strict=True)
+    }
+
+
+def sheet_models(jobs: Mapping[str, PictureJob], output: Path) -> int:
+    """Write NAME.png for each picture that a model explained: a row for each model, one class after another.
+
+    Args:
+        jobs: by what the models are called; they have ended.
+        output: the folder.
+
+    Returns:
+        how many sheets there are.
+
+    Raises:
+        DataError: another run is writing there, a file there is no sheet of ours, or the disk says no.
+    """
+    count = 0
+    for name, rows in _pictures(jobs):
+        cases = {row.label: row.case() for row in rows}
+        if any(isinstance(case, Case) for case in cases.values()):
+            claim(output, SEVERAL, [f"{name}.png"])
+            path, count = output / f"{name}.png", count + 1
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as part:
+                save_page(_sheet(cases, rows[0].job), part)
+    return count
+
+
+def report_models(jobs: Mapping[str, PictureJob], output: Path) -> Path:
+    """Write report.html: the models below each other where they saw the same part of a picture, else a page for each.
+
+    Raises:
+        DataError: as `sheet_models`.
+    """
+    pages = (page for name, rows in _pictures(jobs) for page in _pages(name, rows))
+    return write_pages(pages, output / "report.html", f"Pictures explained, by the models {', '.join(jobs)}")
+
+
+def _pictures(jobs: Mapping[str, PictureJob]) -> Iterator[tuple[str, list[_Row]]]:
+    """Every picture that all runs have tried, by a name for its files, with what each has left of it."""
+    with ExitStack() as alone:
+        for job in jobs.values():
+            alone.enter_context(alone_in(job.output))
+        left = {label: read_own(job.output, JOB) for label, job in jobs.items()}
+        told = {label: {each["file"]: each for each in its["pictures"]} for label, its in left.items()}
+        files = [file for file in next(iter(told.values())) if all(file in its for its in told.values())]
+        root = common_folder([next(iter(jobs.values())).output / file for file in files])
+        for file in files:
+            rows = [_Row(label, job, left[label], told[label][file], root) for label, job in jobs.items()]
+            yield next((row.told["name"] for row in rows if row.told["name"]), Path(file).stem), rows
+
+
+def _sheet(cases: Mapping[str, Case | Failed], job: PictureJob) -> Image:
+    whole = [case for case in cases.values() if isinstance(case, Case)]
+    found = [_result(method, attempt) for case in whole for method in case.methods for attempt in method.attempts]
+    maps = [each for each in found if each]
+    signed = any(each.signed for each in maps)
+    common = Scale.of([each.heatmap for each in maps], signed=signed) if job.common_scale else None
+    panels = [
+        panel
+        for at in range(max(len(case.classes) for case in whole))
+        for label, case in cases.items()
+        for panel in _panels(label, case, at, Style(job.alpha, job.isolines), common)
+    ]
+    return sheet(panels, title=whole[0].name, columns=1 + len(whole[0].methods))
+
+
+def _panels(label: str, case: Case | Failed, at: int, style: Style, common: Scale | None) -> Iterator[Panel]:
+    """What a model saw of a picture, and its maps for one class."""
+    if isinstance(case, Failed) or case.picture is None or at >= len(case.classes):
+        yield Panel(label, None, case.error if isinstance(case, Failed) else "has no more classes")
+        return
+    said, view = case.classes[at], fit(case.picture)
+    yield Panel(label, case.whole or view, f"{said.name} · {said.shown}" if said else "")
+    for method in case.methods:
+        found = _result(method, method.attempts[at])
+        if found is None:
+            yield Panel(method.title, None, "no map")
+        else:
+            scale = common or Scale.of([found.heatmap], signed=found.signed)
+            yield Panel(method.title, style.draw(view, found, scale), scale=scale)
+
+
+def _result(method: MethodCase, attempt: Attempt) -> MethodResult | None:
+    if attempt.heatmap is None:
+        return None
+    heatmap = torch.from_numpy(np.ascontiguousarray(attempt.heatmap))
+    return MethodResult(heatmap, signed=method.signed, blocks=method.blocks)
+
+
+def _pages(name: str, rows: Sequence[_Row]) -> Iterator[tuple[str, Case | Failed]]:
+    """One page where all models saw the same; else one for each."""
+    cases = {row.label: row.case() for row in rows}
+    whole = {label: case for label, case in cases.items() if isinstance(case, Case) and case.picture}
+    views = {(case.picture.size, case.picture.tobytes()) for case in whole.values() if case.picture}
+    if len(whole) == len(rows) and len(views) == 1:
+        yield name, _joined(whole)
+        return
+    for row in rows:
+        case = row.case(relate=True)
+        yield f"{name} by {place_of(row.label)}", replace(case, name=f"{case.name} by {row.label}")
+
+
+def _joined(cases: Mapping[str, Case]) -> Case:
+    """A page's picture by several models: what one explains for a class stands where a class alone would."""
+    first = next(iter(cases.values()))
+    classes = [
+        Said(f"{label}: {said.name}", said.shown, said.share) if said else Said(label, "")
+        for label, case in cases.items()
+        for said in case.classes
+    ]
+    methods = [
+        replace(method, attempts=[each for case in cases.values() for each in case.methods[at].attempts], about=about)
+        for at, method in enumerate(first.methods)
+        for about in [_apart({label: case.methods[at].about for label, case in cases.items()})]
+    ]
+    notes = dict.fromkeys(note for case in cases.values() for note in case.notes)
+    trust = [case.trust_of(at) for case in cases.values() for at in range(len(case.classes))]
+    facts = _apart({label: case.facts for label, case in cases.items()})
+    return Case(
+        first.name, first.picture, methods, classes, notes=[*notes], trust=trust, facts=facts, whole=first.whole
+    )
+
+
+def _apart(told: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """What is told of all models alike, once; and the rest, model by model."""
+    first = next(iter(told.values()))
+    same = {name: text for name, text in first.items() if all(its.get(name) == text for its in told.values())}
+    rest = {f"{name} of {label}": text for label, its in told.items() for name, text in its.items() if name not in same}
+    return same | rest
