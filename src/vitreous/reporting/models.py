@@ -19,7 +19,7 @@ from vitreous.files.ledger import common_folder
 from vitreous.files.manifest import claim, read_own
 from vitreous.files.writing import alone_in, whole_file
 from vitreous.models.loaded import LoadedModel
-from vitreous.render.case import Attempt, Case, MethodCase, Said
+from vitreous.render.case import Attempt, Case, MethodCase, ToldClass
 from vitreous.render.overlay import Scale
 from vitreous.render.sheet import Panel, fit, save_page, sheet
 from vitreous.reporting.pages import Failed, write_pages
@@ -198,7 +198,7 @@ def _joined(cases: Mapping[str, Case]) -> Case:
     """A page's picture by several models: what one explains for a class stands where a class alone would."""
     first = next(iter(cases.values()))
     classes = [
-        Said(f"{label}: {said.name}", said.shown, said.share) if said else Said(label, "")
+        ToldClass(f"{label}: {said.name}", said.shown, said.share) if said else ToldClass(label, "")
         for label, case in cases.items()
         for said in case.classes
     ]
