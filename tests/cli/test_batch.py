@@ -41,6 +41,8 @@ def test_what_cannot_be(run: Run, folder: Path, photos: Path) -> None:
     for more, code, said in (
         (["none"], 1, "there is no file or folder"),
         ([photos, "--method", "agcam"], 2, 'Did you mean "ag_cam"?'),
+        ([photos, "--metric", "sacco"], 2, 'Did you mean "saco"?'),
+        ([photos, "--metric", "pointing"], 1, "cannot be measured on pictures alone"),
         ([photos, "--engine", "spark"], 2, 'no value of `engine` named "spark"'),
         ([photos, "--share", "3,3"], 1, "`share` is 3 of 3"),
         ([photos, "--address", "auto"], 1, "the engine is local"),
