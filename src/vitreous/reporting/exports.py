@@ -17,14 +17,13 @@ from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import claim, read_own
 from vitreous.files.reading import within
-from vitreous.files.runs import read_runs
 from vitreous.files.writing import alone_in, whole_file, write_json
 from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.exports import FORMATS, Exported, coco, export
 from vitreous.methods.saved import rows_as_csv
 from vitreous.render.case import Attempt
-from vitreous.reporting.again import open_again
+from vitreous.reporting.again import open_again, read_run, result_again
 from vitreous.reporting.claim import claim_item
 from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, write_volumes
 
@@ -79,8 +78,8 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
     folder = job.output / "exports"
     suffixes = [FORMATS[name][0][0] for name in formats if name in FORMATS and name != _COCO]
     with alone_in(job.output):
-        manifest = read_runs(job.output, JOB)
-        told = [each for each in manifest.get("pictures", []) if each["name"]]
+        manifest = read_run(job)
+        told = [each for each in manifest["pictures"] if each.get("name") and result_again(job, each)]
         root = common_folder([job.output / each["file"] for each in told])
         check_exports(folder)
         folder.mkdir(parents=True, exist_ok=True)

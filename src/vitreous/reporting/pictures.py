@@ -11,18 +11,16 @@ import numpy as np
 
 from vitreous.errors import DataError
 from vitreous.explaining.explain import inputs_of
-from vitreous.explaining.outputs import JOB
-from vitreous.explaining.picture_job import PictureJob, Result, result_from_json
+from vitreous.explaining.picture_job import PictureJob, Result
 from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
-from vitreous.files.runs import read_runs
 from vitreous.files.writing import alone_in
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
 from vitreous.models.zoo import describe
 from vitreous.render.case import Attempt, Case
 from vitreous.render.view import View
-from vitreous.reporting.again import open_again
+from vitreous.reporting.again import open_again, read_run, result_again
 from vitreous.reporting.command import command_of
 from vitreous.reporting.facts import facts_of, notes_of, targets_of
 from vitreous.reporting.pages import Failed, write_pages
@@ -42,8 +40,8 @@ def report_pictures(job: PictureJob) -> Path:
     """
     job = replace(job, model=describe(job.model, class_names=job.class_names))
     with alone_in(job.output):
-        manifest = read_runs(job.output, JOB)
-        told = manifest.get("pictures", [])
+        manifest = read_run(job)
+        told = manifest["pictures"]
         root = common_folder([job.output / each["file"] for each in told])
         cases = (case_of(job, manifest, each, root) for each in told)
         failed = sum(bool(each.get("error")) for each in told)
@@ -64,15 +62,15 @@ def case_of(
         root: the folder that all pictures lie in.
         relate: ask the model how patches are related, too.
     """
-    file, name = job.output / told["file"], told["name"]
+    file, name = job.output / told["file"], told.get("name")
     place = str(Path(full_path(file)).relative_to(root))
     if not name:
         return "", Failed(place, _without_folders(told.get("error") or "", told["file"], file.name))
     try:
+        found, details = _read(job, told)
         picture = open_again(job, told)
         with open_arrays(job.output / told["maps"], _REMEDY) as arrays:
             maps = {method: arrays[method] for method in job.methods if method in arrays}
-        found, details = _read(job, told)
     except DataError as error:
         return name, Failed(place, _without_folders(str(error), str(file), file.name))
     view = View(picture, job.model.prepared().box(picture))
@@ -89,8 +87,8 @@ def _read(job: PictureJob, told: Mapping[str, Any]) -> tuple[Result, _Details]:
     Raises:
         DataError: it was changed since it was written.
     """
-    found, details = result_from_json(told, Path(told["file"]), job.output), told.get("details")
-    if found is None or not isinstance(details, dict) or not all(isinstance(each, list) for each in details.values()):
+    found, details = result_again(job, told), told.get("details")
+    if not isinstance(details, dict) or not all(isinstance(each, list) for each in details.values()):
         raise DataError(f"what `manifest.json` says of `{told['file']}` is damaged, or was changed. {_REMEDY}")
     return found, details
 

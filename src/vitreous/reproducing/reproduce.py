@@ -76,7 +76,7 @@ def reproduce(
     values = read_manifest(folder)
     if values.get("job") == "train":
         raise DataError(_how_to_train(folder))
-    if values.get("job") not in _JOBS:
+    if str(values.get("job")) not in _JOBS:
         raise DataError(f"`{folder / MANIFEST}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(
@@ -90,6 +90,8 @@ def reproduce(
         parts = list(_JOBS[values["job"]](asked))
     except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DataError(f"`{folder / MANIFEST}` is not as a run left it: {error!r}. {REMEDY}") from None
+    if not parts:
+        raise DataError(f"`{folder}` holds no results that could be compared. {REMEDY}")
     return Reproduction(parts, changed)
 
 
