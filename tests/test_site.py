@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import vitreous
 from vitreous.benchmarking.plan import Plan
@@ -48,9 +49,9 @@ def fetched(text: str) -> list[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site")
     words = [sys.executable, "-m", "sphinx", "-b", "html", "-c", "docs", "-W", "--keep-going", "-q", "."]
-    done = subprocess.run(
-        [*words, "-d", str(out / "trees"), str(out / "html")], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    words += ["-d", str(out / "trees"), str(out / "html")]
+    with FileLock(tmp_path_factory.getbasetemp().parent / "site.lock"):  # all processes make pages in docs/made
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out / "html"
 

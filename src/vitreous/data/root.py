@@ -16,6 +16,7 @@ from vitreous.errors import DataError
 from vitreous.files.names import printable
 from vitreous.files.reading import open_zip, parse_json, read_bytes, read_member, walk
 from vitreous.medical.files import looks_medical
+from vitreous.medical.nifti import SUFFIXES as VOLUMES
 
 __all__ = ["Root", "Stored"]
 
@@ -127,7 +128,7 @@ class Root:
         last = name.rpartition("/")[2]
         if last.startswith("."):
             return False
-        loose = self._archive[0] is None
+        loose = self._archive[0] is None and not last.lower().endswith(VOLUMES)
         return last.lower().endswith(SUFFIXES) or (loose and looks_medical(self.path / self._stored.get(name, name)))
 
     @cached_property

@@ -33,7 +33,6 @@ def read_folder(path: Path, split: str) -> Samples:
     """
     root = Root(path / split if split else path)
     every = root.pictures()
-    _tell_left_out(root, every)
     if direct := [name for name in every if name.startswith(MASKS) and name.count("/") == 1]:
         raise DataError(
             f"`{root.path}` has a picture in `masks` itself: `{direct[0]}`. That folder holds masks as "
@@ -63,6 +62,7 @@ def read_folder(path: Path, split: str) -> Samples:
                 Stored(load_mask, root, mask) if mask else None,
             )
         )
+    _tell_left_out(root, every)
     return Samples(f"folder:{root.path}", classes, entries)
 
 
