@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils import _pytree as pytree
 
 from vitreous.errors import RuleError
 from vitreous.relevance.forms import written
 from vitreous.relevance.rule import Composite, Rule, Suspension, carrying
 from vitreous.trace.attend import AttentionCall
 from vitreous.trace.changes import Place, changes
+from vitreous.trace.flow import Flow
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.moves import MOVES
 from vitreous.trace.seen import AttentionSeen
@@ -37,14 +39,15 @@ def propagate(model: nn.Module, composite: Composite) -> Generator[Suspension]:
         observation are gradients again.
 
     Raises:
-        RuleError: an operation that carries relevance has no rule in the composite.
+        RuleError: an operation that carries relevance has no rule in the composite, or is not seen.
         ModelError: as `check_weights`.
     """
     check_weights(model)
     kind, suspension = type(model).__name__, Suspension()
     rules = {op: replace(way, suspension=suspension) if isinstance(way, Rule) else way for op, way in composite.items()}
     with changes() as change:
-        change.enter(_Rules(rules, change.running(model), kind))
+        change.enter(mode := _Rules(rules, change.running(model), kind))
+        change.after(model, mode.check_seen)
         change.enter(Interceptor(_write_out))
         yield suspension
 
@@ -57,7 +60,22 @@ class _Rules(TorchFunctionMode):
     def __init__(self, composite: Composite, name: Callable[[], str], model: str) -> None:
         super().__init__()
         self._composite, self._name, self._model = composite, name, model
-        self._place = Place()
+        self._place, self._flow = Place(), Flow()
+
+    def check_seen(self, given: Any, taker: str = "what the model returns") -> None:
+        """Refuse tensors that carry relevance and that no operation made which was seen.
+
+        Raises:
+            RuleError: there is one: autograd's own backward would pass for its rule.
+        """
+        for tensor in pytree.tree_leaves(given):
+            if isinstance(tensor, Tensor) and carrying((tensor,)) and not (tensor.is_leaf or self._flow.above(tensor)):
+                raise RuleError(
+                    f"what made a tensor of shape {tuple(tensor.shape)} for {taker}, in `{self._name() or 'forward'}` "
+                    f"of `{self._model}`, cannot be seen: TorchScript, a torch.autograd.Function or a kernel of its "
+                    "own, so it has no relevance rule. Let the model call torch's functions there, or use a method "
+                    "without rules."
+                )
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -68,6 +86,12 @@ class _Rules(TorchFunctionMode):
         args, kwargs = _without_parameters(args), {key: _without_parameters(each) for key, each in kwargs.items()}
         if not carrying((*args, *kwargs.values())):
             return func(*args, **kwargs)
+        self.check_seen((args, kwargs), f"`{resolve_name(func) or func}`")
+        result = self._ruled(func, args, kwargs)
+        self._flow.mark((result, args, kwargs), 1)
+        return result
+
+    def _ruled(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if form := written(func, args, kwargs):
             with self:
                 return form()

@@ -20,7 +20,7 @@ import torch
 from torch import nn, overrides
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Changes", "Place", "aside", "changes"]
+__all__ = ["Changes", "Place", "aside", "changes", "takes_hooks"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,16 +74,21 @@ class Changes:
         self._undo: list[Callable[[], object]] = []
 
     def before(self, module: nn.Module, hook: Callable[[Any], Any]) -> None:
-        """Call `hook` with (args, kwargs) when the module is about to run; it may return others to run it with."""
+        """Call `hook` with (args, kwargs) when the module is about to run; it may return others to run it with.
+
+        Nothing calls it of a module that was scripted.
+        """
 
         def guarded(_: nn.Module, *given: Any) -> Any:
             return hook(given) if self._place.is_here else None
 
+        if not takes_hooks(module):
+            return
         with _LOCK:
             self._undo.append(module.register_forward_pre_hook(guarded, with_kwargs=True).remove)
 
     def after(self, module: nn.Module, hook: Callable[[Any], Any], *, always: bool = False) -> None:
-        """Call `hook` with what the module gave; it may return something else in its place.
+        """Call `hook` with what the module gave; it may return something else in its place. As `before`.
 
         Args:
             module: whose output it is.
@@ -94,6 +99,8 @@ class Changes:
         def guarded(_: nn.Module, __: Any, output: Any) -> Any:
             return hook(output) if self._place.is_here else None
 
+        if not takes_hooks(module):
+            return
         with _LOCK:
             self._undo.append(module.register_forward_hook(guarded, always_call=always).remove)
 
@@ -169,6 +176,11 @@ class Changes:
             if not shared.holders:
                 shared.leave()
                 _SHARED.pop(key, None)
+
+
+def takes_hooks(module: nn.Module) -> bool:
+    """Whether a module says when it runs, as one that was scripted does not."""
+    return type(module).register_forward_hook is nn.Module.register_forward_hook
 
 
 @contextmanager

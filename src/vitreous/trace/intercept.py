@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import ObservationError
 from vitreous.trace.attend import AttentionCall, WrittenAttention
 from vitreous.trace.changes import Place, changes
 from vitreous.trace.flow import Flow
@@ -26,6 +25,7 @@ from vitreous.trace.observed import mutual_tokens
 from vitreous.trace.product import roles, tensors_in
 from vitreous.trace.reorder import Reorders
 from vitreous.trace.seen import AttentionSeen
+from vitreous.trace.unseen import check_gradient, check_whole
 
 __all__ = ["Interceptor"]
 
@@ -148,6 +148,8 @@ class Interceptor(TorchFunctionMode):
         kwargs = kwargs or {}
         if not self._place.is_here:
             return func(*args, **kwargs)
+        if torch._C._functorch.maybe_current_level() is not None:  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+            check_whole((*args, *kwargs.values()))
         seen, bits = len(self._sizes), self._flow.above((args, kwargs))
         if bits:
             self.reorders.see(func, args, kwargs, len(self._sizes), self._flow.above)
@@ -180,7 +182,7 @@ class Interceptor(TorchFunctionMode):
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             if type(func).__module__ == "torch._ops":
-                _check_gradient(func, args, result)
+                check_gradient(func, args, result)
             self._follow(func, args, kwargs, result)
             if product is not None and product.values is not None:
                 self._output = self._made(product.values, result, product.queries)
@@ -273,21 +275,6 @@ class Interceptor(TorchFunctionMode):
             return output, None
         seen = weights[0].mean(1) if average else weights[0]
         return output, seen if output.ndim == 3 else seen.squeeze(0)
-
-
-def _check_gradient(func: Callable[..., Any], args: Iterable[Any], result: Tensor) -> None:
-    """Refuse an operator of a library's own that lets no gradient back, as those of quantized layers.
-
-    Raises:
-        ObservationError: autograd would take what it cuts off for zero.
-    """
-    node = result.grad_fn
-    carries = result.is_floating_point() and any(tensor.requires_grad for tensor in tensors_in(args))
-    if torch.is_grad_enabled() and carries and (node is None or node.name() == "torch::autograd::WarnNotImplemented"):
-        raise ObservationError(
-            f"no gradient flows back through `{func}`, which the model calls. Explain the model as it was before "
-            "quantization, or use a method that needs no gradient, such as `rise`."
-        )
 
 
 def _batch_norm(maps: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -85,8 +85,9 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders,
     if name:
         runs = [at for at, each in enumerate(ran) if each.name == name]
         run = _run_of(name, [ran[at].output for at in runs], begun, seen.model) if runs else 0
-        if runs and runs[run] in layers:
-            return replace(layers[runs[run]], run=run), seen.reorders, unsure
+        if runs and (layer := layers.get(runs[run])):
+            unsure |= _may_be_heads(layer, ran[runs[run]].output, tokens)
+            return replace(layer, run=run), seen.reorders, unsure
         raise _no_map(seen.model, name, [ran[at].output for at in runs])
     shapes = {each.name: each.output.shape for each in ran}
     within = f"{how.part}." if how.part else ""
@@ -94,6 +95,7 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders,
         (layer, ran[at].output)
         for at, layer in layers.items()
         if ran[at].output.requires_grad
+        and not _may_be_heads(layer, ran[at].output, tokens)
         and f"{layer.name}.".startswith(within)
         # inside an attention, a norm may hold all that goes in; queries, keys and values do not, or are wider
         and all(shapes.get(each) == ran[at].output.shape for each in seen.names if layer.name.startswith(f"{each}."))
@@ -194,6 +196,13 @@ def _lay_out(
         if found := layout(shape, size, grids):
             grids[found[0].height, found[0].width] = None
             yield at, Layer(name, *found)
+
+
+def _may_be_heads(layer: Layer, output: Tensor, tokens: TokenGrid | None) -> bool:
+    """Whether what looks like maps may be (batch, heads, tokens, width)."""
+    if tokens is None or output.ndim < 4 or (layer.grid.height, layer.grid.width) == (tokens.height, tokens.width):
+        return False
+    return tokens.tokens in output.shape[1:]
 
 
 def _last_read(candidates: Sequence[tuple[Layer, Tensor]], seen: Recording) -> tuple[Layer, Tensor]:

@@ -24,6 +24,7 @@ from vitreous.trace.recording import Recording
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
 from vitreous.trace.settled import check_input, is_scripted, settled
+from vitreous.trace.unseen import check_open
 
 __all__ = ["SAY_CALL", "record", "tokens_of"]
 
@@ -62,7 +63,8 @@ def record(
         ModelError: the weights were made in inference mode.
         UnknownName: there is no such module.
         ObservationError: a module of which something is to be kept did not run, or had no tensor to keep, or what it
-            had was overwritten afterwards; attention that is to be shown is of fewer images than were given.
+            had was overwritten afterwards, or it is TorchScript; attention that is to be shown is of fewer images than
+            were given.
 
     Cost: one forward pass; hooks on every module say which one runs.
 
@@ -98,13 +100,14 @@ def record(
         """Where a call is chosen, keep only what goes to, or comes from, an attention of that."""
         return lambda tree: keep(tree) if how.call is None or is_read(len(ran) - 1 + ahead, "") else None
 
-    kind = type(model).__name__
+    kind, takers, makers = type(model).__name__, find_layers(model, inputs), find_layers(model, outputs)
+    check_open(takers | makers, kind)
     with no_chance(model, images), settled(model) as change:
         change.gradients(gradients)
         interceptor = Interceptor(attend, project, change.running(model), kind)
-        for name, module in find_layers(model, inputs).items():
+        for name, module in takers.items():
             change.before(module, chosen(given.keeper(name), ahead=1) if name else given.keeper(name))
-        for name, module in find_layers(model, outputs).items():
+        for name, module in makers.items():
             change.after(module, chosen(made.keeper(name), ahead=0))
         change.enter(interceptor)
         change.start_pass()

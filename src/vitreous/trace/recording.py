@@ -49,7 +49,7 @@ class Recording:
         measure: finds out how the tokens lie.
         measure_order: checks that they lie so throughout.
         reorders: the operations that say that they may not.
-        is_scripted: whether parts of the model are TorchScript, in which nothing is seen.
+        is_scripted: whether parts of the model are TorchScript or were exported: nothing is seen there.
     """
 
     model: str

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from vitreous.errors import ModelError, NothingObserved, ShapeError
 from vitreous.trace.changes import Changes, changes
@@ -80,8 +80,8 @@ def nothing_observed(model: str, part: str, *, is_scripted: bool) -> NothingObse
         )
     if is_scripted:
         return NothingObserved(
-            f"`{model}` holds TorchScript, and attention inside a TorchScript graph cannot be seen. "
-            "Pass the model that it was scripted or traced from."
+            f"`{model}` holds TorchScript or an exported program, and attention inside of such a graph cannot be "
+            "seen. Pass the model that it was made from."
         )
     return NothingObserved(
         f"`{model}` ran without any attention between tokens that torch could show, as convolutional networks and "
@@ -91,5 +91,11 @@ def nothing_observed(model: str, part: str, *, is_scripted: bool) -> NothingObse
 
 
 def is_scripted(model: nn.Module) -> bool:
-    """Whether parts of the model are TorchScript, in which nothing is seen."""
-    return any(isinstance(module, torch.jit.ScriptModule) for module in model.modules())
+    """Whether parts of the model are TorchScript, or were exported: nothing is seen there."""
+    return any(isinstance(module, torch.jit.ScriptModule) or _is_exported(module) for module in model.modules())
+
+
+def _is_exported(module: nn.Module) -> bool:
+    """Whether a module is a graph of operators; one that was only traced symbolically calls functions."""
+    nodes = module.graph.nodes if isinstance(module, fx.GraphModule) else ()
+    return any(type(node.target).__module__ == "torch._ops" for node in nodes)

@@ -55,8 +55,8 @@ def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: boo
         clear = len(places) > 1 and max(abs(rising), aslant) >= _CLEAR * _slope(torch.linspace(-1, 1, len(places)))
         if surely and len(places) != 1 and not (clear and _likeness(places) > _IN_ORDER):
             raise NoTokenGrid(
-                f"the tokens that attend in `{type(model).__name__}` lie on no grid that covers the picture, and "
-                f"`{layer.name}` does not follow it row by row and column by column. Say how they lie by "
+                f"what `{layer.name}` of `{type(model).__name__}` gives has the shape of maps of the picture and does "
+                "not follow it row by row and column by column. Name another layer=, say how the tokens lie by "
                 "grid=(height, width) and patches= (--grid, --patches), or use a method that only runs the model, such "
                 "as `rise`."
             )
