@@ -90,7 +90,7 @@ class TestRefusals:
     def test_one_attention_alone(self) -> None:
         model = CASES["timm_vit"].model()
         model.blocks = model.blocks[:1]
-        with pytest.raises(NoGlobalAttention, match=r"runs its 1 attentions in `blocks.0.attn`, which is not one for"):
+        with pytest.raises(NoGlobalAttention, match=r"runs one attention alone, in `blocks.0.attn`, and which"):
             find_blocks(model, CASES["timm_vit"].images())
 
     def test_tokens_first(self) -> None:

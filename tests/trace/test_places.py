@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import vitreous
-from tests.contract.written import Ordered
+from tests.contract.written import Ordered, vit
 from tests.quick import quick
 from vitreous.errors import DegenerateMap, NoClassScores, NoTokenGrid, ObservationError
 from vitreous.interact.indicator import interactions
@@ -19,6 +20,7 @@ from vitreous.interact.patch_removal import prune
 from vitreous.methods import make_method
 from vitreous.methods.method import Method
 from vitreous.trace.observed import TokenGrid
+from vitreous.trace.order import check_order
 from vitreous.trace.places import grid_of, measure_tokens
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.restrict import restricted_logits
@@ -262,6 +264,28 @@ class _Mute(nn.Module):
 def test_a_model_that_returns_nothing_is_told_so() -> None:
     with pytest.raises(NoClassScores, match="`NoneType` without any numbers"):
         make_method("rollout")(_Mute(), images())
+
+
+class _Choosing(nn.Module):
+    """Goes on, from a block, with 17 tokens and 15 in turn."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.inner, self.block, self.many = vit(), block, itertools.cycle((17, 15))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        tokens = self.inner._pos_embed(self.inner.patch_embed(pictures))
+        for at, block in enumerate(self.inner.blocks):
+            tokens = block(tokens[:, : next(self.many)] if at == self.block else tokens)
+        return self.inner.forward_head(self.inner.norm(tokens))
+
+
+def test_a_number_of_tokens_that_changes_is_told() -> None:
+    pictures = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(NoTokenGrid, match=r"what attends in `_Choosing` is \(17, 32\) in one run and \(15, 32\)"):
+        measure_tokens(_Choosing(0), pictures)
+    with pytest.raises(NoTokenGrid, match=r"between 17 tokens 2 times in one run and 1 times in another"):
+        check_order(_Choosing(1), pictures, TokenGrid(1, 4, 4), lambda _at, _name: True)
 
 
 def test_a_pale_picture_shows_places_in_16_bits() -> None:

@@ -16,12 +16,13 @@ from vitreous.explaining.found import MethodResult
 from vitreous.explaining.outputs import JOB, Style
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder
-from vitreous.files.manifest import claim, read_own
+from vitreous.files.manifest import claim
 from vitreous.files.writing import alone_in, whole_file
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.case import Attempt, Case, MethodCase, ToldClass
 from vitreous.render.overlay import Scale
 from vitreous.render.sheet import Panel, fit, save_page, sheet
+from vitreous.reporting.again import read_run
 from vitreous.reporting.pages import Failed, write_pages
 from vitreous.reporting.pictures import case_of
 
@@ -134,7 +135,7 @@ def _pictures(jobs: Mapping[str, PictureJob]) -> Iterator[tuple[str, list[_Row]]
     with ExitStack() as alone:
         for job in jobs.values():
             alone.enter_context(alone_in(job.output))
-        left = {label: read_own(job.output, JOB) for label, job in jobs.items()}
+        left = {label: read_run(job) for label, job in jobs.items()}
         told = {label: {each["file"]: each for each in its["pictures"]} for label, its in left.items()}
         files = [file for file in next(iter(told.values())) if all(file in its for its in told.values())]
         root = common_folder([next(iter(jobs.values())).output / file for file in files])

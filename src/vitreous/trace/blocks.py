@@ -131,6 +131,11 @@ def find_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> 
             "change both. Use a method that changes none, such as `rollout` or `attcat`."
         )
     attentions = [name for name, size in zip(seen.names, seen.sizes, strict=True) if size is not None]
+    if len(attentions) == 1:
+        raise NoGlobalAttention(
+            f"`{seen.model}` runs one attention alone, in `{attentions[0]}`, and which of the modules around it is its "
+            "block shows only where several have one each. Use a method that reads attention alone, such as `rollout`."
+        )
     if not (blocks := one_each(attentions)):
         raise NoGlobalAttention(
             f"`{seen.model}` runs its {len(attentions)} attentions in {', '.join(f'`{name}`' for name in attentions)}, "
@@ -198,7 +203,7 @@ def _read_of(model: nn.Module, image: Images, block: str, grid: TokenGrid, stay:
 
 
 def one_each(names: Sequence[str]) -> list[str]:
-    """The outermost modules that hold one of the named attentions each; none where one holds several.
+    """The outermost modules that hold one of the named attentions each; none where one holds several, or of one alone.
 
     >>> one_each(["encoder.0.attn", "encoder.1.attn"])
     ['encoder.0', 'encoder.1']

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import NoGlobalAttention
+from vitreous.errors import NoGlobalAttention, NoTokenGrid
 from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
@@ -171,6 +171,25 @@ def not_global(model: str) -> NoGlobalAttention:
         "attention, and heads or views of a picture that share an axis with the images, give no global map: "
         f"{_INSTEAD}"
     )
+
+
+def check_same_shape(first: Tensor, now: Tensor, what: str) -> None:
+    """Refuse what does not have one shape in every run on pictures of one size.
+
+    Args:
+        first: what it was in the first run.
+        now: what it is now.
+        what: in words, for messages.
+
+    Raises:
+        NoTokenGrid: the shapes differ.
+    """
+    if first.shape != now.shape:
+        raise NoTokenGrid(
+            f"{what} is {tuple(first.shape)} in one run and {tuple(now.shape)} in another, of pictures of one size: "
+            "how many tokens go on depends on the picture, or on chance. Let the model keep all tokens, or use a "
+            "method that only runs it, such as `rise`."
+        )
 
 
 def check_same_tokens(tokens: TokenGrid, sizes: Iterable[int | None], model: str) -> None:

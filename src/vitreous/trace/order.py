@@ -55,10 +55,17 @@ def check_order(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Re
     unmixed = partial(_unmixed, model, tokens=tokens, is_read=is_read)
     names, before = unmixed(probe.like(picture))
     push = push * max(probe.step(each.dtype) for each in (images, *before))
-    moved = [
-        [now.double() - then for now, then in zip(unmixed(probe.like(picture + each))[1], before, strict=True)]
-        for each in (push, *(push * ramp for ramp in probe.ramps))
-    ]
+
+    def moved_by(ramp: Tensor | float) -> list[Tensor]:
+        others, now = unmixed(probe.like(picture + push * ramp))
+        if others != names:
+            raise NoTokenGrid(
+                f"`{kind}` attends between {tokens.tokens} tokens {len(names)} times in one run and {len(others)} "
+                f"times in another, of pictures of one size: which tokens go on depends on the picture. {_INSTEAD}"
+            )
+        return [each.double() - then for each, then in zip(now, before, strict=True)]
+
+    moved = [moved_by(ramp) for ramp in (1.0, *probe.ramps)]
     cells = torch.tensor([[_APART * 2 / tokens.height], [_APART * 2 / tokens.width]])
     first = None
     for name, even, *sloped in zip(names, *moved, strict=True):

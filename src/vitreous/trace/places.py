@@ -21,7 +21,7 @@ from vitreous.trace.chance import check_same, no_chance
 from vitreous.trace.changes import aside, changes
 from vitreous.trace.covering import TokensOf, check_covers
 from vitreous.trace.intercept import Interceptor
-from vitreous.trace.observed import TokenGrid, not_global
+from vitreous.trace.observed import TokenGrid, check_same_shape, not_global
 from vitreous.trace.output import everything
 from vitreous.trace.probe import Positions, Probe, ramp
 from vitreous.trace.reading import current_reading
@@ -222,6 +222,7 @@ class _Reached(BaseException):
 @contextmanager
 def _watched(model: nn.Module, is_read: Reads) -> Generator[TokensOf]:
     """What tells, of one image, what the first attention that is read multiplies by its weights, one row per token."""
+    kind, first = type(model).__name__, list[Tensor]()
 
     def tokens_of(image: Tensor) -> Tensor:
         at, found = itertools.count(), list[AttentionSeen]()
@@ -237,9 +238,12 @@ def _watched(model: nn.Module, is_read: Reads) -> Generator[TokensOf]:
             try:
                 output = run(model, image)
             except _Reached:
-                return _rows(found[0], type(model).__name__)
+                rows = _rows(found[0], kind)
+                first[:] = first or [rows]
+                check_same_shape(first[0], rows, f"what attends in `{kind}`")
+                return rows
         _ = everything(output)
-        raise nothing_observed(type(model).__name__, current_reading().part, is_scripted=is_scripted(model))
+        raise nothing_observed(kind, current_reading().part, is_scripted=is_scripted(model))
 
     with aside(), settled(model) as change:
         change.gradients(False)

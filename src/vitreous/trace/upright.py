@@ -10,6 +10,7 @@ from vitreous.shapes import Images
 from vitreous.trace.changes import aside
 from vitreous.trace.edit import change_output
 from vitreous.trace.layout import Layer
+from vitreous.trace.observed import check_same_shape
 from vitreous.trace.probe import Probe
 from vitreous.trace.recorder import record
 
@@ -47,7 +48,10 @@ def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: boo
     before = _maps(model, probe.like(picture), layer)
     if not before.isfinite().all():
         return  # a map of what has no numbers is refused where it is made
-    even, down, right = (_maps(model, probe.like(picture + push * ramp), layer) - before for ramp in ramps)
+    found = [_maps(model, probe.like(picture + push * ramp), layer) for ramp in ramps]
+    for each in found:
+        check_same_shape(before, each, f"what `{layer.name}` of `{type(model).__name__}` gives")
+    even, down, right = (each - before for each in found)
     for along, beside, across in ((down, right, -1), (right, down, -2)):
         moved = even.square().sum((0, across))
         places, others = (((even * sloped).sum((0, across)) / moved)[moved > 0] for sloped in (along, beside))
