@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.programs import check_programs
 from tests.shape_checks import check_shapes
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is deaf to it, as are its children
 check_shapes("vitreous")
 torch.set_num_threads(1)
 settings.register_profile("vitreous", deadline=None, max_examples=30)

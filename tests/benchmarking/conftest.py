@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def few_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two pictures on a page, not four, where what it shows is not what is tested."""
-    monkeypatch.setattr("vitreous.benchmarking.figures._SHOWN", 1)
+    monkeypatch.setattr("vitreous.benchmarking.examples._SHOWN", 1)
 
 
 @pytest.fixture(scope="session")

@@ -217,7 +217,7 @@ def test_bad_images(subject: LoadedModel, images: object, error: type[Exception]
 
 
 def test_a_batch_holds_at_least_one_image(subject: LoadedModel) -> None:
-    with pytest.raises(ShapeError, match="`batch_size` must be at least 1; got 0"):
+    with pytest.raises(ShapeError, match="`batch_size` of `explain` is 0"):
         explain(subject, torch.randn(1, 3, 32, 32), batch_size=0)
 
 

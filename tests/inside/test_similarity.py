@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_refused() -> None:
     model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images(2)
     with pytest.raises(ShapeError, match="`picture` holds 2 pictures"):
         vitreous.similarity(model, images)
-    with pytest.raises(UnknownName, match="no features named"):
+    with pytest.raises(UnknownName, match="no value of `of` named"):
         vitreous.similarity(model, images[0], of="colors")  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="no attention named"):
         vitreous.similarity(model, images[0], of="keys", layer="blocks.0.mlp")

@@ -48,10 +48,10 @@ def test_the_value_under_the_pointer_is_the_maps(page: Any) -> None:
     stage = page.locator('[data-method="1"][data-class="0"] .stage')
     box = stage.bounding_box()
     stage.hover(position={"x": 6, "y": 6})
-    page.wait_for_function("""document.querySelector('[data-method="1"] .value').textContent !== ''""")
-    assert page.locator('[data-method="1"][data-class="0"] .value').inner_text() == "-2"
+    value = page.locator('[data-method="1"][data-class="0"] .value')
+    value.filter(has_text=re.compile("^-2$")).wait_for()
     stage.hover(position={"x": box["width"] - 6, "y": 6})
-    page.wait_for_function("""document.querySelector('[data-method="1"] .value').textContent === '1'""")
+    value.filter(has_text=re.compile("^1$")).wait_for()
 
 
 def test_opacity_threshold_colors_and_scale_change_what_is_painted(page: Any) -> None:
@@ -80,7 +80,7 @@ def test_the_address_opens_the_page_as_it_was(page: Any, file: str) -> None:
     page.goto("about:blank")
     page.goto(address)
     page.wait_for_selector("main.alive")
-    page.wait_for_function("""document.querySelector('[data-class="0"]').hidden""")
+    page.locator('[data-class="0"]').first.wait_for(state="hidden")
     assert page.get_by_label("Boxes above the threshold").is_checked()
     page.goto(f"{file}#class=99&opacity=no&patch=77,1&__proto__=1")
     page.reload()

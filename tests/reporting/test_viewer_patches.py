@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_a_chosen_patch_shows_its_row(page: Any) -> None:
     assert page.locator(".panel", has_text="Looks alike").locator(".value").inner_text() == "21"
     assert page.get_by_text("Not here: no attention was seen.").is_visible()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.querySelector('.related .colors').hidden")
+    page.locator(".related .colors").first.wait_for(state="hidden")
 
 
 def test_regions_are_drawn_and_named(page: Any) -> None:
@@ -49,7 +50,7 @@ def test_regions_are_drawn_and_named(page: Any) -> None:
     page.locator(".picture .stage").focus()
     for key in ("ArrowDown", "ArrowLeft"):
         page.keyboard.press(key)
-    page.wait_for_function("document.querySelector('.reading').textContent.endsWith('region 3')")
+    page.locator(".reading", has_text=re.compile("region 3$")).wait_for()
 
 
 def test_a_walk_is_followed_block_by_block(page: Any) -> None:
@@ -73,7 +74,7 @@ def test_a_class_without_a_chip_is_found_by_its_name(page: Any) -> None:
     assert page.get_by_role("button", name="class").count() == 5
     page.get_by_label("Find a class").fill("SS 5")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('[data-class=\"0\"]').hidden")
+    page.locator('[data-class="0"]').first.wait_for(state="hidden")
     assert page.locator('[data-class="5"]').is_visible()
     page.get_by_label("Find a class").fill("nothing like it")
     page.keyboard.press("Enter")

@@ -63,12 +63,12 @@ class _Rules(TorchFunctionMode):
         self._place, self._flow = Place(), Flow()
 
     def check_seen(self, given: Any, taker: str = "what the model returns") -> None:
-        """Refuse tensors that carry relevance and that no operation made which was seen.
+        """Refuse tensors that carry relevance and that no operation made which was seen; it starts at the first.
 
         Raises:
             RuleError: there is one: autograd's own backward would pass for its rule.
         """
-        for tensor in pytree.tree_leaves(given):
+        for tensor in () if self._flow.is_empty else pytree.tree_leaves(given):
             if isinstance(tensor, Tensor) and carrying((tensor,)) and not (tensor.is_leaf or self._flow.above(tensor)):
                 raise RuleError(
                     f"what made a tensor of shape {tuple(tensor.shape)} for {taker}, in `{self._name() or 'forward'}` "

@@ -72,9 +72,9 @@ def check_same(first: Tensor, again: Tensor, dtype: torch.dtype, model: str) -> 
 def _own(model: nn.Module) -> list[Any]:
     """Generators that modules, or functions that they hold, have, and those in the files that these are of."""
     modules = list(model.modules())
-    held = [value for module in modules for value in vars(module).values()]
+    held = [value for module in modules for value in list(vars(module).values())]
     held += [part for value in held if isinstance(value, list | tuple) for part in value]
-    held += [part for value in held if isinstance(value, dict) for part in value.values()]
+    held += [part for value in held if isinstance(value, dict) for part in list(value.values())]
     held += [part for value in held if isinstance(value, partial) for part in (*value.args, *value.keywords.values())]
     held += [value.__self__ for value in held if isinstance(value, MethodType | BuiltinMethodType)]
     code = [*held, *(getattr(kind, "forward", None) for kind in {type(module) for module in modules})]

@@ -19,10 +19,15 @@ class Flow:
     def __init__(self) -> None:
         self._above: dict[int, tuple[ref[Tensor], int]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was marked yet."""
+        return not self._above
+
     def above(self, tree: Any) -> int:
         """The attentions that any of these tensors depends on."""
         found = 0
-        for tensor in _tensors(tree) if self._above else ():
+        for tensor in () if self.is_empty else _tensors(tree):
             seen, bits = self._above.get(id(tensor), (None, 0))
             if seen is not None and seen() is tensor:  # numbers of tensors that are gone are given out again
                 found |= bits

@@ -15,7 +15,16 @@ from vitreous.shapes import Heatmap, Logits, Scores, TokenMask, Weights
 from vitreous.trace.gradient import gradients
 from vitreous.trace.target import logits_of
 
-__all__ = ["Attention", "TokenGrid", "Trace", "check_same_tokens", "mutual_tokens", "not_global", "rows_read"]
+__all__ = [
+    "Attention",
+    "TokenGrid",
+    "Trace",
+    "check_same_shape",
+    "check_same_tokens",
+    "mutual_tokens",
+    "not_global",
+    "rows_read",
+]
 
 _INSTEAD = "use a method that reads a layer, such as `grad_cam`, or hides parts of the picture, such as `rise`."
 
