@@ -67,7 +67,7 @@ AT = {
     ),
     "page": (
         f"{EXPLAIN} FOLDER --report --model",
-        "vitreous.reporting.pictures.write_pages",
+        "vitreous.reporting.models.write_pages",
         1,
         "Stopped; run it again to go on.",
     ),
