@@ -162,7 +162,10 @@ def _metrics_page() -> Iterator[str]:
         yield from ("", f"## `{name}`", "", *docstring(maker), as_markdown(maker.source), "")
         yield from table(
             ("number", "better", "is"),
-            [(f"`{each}`", what.better, as_markdown(what.meaning, cell=True)) for each, what in maker.numbers.items()],
+            [
+                (f"`{each}`", what.better, as_markdown(what.meaning, cell=True))
+                for each, what in maker.quantities.items()
+            ],
         )
         given = [(f"`{each.name}`", f"`{_default(each)}`") for each in fields(maker)]
         yield from ("", *(table(("setting", "default"), given) if given else ()))

@@ -128,8 +128,8 @@ def _body(table: Table, folder: Path) -> str:
 def test_a_page_says_first_what_is_missing_and_what_noise_also_gets(tmp_path: Path) -> None:
     measures = {name: METRICS[name]() for name in ("pointing", "saco")}
     shown, missing = measures
-    number = next(iter(measures[shown].numbers))
-    better = measures[shown].numbers[number].better
+    number = next(iter(measures[shown].quantities))
+    better = measures[shown].quantities[number].better
     ends = {"good": (0.8, 0.9), "middling": (0.1, 0.5), "noise": (0.2, 0.3)}
     ends = ends if better == "↑" else {row: (1 - high, 1 - low) for row, (low, high) in ends.items()}
     cells = [Cell("vit", row, shown, number, (low + high) / 2, low, high, 9) for row, (low, high) in ends.items()]

@@ -116,7 +116,7 @@ def test_metrics_are_listed_with_what_they_read_and_give(run: Run) -> None:
     of = dict(zip(METRICS, re.split(rf"^(?:{'|'.join(METRICS)})$", done.stdout, flags=re.MULTILINE)[1:], strict=True))
     for name, maker in METRICS.items():
         assert maker.source.split(",")[0] in of[name]
-        assert all(f"{number} {told.better} {told.meaning}" in of[name] for number, told in maker.numbers.items())
+        assert all(f"{number} {told.better} {told.meaning}" in of[name] for number, told in maker.quantities.items())
     assert "reads the object's boxes" in of["box_overlap"]
     assert "threshold = 0.5 " in of["box_overlap"]
     assert "perturbation:ag_cam, perturbation:chefer, perturbation:rise" in of["perturbation"]

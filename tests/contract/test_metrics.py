@@ -110,7 +110,7 @@ def test_metrics_are_records_that_say_what_they_are(name: str) -> None:
     assert maker() == maker()
     with pytest.raises(dataclasses.FrozenInstanceError):
         maker().anything = 1  # type: ignore[attr-defined]
-    if "model" in maker.reads():
+    if "model" in maker.input_names():
         assert "Cost: " in (maker.__doc__ or "")
 
 
@@ -119,7 +119,7 @@ def test_every_number_says_which_way_is_better(name: str) -> None:
     judge = JUDGES[name]
     reported = judge.summary({each: torch.ones(shape) for each, shape in judge.shapes.items()})
     numbers = {each for each, value in reported.items() if not value.ndim}
-    assert numbers <= judge.numbers.keys() if isinstance(judge, Perturbation) else numbers == judge.numbers.keys()
+    assert numbers <= judge.quantities.keys() if isinstance(judge, Perturbation) else numbers == judge.quantities.keys()
 
 
 class Corner(nn.Module):
@@ -131,7 +131,7 @@ class Corner(nn.Module):
         return torch.stack([4 * inside - 2 * outside, torch.ones_like(inside)], 1)
 
 
-@pytest.mark.parametrize("name", [name for name in JUDGES if "heatmap" in JUDGES[name].reads()])
+@pytest.mark.parametrize("name", [name for name in JUDGES if "heatmap" in JUDGES[name].input_names()])
 def test_the_right_map_is_better_than_the_wrong_one(name: str) -> None:
     judge = JUDGES[name]
     there = torch.zeros(2, SIZE[0], SIZE[1], dtype=torch.bool)
@@ -148,7 +148,7 @@ def test_the_right_map_is_better_than_the_wrong_one(name: str) -> None:
         [*there],
     )
     good, bad = score(judge, inputs), score(judge, dataclasses.replace(inputs, heatmap=3 * right.flip(1, 2)))
-    for number, (arrow, _) in judge.numbers.items():
+    for number, (arrow, _) in judge.quantities.items():
         if number in good:
             assert good[number] > bad[number] if arrow == "↑" else good[number] < bad[number], number
 
@@ -192,13 +192,13 @@ class TestEveryMetric:
 
     def test_the_scale_of_the_map_changes_nothing(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
-        if "heatmap" not in judge.reads() or name in SCALED:
+        if "heatmap" not in judge.input_names() or name in SCALED:
             return
         same(score(judge, dataclasses.replace(inputs, heatmap=8 * inputs.heatmap)), score(judge, inputs))
 
     def test_a_constant_map_is_refused(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
-        if "heatmap" not in judge.reads() or name in ("completeness", "infidelity"):
+        if "heatmap" not in judge.input_names() or name in ("completeness", "infidelity"):
             return
         inputs.heatmap[2] = 0.1  # a constant that has grain when it is enlarged
         with pytest.raises(DegenerateMap, match="for image 2"):
@@ -206,13 +206,13 @@ class TestEveryMetric:
 
     def test_what_does_not_belong_together_is_refused(self, name: str) -> None:
         judge, inputs = JUDGES[name], data()
-        if not {"truth", "boxes"}.isdisjoint(judge.reads()):
-            values = {name: getattr(inputs, name) for name in judge.reads()} | {"heatmap": inputs.heatmap[:3]}
+        if not {"truth", "boxes"}.isdisjoint(judge.input_names()):
+            values = {name: getattr(inputs, name) for name in judge.input_names()} | {"heatmap": inputs.heatmap[:3]}
             if "correct" in values:
                 values["correct"] = torch.tensor(inputs.correct[:3])
             with pytest.raises(ShapeError, match="3 heat maps got"):
                 judge(**values)
-        elif "target" in judge.reads():
+        elif "target" in judge.input_names():
             inputs.target[1] = 7
             with pytest.raises(ShapeError, match="one of 7 classes"):
                 judge.of(inputs)
@@ -262,7 +262,7 @@ def test_maps_without_numbers_are_refused() -> None:
     inputs = data()
     inputs.heatmap[1, 0, 0] = torch.nan
     for name, judge in JUDGES.items():
-        if "heatmap" in judge.reads():
+        if "heatmap" in judge.input_names():
             error = ShapeError if name in ("completeness", "infidelity") else DegenerateMap
             with pytest.raises(error, match=r"infini|finite"):
                 score(judge, inputs)

@@ -139,7 +139,7 @@ def _size(batch: MeasuredBatch) -> tuple[int, int]:
 
 def _judged(run: ModelRun) -> bool:
     """Whether any metric reads where objects are."""
-    return any({"boxes", "truth"} & {*measure.reads()} for measure in run.measures.values())
+    return any({"boxes", "truth"} & {*measure.input_names()} for measure in run.measures.values())
 
 
 def _finder(run: ModelRun) -> FindsBoxes | None:

@@ -46,7 +46,9 @@ def _curves(table: Table) -> Iterator[tuple[str, Markup]]:
 def _scatters(table: Table, runs: Mapping[str, ModelRun]) -> Iterator[tuple[str, Markup]]:
     """Where maps point against how faithful they are, per model."""
     for model, run in runs.items():
-        kinds = {metric: not {"boxes", "truth"}.isdisjoint(measure.reads()) for metric, measure in run.measures.items()}
+        kinds = {
+            metric: not {"boxes", "truth"}.isdisjoint(measure.input_names()) for metric, measure in run.measures.items()
+        }
         places, faiths = ([metric for metric, place in kinds.items() if place is wanted] for wanted in (True, False))
         for place, faith in product(places, faiths):
             across, up = (_by_row(table, model, metric) for metric in (place, faith))

@@ -65,7 +65,7 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
                 for name, curve in mean_curves(measure, values).items():
                     curves.setdefault((spec, metric, name), {})[row] = curve
             notes += _failures(spec, metric, of_rows, drawn)
-            if "truth" in measure.reads() and found and not any(entry.mask for entry in run.samples.entries):
+            if "truth" in measure.input_names() and found and not any(entry.mask for entry in run.samples.entries):
                 notes.append(f"{metric} takes boxes for masks, since {_without_folders(plan.dataset)} has no masks.")
     costs = {
         name: {

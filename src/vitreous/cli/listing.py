@@ -80,8 +80,8 @@ def metrics() -> None:
         presets = [f"{name}:{preset}" for preset, judge in PRESETS.items() if type(judge) is maker]
         return [
             (inspect.getdoc(maker) or "").partition("\n")[0],
-            f"reads {', '.join(_READS[each] for each in maker.reads() if each in _READS)}",
-            *(f"{name} {number.better} {number.meaning}" for name, number in maker.numbers.items()),
+            f"reads {', '.join(_READS[each] for each in maker.input_names() if each in _READS)}",
+            *(f"{name} {number.better} {number.meaning}" for name, number in maker.quantities.items()),
             *([f"as published: {', '.join(presets)}"] if presets else []),
             maker.source,
             *(

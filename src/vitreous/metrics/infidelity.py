@@ -38,7 +38,7 @@ class Infidelity(Metric):
     """
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "infidelity": Number("↓", "mean squared error of the score's change"),
     }
     on_grid: ClassVar[bool] = True
@@ -108,7 +108,7 @@ class Completeness(Metric):
     """
 
     source: ClassVar[str] = "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017 (completeness)"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "completeness_error": Number("↓", "how far the map's sum is off, over the change of the score"),
     }
     on_grid: ClassVar[bool] = True

@@ -76,7 +76,7 @@ class BoxOverlap(Metric):
     """
 
     source: ClassVar[str] = "Leem & Seo, Attention Guided CAM, AAAI 2024 (localization.py)"
-    numbers: ClassVar[Mapping[str, Number]] = _OVERLAP
+    quantities: ClassVar[Mapping[str, Number]] = _OVERLAP
     threshold: float = 0.5
     inclusive: bool = True
     epsilon: float = 1e-5
@@ -110,7 +110,7 @@ class MaskOverlap(Metric):
     """
 
     source: ClassVar[str] = "the pixel-wise form of Leem & Seo, Attention Guided CAM, AAAI 2024"
-    numbers: ClassVar[Mapping[str, Number]] = _OVERLAP
+    quantities: ClassVar[Mapping[str, Number]] = _OVERLAP
     threshold: float = 0.5
     epsilon: float = 1e-5
     misclassified: bool = True
@@ -132,7 +132,7 @@ class CorLoc(Metric):
     """
 
     source: ClassVar[str] = "Deselaers et al., IJCV 2012; threshold of Zhou et al., CVPR 2016"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "cor_loc": Number("↑", "share of pictures"),
     }
     threshold: float = 0.2
@@ -162,7 +162,7 @@ class MaxBoxAccuracy(Metric):
     """
 
     source: ClassVar[str] = "Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "max_box_accuracy": Number("↑", "share of pictures, largest component, IoU ≥ 0.5"),
         "max_box_accuracy_v2": Number("↑", "share of pictures, best component, mean over IoUs"),
     }
@@ -199,7 +199,7 @@ class Pointing(Metric):
     """The pointing game: the share of images whose highest pixel lies less than `tolerance` pixels from the object."""
 
     source: ClassVar[str] = "Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "pointing": Number("↑", "share of pictures"),
     }
     tolerance: float = 15.0
@@ -224,7 +224,7 @@ class EnergyPointing(Metric):
     """
 
     source: ClassVar[str] = "Wang et al., Score-CAM, CVPR Workshops 2020"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "energy": Number("↑", "share of the map's sum"),
     }
 

@@ -121,7 +121,7 @@ class Metric(ABC):
 
     source: ClassVar[str]
     """Where it was published."""
-    numbers: ClassVar[Mapping[str, Number]]
+    quantities: ClassVar[Mapping[str, Number]]
     """What is reported."""
     on_grid: ClassVar[bool] = False
     """Whether it adds up the map's own values; others read the map at the size of the picture."""
@@ -129,17 +129,17 @@ class Metric(ABC):
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shape of each value of one image."""
-        return dict.fromkeys(self.numbers, ())
+        return dict.fromkeys(self.quantities, ())
 
     @classmethod
-    def reads(cls) -> tuple[str, ...]:
+    def input_names(cls) -> tuple[str, ...]:
         """Names of the inputs that it is called with.
 
         Raises:
             UnknownName: a parameter of the call is none of `Inputs`.
 
         >>> from vitreous.metrics.localization import Pointing
-        >>> Pointing.reads()
+        >>> Pointing.input_names()
         ('heatmap', 'truth')
         """
         names = tuple(inspect.signature(cls.__call__).parameters)[1:]
@@ -166,7 +166,7 @@ class Metric(ABC):
 
     def _needs(self) -> list[str]:
         """Which images are classified right matters only where others do not count."""
-        return [name for name in self.reads() if name != "correct" or not getattr(self, "misclassified", True)]
+        return [name for name in self.input_names() if name != "correct" or not getattr(self, "misclassified", True)]
 
     @abstractmethod
     def __call__(self, *inputs: Any, **named: Any) -> dict[str, Tensor]:

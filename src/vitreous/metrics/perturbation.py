@@ -69,7 +69,7 @@ class Perturbation(Metric):
     """
 
     source: ClassVar[str] = "Leem & Seo, AAAI 2024; Chefer et al., CVPR 2021; Petsiuk et al., RISE, BMVC 2018"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "morf": Number("↓", "area under the score, most relevant pixels taken away first"),
         "lerf": Number("↑", "area under the score, least relevant pixels taken away first"),
         "insertion": Number("↑", "area under the score, most relevant pixels put back first"),

@@ -45,7 +45,7 @@ class Road(Metric):
     source: ClassVar[str] = (
         "Rong et al., A Consistent and Efficient Evaluation Strategy for Attribution Methods, ICML 2022"
     )
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "morf": Number("↓", "mean score, most relevant pixels removed first"),
         "lerf": Number("↑", "mean score, least relevant pixels removed first"),
         "road": Number("↑", "lerf − morf"),

@@ -38,7 +38,7 @@ class SaCo(Metric):
     """
 
     source: ClassVar[str] = "Wu et al., On the Faithfulness of Vision Transformer Explanations, CVPR 2024"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "saco": Number("↑", "coefficient from −1 to 1"),
     }
     groups: int = 10
@@ -95,7 +95,7 @@ class AverageDrop(Metric):
     """
 
     source: ClassVar[str] = "Chattopadhay et al., Grad-CAM++, WACV 2018"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "average_drop": Number("↓", "share of the class's probability that is lost"),
         "average_increase": Number("↑", "share of pictures whose probability rises"),
     }

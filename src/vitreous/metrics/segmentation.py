@@ -113,7 +113,7 @@ class Segmentation(Metric):
     """
 
     source: ClassVar[str] = "Chefer et al., Transformer Interpretability Beyond Attention Visualization, CVPR 2021"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "pixel_accuracy": Number("↑", "share of pixels on the right side"),
         "mean_iou": Number("↑", "intersection over union, mean of object and background"),
         "mean_ap": Number("↑", "area under precision over recall, mean over pictures"),

@@ -31,7 +31,7 @@ class SensitivityMax(Metric):
     """
 
     source: ClassVar[str] = "Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "sensitivity_max": Number("↓", "largest change of the map over its size"),
     }
     radius: float = 0.02
@@ -76,7 +76,7 @@ class ModelRandomization(Metric):
     """
 
     source: ClassVar[str] = "Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018"
-    numbers: ClassVar[Mapping[str, Number]] = {
+    quantities: ClassVar[Mapping[str, Number]] = {
         "correlation": Number("↓", "rank correlation, mean over layers"),
         "last_correlation": Number("↓", "rank correlation when every layer is random"),
     }

@@ -96,7 +96,7 @@ class Table:
             names = list(dict.fromkeys(cell.name for cell in cells))
             at = {(cell.method, cell.name): cell for cell in cells}
             measure = self.measures.get(metric)
-            heads = [f"{name} {measure.numbers[name].better}" for name in names] if measure else names
+            heads = [f"{name} {measure.quantities[name].better}" for name in names] if measure else names
             grid = [["method", *heads, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
             for row in self.rows:
                 counts = [cell.pictures for cell in cells if cell.method == row]
@@ -163,7 +163,7 @@ def _verdicts(table: Table) -> list[str]:
         name = headline(list(dict.fromkeys(cell.name for cell in cells)))
         if metric in table.measures:
             shown = [cell for cell in cells if cell.name == name]
-            said = verdict(shown, table.noise, table.measures[metric].numbers[name])
+            said = verdict(shown, table.noise, table.measures[metric].quantities[name])
             found += [f"{metric} · {model}: {said}"] if said else []
     return found
 
@@ -179,7 +179,7 @@ def _place(cell: Cell) -> tuple[str, ...]:
 def _about(measure: Metric, names: Sequence[str]) -> str:
     """What a metric is, each of these numbers of it, and its source."""
     first = (inspect.getdoc(measure) or "").partition("\n")[0]
-    meanings = "; ".join(f"{name}: {measure.numbers[name].meaning}" for name in names)
+    meanings = "; ".join(f"{name}: {measure.quantities[name].meaning}" for name in names)
     return f"{first} {meanings}. Source: {measure.source}."
 
 

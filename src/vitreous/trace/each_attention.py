@@ -1,4 +1,4 @@
-"""A forward pass that shows one attention after the other and lets it go: `each_attention(model, images, each)`."""
+"""A forward pass that shows one attention after the other and lets it go: `each_attention(model, images, callback)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["each_attention"]
 
 
 def each_attention(
-    model: nn.Module, images: Images, each: Callable[[TokenGrid, Weights], None]
+    model: nn.Module, images: Images, callback: Callable[[TokenGrid, Weights], None]
 ) -> tuple[Logits, TokenGrid]:
     """Run the model once, without gradients, and hand every global attention's weights over as they come.
 
@@ -24,7 +24,7 @@ def each_attention(
     Args:
         model: any `nn.Module` with attention between all tokens.
         images: its input.
-        each: called with the token grid and (batch, heads, tokens, tokens) for each attention, in order.
+        callback: called with the token grid and (batch, heads, tokens, tokens) for each attention, in order.
 
     Raises:
         NothingObserved, NoTokenGrid, NoGlobalAttention, ModelError, ShapeError: as `observe` and `Trace`.
@@ -35,7 +35,7 @@ def each_attention(
         _, weights = seen.attention.scores_and_weights()
         check_same_tokens(tokens, seen.sizes, seen.model)
         if seen.sizes[-1] is not None:
-            each(tokens, weights)
+            callback(tokens, weights)
         return seen.attention.mix(weights)
 
     seen = record(model, images, attention=attend)
