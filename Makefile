@@ -63,8 +63,8 @@ $(VENV)/installed-dev: pyproject.toml
 	$(BIN)/python -m pip install --editable ".[dev]"
 	touch $@
 
-$(OLDEST)/installed-dev: pyproject.toml tests/oldest.py
+$(OLDEST)/installed-dev: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
-	$(PYTHON) tests/oldest.py > $(OLDEST)/constraints.txt
-	$(OLDEST)/bin/python -m pip install --constraint $(OLDEST)/constraints.txt --editable ".[dev]"
+	$(OLDEST)/bin/python -m pip install uv
+	$(OLDEST)/bin/uv pip install --python $(OLDEST)/bin/python --resolution lowest-direct --editable ".[dev]"
 	touch $@
