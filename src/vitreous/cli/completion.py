@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 __all__ = ["complete_methods", "complete_metrics", "complete_models"]
 
-_SPECS = ("default", "hf:", "open_clip:", "pneumonia", "timm:", "tiny20", "torchvision:")
+_SPECS = ("default", "everyday26", "hf:", "open_clip:", "pneumonia", "timm:", "tiny20", "torchvision:")
 _REGISTRIES = ("timm", "torchvision")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 __all__ = ["KINDS", "NEEDS", "methods", "metrics", "models"]
 
 _SPECS = {
-    "default": "the classifier that comes with vitreous: 26 everyday classes, cats and dogs among them",
-    "tiny20": "the smaller one that came before it, 20 classes at 64 pixels; results/ has what was measured on it",
+    "default": "the classifier that comes with vitreous: 19 everyday classes, cats and dogs among them",
+    "everyday26": "the one before it, seven classes more and less often right; results/ has what was measured on it",
+    "tiny20": "the first and smallest, 20 classes at 64 pixels; results/ has what was measured on it",
     "pneumonia": "the medical example that comes with vitreous: chest X-rays, normal or pneumonia; not for diagnosis",
     "FOLDER": "a folder that `vitreous train`, transformers or timm saved a model in",
     "timm:NAME": "a timm model with its published weights, such as timm:vit_base_patch16_224",

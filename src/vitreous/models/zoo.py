@@ -28,8 +28,8 @@ from vitreous.trace.reading import Said
 
 __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 
-PACKAGED = {name: Path(__file__).parent / name for name in ("default", "tiny20", "pneumonia")}
-"""The classifiers that come with the package: everyday things, fewer and smaller ones, and chest X-rays."""
+PACKAGED = {name: Path(__file__).parent / name for name in ("default", "everyday26", "tiny20", "pneumonia")}
+"""The classifiers that come with the package: everyday things; more of them, and smaller ones, from before; and chest X-rays."""
 
 _SOURCES = ("timm", "torchvision", "hf", "open_clip")
 _HF_CONFIG = "config.json"
@@ -50,8 +50,8 @@ def load(
     """Load a classifier to explain: in evaluation mode, with frozen weights.
 
     Args:
-        spec: "default", "tiny20", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID", "open_clip:NAME/TAG", or a
-            folder that `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take
+        spec: "default", "everyday26", "tiny20", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID",
+            "open_clip:NAME/TAG", or a folder that `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take
             the weights from a file; what its tensors say of classes, channels, patches, a square picture's size,
             widths and depth need not be said, and pictures are prepared as for the pretrained NAME. Likewise
             "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
