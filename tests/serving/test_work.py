@@ -14,6 +14,7 @@ from tests.serving.conftest import in_a_loop
 from vitreous.masking.forward import Progress
 from vitreous.serving.cache import Cache, Gone
 from vitreous.serving.work import Busy, Done, Step, Stopped, TookTooLong, Worker, stoppable
+from vitreous.trace.changes import aside
 
 
 def endless(model: nn.Module, ran: threading.Event) -> Callable[[Progress], str]:
@@ -114,6 +115,18 @@ def test_a_model_that_catches_everything_is_stopped_too() -> None:
     with pytest.raises(Stopped), stoppable(model.inner, stop, 60.0):  # noqa: PT012
         stop.set()
         model(torch.zeros(1))
+
+
+def test_who_shares_the_model_is_not_stopped() -> None:
+    model, stop, found = nn.Identity(), threading.Event(), list[torch.Tensor]()
+    with stoppable(model, stop, 60.0):
+        stop.set()
+        other = threading.Thread(target=lambda: found.append(model(torch.ones(1))))
+        other.start()
+        other.join()
+        with pytest.raises(Stopped), aside(), aside():
+            model(torch.ones(1))
+    assert found
 
 
 def test_the_oldest_go_first() -> None:

@@ -6,14 +6,17 @@ import json
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 import torch
 from torch import nn
 
+import vitreous
 from tests.contract.promises import fingerprint
 from tests.contract.zoo import CASES
+from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_output, evaluation, stop_gradient
 from vitreous.trace.recorder import record
@@ -89,3 +92,48 @@ def test_changes_act_on_their_own_thread() -> None:
     assert all(torch.equal(each, expected) for each in found)
     assert len(found) == 2
     assert fingerprint(model) == before
+
+
+def test_hooks_that_come_and_go_disturb_no_look_at_a_model() -> None:
+    model, done = nn.Identity(), threading.Event()
+
+    def other() -> None:
+        while not done.is_set():
+            with changes() as change:
+                for _ in range(500):
+                    change.before(model, lambda _: None)
+
+    thread, interval = threading.Thread(target=other), sys.getswitchinterval()
+    thread.start()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            with no_chance(model, torch.ones(1)):
+                pass
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        thread.join()
+
+
+class Explains(nn.Module):
+    """A model that explains another, and itself runs, within its forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.other = CASES["timm_vit"].model(), [CASES["timm_vit"].model()]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        vitreous.explain(self.other[0], images.detach(), "rollout")
+        return self.own(images)
+
+
+@pytest.mark.slow
+def test_models_that_explain_others_share_them_between_threads() -> None:
+    images = CASES["timm_vit"].images()[:1]
+    model = Explains().eval()
+    expected = vitreous.explain(model.own, images, "rollout").heatmap
+    with ThreadPoolExecutor(3) as pool:
+        inside = [pool.submit(vitreous.explain, model, images, "rollout") for _ in range(2)]
+        alone = pool.submit(vitreous.explain, model.other[0], images, "rollout")
+        assert all(torch.equal(each.result(300).heatmap, expected) for each in (*inside, alone))

@@ -16,6 +16,7 @@ from torch import nn
 
 from vitreous.errors import ExplainError
 from vitreous.masking.forward import Progress
+from vitreous.trace.changes import changes
 
 __all__ = ["Busy", "Done", "Step", "Stopped", "TookTooLong", "Worker", "stoppable"]
 
@@ -155,14 +156,14 @@ def _result(future: Future[T], seconds: float) -> T:
 
 @contextmanager
 def stoppable(model: nn.Module, stop: threading.Event, seconds: float) -> Generator[None]:
-    """While the block runs, each forward pass of the model first looks whether somebody still waits for it.
+    """While the block runs, each pass of the model on this thread first looks whether somebody still waits for it.
 
     Raises:
         Stopped: nobody does, or its time is over.
     """
     end = time.monotonic() + seconds
 
-    def look(_: nn.Module, __: Any) -> None:
+    def look(_: Any) -> None:
         if stop.is_set():
             raise Stopped
         if time.monotonic() > end:
@@ -170,8 +171,6 @@ def stoppable(model: nn.Module, stop: threading.Event, seconds: float) -> Genera
 
     if stop.is_set():
         raise Stopped
-    hook = model.register_forward_pre_hook(look)
-    try:
+    with changes() as change:
+        change.before(model, look, further_in=True)
         yield
-    finally:
-        hook.remove()

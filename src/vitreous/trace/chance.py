@@ -71,9 +71,9 @@ def check_same(first: Tensor, again: Tensor, dtype: torch.dtype, model: str) -> 
 
 def _own(model: nn.Module) -> list[Any]:
     """Generators that modules, or functions that they hold, have, and those in the files that these are of."""
-    modules = list(model.modules())
+    modules = list(model.modules())  # lists, as other threads may put hooks there meanwhile
     held = [value for module in modules for value in list(vars(module).values())]
-    held += [part for value in held if isinstance(value, list | tuple) for part in value]
+    held += [part for value in held if isinstance(value, list | tuple) for part in list(value)]
     held += [part for value in held if isinstance(value, dict) for part in list(value.values())]
     held += [part for value in held if isinstance(value, partial) for part in (*value.args, *value.keywords.values())]
     held += [value.__self__ for value in held if isinstance(value, MethodType | BuiltinMethodType)]

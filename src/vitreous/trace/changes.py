@@ -73,14 +73,20 @@ class Changes:
         self._place = Place()
         self._undo: list[Callable[[], object]] = []
 
-    def before(self, module: nn.Module, hook: Callable[[Any], Any]) -> None:
+    def before(self, module: nn.Module, hook: Callable[[Any], Any], *, further_in: bool = False) -> None:
         """Call `hook` with (args, kwargs) when the module is about to run; it may return others to run it with.
 
         Nothing calls it of a module that was scripted.
+
+        Args:
+            module: that is about to run.
+            hook: called with its input.
+            further_in: also in recordings that begin within others, on this thread.
         """
 
         def guarded(_: nn.Module, *given: Any) -> Any:
-            return hook(given) if self._place.is_here else None
+            is_here = get_ident() == self._place.thread if further_in else self._place.is_here
+            return hook(given) if is_here else None
 
         if not takes_hooks(module):
             return
