@@ -22,6 +22,9 @@ from vitreous.settings.typed import Count, shown, typed, wanted
 ODD = (1.5, math.nan, math.inf, -(10**30), 10**400, True, None, "x", [], ["x"], [math.nan], {}, b"", 3)
 SETTINGS = [(name, item.name) for name, maker in {**METHODS, **METRICS}.items() for item in fields(maker)]  # type: ignore[arg-type]
 
+# the model, the picture or another setting have an end of their own
+CAPPED = ("batch_size", "start_layer", "window", "stride", "length", "directions", "last", "sides")
+
 
 def fits(hint: Any, value: object) -> bool:
     try:
@@ -43,6 +46,25 @@ def test_a_setting_of_another_type_is_named_with_what_is_wanted(owner: str, sett
         with pytest.raises((ShapeError, UnknownName)) as told:
             (make_method if owner in METHODS else make_metric)(owner, **{setting: value})
         assert f"`{setting}`" in str(told.value)
+
+
+@pytest.mark.parametrize(("owner", "setting"), SETTINGS)
+def test_how_often_is_bounded(owner: str, setting: str) -> None:
+    maker: Any = {**METHODS, **METRICS}[owner]
+    if get_type_hints(maker)[setting] not in (int, int | None):
+        return
+    if setting in ("seed", *CAPPED):
+        return
+    with pytest.raises(ShapeError, match=f"`{setting}` of .* is 1000000000. Give"):
+        (make_method if owner in METHODS else make_metric)(owner, **{setting: 10**9})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("rise", {"masks": 100_000, "grid": 100}), ("mgrw", {"walks": 10_000, "length": 10**9})]
+)
+def test_what_is_drawn_is_bounded(name: str, settings: dict[str, int]) -> None:
+    with pytest.raises(ShapeError, match="are more than 10,000,000 numbers to draw"):
+        explain(CASES["timm_vit"].model(), CASES["timm_vit"].images(), name, **settings)
 
 
 def test_a_method_made_by_hand_is_checked_as_well() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -19,7 +19,7 @@ from vitreous.metrics import is_metric, make_metric
 from vitreous.metrics.metric import Metric
 from vitreous.metrics.perturbation import PRESETS as CURVES
 from vitreous.settings.named import is_own, own
-from vitreous.settings.typed import Seed, check_settings, shown, typed_fields
+from vitreous.settings.typed import Seed, Within, check_settings, shown, typed_fields
 from vitreous.trace.reading import Reading
 
 __all__ = [
@@ -83,7 +83,7 @@ class Plan:
     seed: Seed = 0
     batch_size: int = 8
     reference: str = ""
-    resamples: int = 2000
+    resamples: Annotated[int, Within(100, 100_000)] = 2000
     reading: Reading = Reading()  # noqa: RUF009  # frozen
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Plan:
         asked_window(self.window)
         for name, allowed in _CHOICES.items():
             check_setting(name, getattr(self, name), allowed)
-        for name, least in (("limit", 0), ("batch_size", 1), ("resamples", 100)):
+        for name, least in (("limit", 0), ("batch_size", 1)):
             check_at_least(name, getattr(self, name), least)
         for name in ("dataset", "models", "methods", "metrics"):
             if not getattr(self, name):

@@ -11,6 +11,7 @@ from torch import nn
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.requirements import check_at_least
 from vitreous.methods.shared import FromObservation
+from vitreous.settings.typed import Cells
 from vitreous.shapes import Heatmap, Images, Logits
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Target
@@ -44,7 +45,7 @@ def look(model: nn.Module, images: Images) -> Look:
 class Baseline(FromObservation[Look]):
     """A method that asks the model for nothing else; `grid` sets the rows and columns of its map."""
 
-    grid: int | None
+    grid: Cells | None
 
     @property
     def observation(self) -> Callable[[nn.Module, Images], Look]:

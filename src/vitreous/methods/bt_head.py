@@ -13,6 +13,7 @@ from vitreous.methods.feedback import feedback, first_layer
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_class_token
 from vitreous.methods.transformer_attribution import multiply_up
+from vitreous.settings.typed import Passes
 from vitreous.shapes import Images, Weights
 from vitreous.trace.observe import observe
 from vitreous.trace.observed import rows_read
@@ -50,7 +51,7 @@ class BTHead:
     family: ClassVar[Family] = "class_token"
 
     start_layer: int | None = None
-    steps: int = 20
+    steps: Passes = 20
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from vitreous.errors import ShapeError
 from vitreous.methods.baseline import Baseline
 from vitreous.methods.method import Family
+from vitreous.settings.typed import Cells
 from vitreous.shapes import Heatmap, Images
 
 __all__ = ["CenterGaussian", "gaussian"]
@@ -41,7 +42,7 @@ class CenterGaussian(Baseline):
     scoreless: ClassVar[Literal[True]] = True
 
     sigma: float = 0.25
-    grid: int | None = None
+    grid: Cells | None = None
 
     def heat(self, images: Images, size: tuple[int, int]) -> Heatmap:
         """The map of these rows and columns."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from vitreous.methods.baseline import Baseline
 from vitreous.methods.method import Family
+from vitreous.settings.typed import Cells
 from vitreous.shapes import Heatmap, Images
 
 __all__ = ["Edges", "sobel"]
@@ -38,7 +39,7 @@ class Edges(Baseline):
     family: ClassVar[Family] = "pixels"
     scoreless: ClassVar[Literal[True]] = True
 
-    grid: int | None = None
+    grid: Cells | None = None
 
     def heat(self, images: Images, size: tuple[int, int]) -> Heatmap:
         """The map of these rows and columns."""

@@ -30,8 +30,11 @@ def feedback(
         trace = observe(model, scaled)
         return trace.gradients(direction, trace.global_attentions[-1:])[0][:, :, tokens.class_token]
 
-    gradients = [gradient(images * alpha) for alpha in torch.linspace(0, 1, steps, dtype=torch.float64).tolist()]
-    return torch.stack(gradients).mean(0).relu().mean(1)
+    first, *others = torch.linspace(0, 1, steps, dtype=torch.float64).tolist()
+    total = gradient(images * first)
+    for alpha in others:
+        total = total + gradient(images * alpha)
+    return (total / steps).relu().mean(1)
 
 
 def first_layer(start_layer: int | None, layers: int, of_twelve: int) -> int:

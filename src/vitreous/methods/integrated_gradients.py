@@ -15,6 +15,7 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.input_x_gradient import lay_out
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
+from vitreous.settings.typed import Passes
 from vitreous.shapes import Images
 from vitreous.trace.pixels import pixel_response
 from vitreous.trace.target import Predicted, Target
@@ -57,7 +58,7 @@ class IntegratedGradients:
     family: ClassVar[Family] = "pixels"
     signed: ClassVar[Literal[True]] = True
 
-    steps: int = 50
+    steps: Passes = 50
     quadrature: Quadrature = "right"
     baseline: str = "black"
     mean: Sequence[float] = field(default=(), repr=False)

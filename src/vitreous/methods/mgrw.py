@@ -23,9 +23,9 @@ from vitreous.methods.method import Family
 from vitreous.methods.raw_attention import raw_attention
 from vitreous.methods.readout import Readout, check_readout
 from vitreous.methods.reduct import Level, Reduct, ThresholdScale
-from vitreous.methods.requirements import check_at_least, check_digits
+from vitreous.methods.requirements import check_at_least, check_digits, check_product
 from vitreous.methods.rollout import rollout
-from vitreous.settings.typed import Seed
+from vitreous.settings.typed import Passes, Seed
 from vitreous.shapes import Heatmap, Images, Logits, PatchMask
 from vitreous.trace.observe import observe
 from vitreous.trace.reading import Reading, current_reading, link_of, reading
@@ -103,7 +103,7 @@ class MGRW:
     slow: ClassVar[Literal[True]] = True
     blocks: ClassVar[Literal[True]] = True
 
-    walks: int = 500
+    walks: Passes = 500
     length: int = 36
     coarse_threshold: float = 0.3
     fine_threshold: float = 0.2
@@ -173,6 +173,7 @@ class MGRW:
         check_setting("directions", self.directions, (4, 8))
         check_at_least("walks", self.walks, 1)
         check_at_least("length", self.length, 1)
+        check_product("walks", self.walks, "length", self.length)
         check_at_least("beta", self.beta, 0)
         check_at_least("batch_size", self.batch_size, 1)
         if not isinstance(self.fine, nn.Module | None) and self.fine != _SAME:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.generic_attention import GenericAttention
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
-from vitreous.settings.typed import Seed
+from vitreous.settings.typed import Seed, Within
 from vitreous.shapes import Heatmap, Images
 from vitreous.trace.layer import find_layer
 from vitreous.trace.layer_output import read_layer
@@ -70,7 +70,7 @@ class PatchPosterior:
     family: ClassVar[Family] = "class_token"
     slow: ClassVar[Literal[True]] = True
 
-    masks: int = 256
+    masks: Annotated[int, Within(8, 4096)] = 256  # they are solved for at once
     reach: float = 3.0
     temperature: float = 0.3
     prior: Literal["generic_attention", ""] = "generic_attention"

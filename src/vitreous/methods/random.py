@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitreous.methods.baseline import Baseline
 from vitreous.methods.method import Family
-from vitreous.settings.typed import Seed
+from vitreous.settings.typed import Cells, Seed
 from vitreous.shapes import Heatmap, Images
 
 __all__ = ["Random", "fingerprints", "noise"]
@@ -41,7 +41,7 @@ class Random(Baseline):
     scoreless: ClassVar[Literal[True]] = True
 
     seed: Seed = 0
-    grid: int | None = None
+    grid: Cells | None = None
 
     def heat(self, images: Images, size: tuple[int, int]) -> Heatmap:
         """The map of these rows and columns."""

@@ -9,7 +9,10 @@ from vitreous.errors import NoClassToken, ShapeError, TooFewDigits
 from vitreous.shapes import Logits, TokenMask
 from vitreous.trace.observed import TokenGrid
 
-__all__ = ["check_at_least", "check_class_token", "check_digits", "check_one_sign"]
+__all__ = ["check_at_least", "check_class_token", "check_digits", "check_one_sign", "check_product"]
+
+_MOST_DRAWN = 10_000_000
+"""Random numbers of a method, times a few bytes and directions each."""
 
 
 def check_class_token(tokens: TokenGrid, model: str, method: str, read: TokenMask | None = None) -> TokenGrid:
@@ -49,6 +52,18 @@ def check_at_least(name: str, value: int | float, least: int | float) -> None:
     """
     if value < least:
         raise ShapeError(f"`{name}` must be at least {least:g}; got {value:g}. Give a larger number.")
+
+
+def check_product(one: str, first: int, other: str, second: int) -> None:
+    """Refuse two settings, such as how many random walks and their length, that need more numbers than fit into memory.
+
+    Raises:
+        ShapeError: their product is above ten million.
+    """
+    if first * second > _MOST_DRAWN:
+        raise ShapeError(
+            f"`{one}` {first:,} times `{other}` {second:,} are more than {_MOST_DRAWN:,} numbers to draw. Take less."
+        )
 
 
 def check_one_sign(direction: Logits, method: str, remedy: str) -> Logits:

@@ -18,8 +18,8 @@ from vitreous.masking.forward import Progress, masked_logits
 from vitreous.masking.moves import moving_values
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family
-from vitreous.methods.requirements import check_at_least
-from vitreous.settings.typed import Seed
+from vitreous.methods.requirements import check_at_least, check_product
+from vitreous.settings.typed import Cells, Passes, Seed
 from vitreous.shapes import Images
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Predicted, Scale, Target
@@ -68,8 +68,8 @@ class RISE:
     signed: ClassVar[Literal[True]] = True
     slow: ClassVar[Literal[True]] = True
 
-    masks: int = 4000
-    grid: int = 7
+    masks: Passes = 4000
+    grid: Cells = 7
     visible: float = 0.5
     centered: bool = True
     score: Scale = "probability"
@@ -91,6 +91,7 @@ class RISE:
         check_setting("score", self.score, get_args(Scale))
         for name in ("masks", "grid", "batch_size"):
             check_at_least(name, getattr(self, name), 1)
+        check_product("masks", self.masks, "grid²", self.grid**2)
         if not 0 < self.visible < 1:
             raise ShapeError(f"`visible` must lie between 0 and 1; got {self.visible:g}. The paper takes 0.5.")
         logits = record(model, images).logits

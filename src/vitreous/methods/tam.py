@@ -13,6 +13,7 @@ from vitreous.methods.explanation import Explanation
 from vitreous.methods.feedback import feedback, first_layer
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_class_token
+from vitreous.settings.typed import Passes
 from vitreous.shapes import Images
 from vitreous.trace.observe import observe
 from vitreous.trace.target import Predicted, Target
@@ -47,7 +48,7 @@ class TAM:
     family: ClassVar[Family] = "class_token"
 
     start_layer: int | None = None
-    steps: int = 20
+    steps: Passes = 20
 
     def __call__(self, model: nn.Module, images: Images, target: Target = Predicted()) -> Explanation:  # noqa: B008
         """Explain a batch of normalised images."""

@@ -16,7 +16,7 @@ from vitreous.masking.moves import moving_values
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_at_least
-from vitreous.settings.typed import Seed
+from vitreous.settings.typed import Passes, Seed
 from vitreous.shapes import Images
 from vitreous.trace.blocks import check_patches_can_go, observe_blocks
 from vitreous.trace.edit import change_inputs
@@ -64,7 +64,7 @@ class TIS:
     signed: ClassVar[Literal[True]] = True
     slow: ClassVar[Literal[True]] = True
 
-    masks: int = 1024
+    masks: Passes = 1024
     kept: float = 0.5
     centered: bool = True
     score: Scale = "probability"

@@ -13,6 +13,7 @@ from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import Band, band_logits, one_hot
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.metric import Axes, Metric, Number
+from vitreous.settings.typed import Passes
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.reading import link_of
 from vitreous.trace.target import value_of
@@ -78,7 +79,7 @@ class Perturbation(Metric):
     morf: str = "mean"
     lerf: str = "mean"
     insertion: str = ""
-    parts: int = 10
+    parts: Passes = 10
     last: int = 10
     scale: CurveScale = "probability"
     area: Area = "mean"

@@ -14,7 +14,7 @@ from vitreous.errors import ShapeError, check_setting
 from vitreous.metrics.bands import ranks
 from vitreous.metrics.metric import Metric, Number, PictureMask, scaled
 from vitreous.metrics.perturbation import CurveScale, Order, bands_of, values_of
-from vitreous.settings.typed import Seed
+from vitreous.settings.typed import Passes, Seed
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.edit import evaluation
 from vitreous.trace.running import run
@@ -50,7 +50,7 @@ class Road(Metric):
         "lerf": Number("↑", "mean score, least relevant pixels removed first"),
         "road": Number("↑", "lerf − morf"),
     }
-    parts: int = 10
+    parts: Passes = 10
     noise: float = 0.01
     tolerance: float = 1e-4
     seed: Seed = 0

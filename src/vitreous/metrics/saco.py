@@ -17,6 +17,7 @@ from vitreous.metrics.bands import band_logits, hidden_logits, one_hot, ranks
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.metric import Metric, Number, scaled
 from vitreous.metrics.perturbation import values_of
+from vitreous.settings.typed import Passes
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.trace.target import Scale
 
@@ -41,7 +42,7 @@ class SaCo(Metric):
     quantities: ClassVar[Mapping[str, Number]] = {
         "saco": Number("↑", "coefficient from −1 to 1"),
     }
-    groups: int = 10
+    groups: Passes = 10
     fill: str = "image_mean"
     scale: Scale = "probability"
     mean: tuple[float, ...] = ()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import ShapeError
 from vitreous.metrics.metric import Explain, Metric, Number
-from vitreous.settings.typed import Seed
+from vitreous.settings.typed import Passes, Seed
 from vitreous.shapes import Images
 from vitreous.trace.edit import find_layers
 
@@ -35,7 +35,7 @@ class SensitivityMax(Metric):
         "sensitivity_max": Number("↓", "largest change of the map over its size"),
     }
     radius: float = 0.02
-    samples: int = 10
+    samples: Passes = 10
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -49,11 +49,12 @@ class SensitivityMax(Metric):
         """Values per image."""
         first = explain(model, images).double().flatten(1)
         generator = torch.Generator().manual_seed(self.seed)
-        changes: list[Tensor] = []
+        largest = first.new_zeros(len(first))
         for _ in range(self.samples):
             drawn = torch.rand(images.shape[1:], generator=generator).to(images) * 2 - 1
-            changes.append(explain(model, images + self.radius * drawn).double().flatten(1) - first)
-        return {"sensitivity_max": torch.stack(changes).norm(dim=2).amax(0) / first.norm(dim=1)}
+            changed = explain(model, images + self.radius * drawn).double().flatten(1) - first
+            largest = torch.maximum(largest, changed.norm(dim=1))
+        return {"sensitivity_max": largest / first.norm(dim=1)}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,19 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from vitreous.errors import ExplainError, ShapeError, UnknownName
 
-__all__ = ["Count", "Seed", "Within", "check_settings", "shown", "typed", "typed_fields", "typed_values", "wanted"]
+__all__ = [
+    "Cells",
+    "Count",
+    "Passes",
+    "Seed",
+    "Within",
+    "check_settings",
+    "shown",
+    "typed",
+    "typed_fields",
+    "typed_values",
+    "wanted",
+]
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,12 @@ class Within:
         return f"of at least {self.least}" if self.most is None else f"from {self.least} to {self.most}"
 
 
+Cells = Annotated[int, Within(1, 1024)]
+"""Along a side of a grid."""
 Count = Annotated[int, Within(1)]
 """How many."""
+Passes = Annotated[int, Within(1, 100_000)]
+"""How often a model runs on one picture, or what is held for each run: nobody waits for more, and memory has an end."""
 Seed = Annotated[int, Within(0, 2**63 - 1)]
 """What random numbers are made from."""
 

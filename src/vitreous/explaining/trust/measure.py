@@ -63,8 +63,8 @@ class TrustSettings:
         batch_size: masked pictures at once; bounds memory.
     """
 
-    orders: Annotated[int, Within(0)] = 12
-    steps: Annotated[int, Within(2)] = 6
+    orders: Annotated[int, Within(0, 1000)] = 12
+    steps: Annotated[int, Within(2, 100)] = 6
     fill: str = "mean"
     seed: Seed = 0
     classes: bool = True

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -29,7 +29,7 @@ from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, check_charts, line_chart
 from vitreous.render.page import chart
 from vitreous.settings.layout import Section, as_left
-from vitreous.settings.typed import Seed, check_settings
+from vitreous.settings.typed import Seed, Within, check_settings
 from vitreous.statistics.store import RESULTS, Record, Store
 from vitreous.statistics.summary import Values
 from vitreous.statistics.tables import Table, write_page, write_tables
@@ -68,7 +68,7 @@ class Trial:
     limit: int = 0
     seed: Seed = 0
     batch_size: int = 16
-    resamples: int = 2000
+    resamples: Annotated[int, Within(100, 100_000)] = 2000
     reading: Reading = Reading()  # noqa: RUF009  # frozen
     window: Window = None
 
@@ -77,7 +77,7 @@ class Trial:
         check_settings(self)
         asked_window(self.window)
         check_setting("labels", self.labels, ("auto", "name", "position"))
-        for name, least in (("calibrated", 1), ("limit", 0), ("batch_size", 1), ("resamples", 100)):
+        for name, least in (("calibrated", 1), ("limit", 0), ("batch_size", 1)):
             check_at_least(name, getattr(self, name), least)
 
 
