@@ -129,7 +129,7 @@ def test_a_score_that_no_mask_moves_is_refused() -> None:
 @pytest.mark.parametrize("settings", [{"masks": 7}, {"reach": 0.0}, {"temperature": -1.0}])
 def test_settings_are_checked(settings: dict[str, object]) -> None:
     case = CASES["timm_vit"]
-    with pytest.raises(ShapeError, match="at least|from 8 to 4096"):
+    with pytest.raises(ShapeError, match=r"at least|from 8 to 4096"):
         make_method("patch_posterior", **settings)(case.model(), case.images())
 
 

@@ -16,6 +16,7 @@ import vitreous
 from tests.contract.zoo import CASES
 from tests.settings.test_typed import ODD, fits
 from vitreous.errors import ExplainError, ShapeError, UnknownName
+from vitreous.inside.concepts import Concepts
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
 from vitreous.settings.arguments import hints_of
@@ -23,6 +24,8 @@ from vitreous.settings.arguments import hints_of
 EXPLANATION = Explanation(
     torch.rand(2, 3, 3), torch.rand(2, 4), torch.tensor([1, 2]), METHODS["random"](), inputs=torch.rand(2, 3, 6, 6)
 )
+RECORD = inspect.unwrap(vitreous.record)  # tests check its types before it does
+CONCEPTS = Concepts(torch.rand(1, 2, 3, 3), torch.rand(2, 4), torch.rand(4), 0.5, "layer")
 NEEDED: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (vitreous.explain, {"model": None, "images": None}),
     (vitreous.load, {}),
@@ -31,6 +34,11 @@ NEEDED: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (vitreous.components, {"model": None, "images": None}),
     (vitreous.artifacts, {"model": None, "images": None}),
     (vitreous.interactions, {"model": None, "images": None}),
+    (vitreous.heads, {"model": None, "images": None}),
+    (vitreous.cka, {"model": None, "images": None}),
+    (vitreous.logit_lens, {"model": None, "images": None}),
+    (vitreous.concepts, {"model": None, "images": None}),
+    (vitreous.concept_effects, {"model": None, "images": None, "found": CONCEPTS}),
     (vitreous.prune, {"model": nn.Identity(), "share": 0.5}),
     (vitreous.trust, {"model": None, "explanation": None}),
     (vitreous.report, {"explanations": None}),
@@ -67,7 +75,20 @@ def test_a_place_beyond_the_images_is_refused(name: str) -> None:
             getattr(EXPLANATION, name)(index=place)
 
 
-ALONE = (math.nan, 1.5, b"x", object(), {}, [None], [[1]], lambda *_: None)
+@pytest.mark.parametrize("name", [4, -1, 10**9])
+def test_a_class_beyond_the_scores_has_no_name(name: int) -> None:
+    with pytest.raises(UnknownName, match=rf'no class named "{name}"'):
+        EXPLANATION.class_name(name)
+
+
+@pytest.mark.parametrize("attention", [1, "x", [len]])
+def test_what_attention_is_shown_to_is_called(attention: object) -> None:
+    case = CASES["timm_vit"]
+    with pytest.raises(ShapeError, match="`attention` of `record` is"):
+        RECORD(case.model(), case.images(), attention=attention)
+
+
+ALONE = (math.nan, 1.5, b"x", object(), {None: None}, [None], [[1]], lambda *_: None, torch.tensor(0.5), np.array(0.5))
 
 
 @pytest.mark.parametrize("value", ALONE, ids=map(repr, range(len(ALONE))))
@@ -83,6 +104,9 @@ def test_what_functions_check_by_themselves(value: object) -> None:
         lambda: vitreous.report(value, "x.html"),  # type: ignore[arg-type]
         lambda: vitreous.stop_gradient(value, []).__enter__(),  # type: ignore[arg-type]
         lambda: vitreous.stop_gradient(model, [value]).__enter__(),  # type: ignore[list-item]
+        lambda: RECORD(model, images, outputs=value),
+        lambda: RECORD(model, images, gradients=value),
+        lambda: vitreous.Margin(value, value)(torch.rand(2, 3)),  # type: ignore[arg-type]
         lambda: vitreous.Classes(value),  # type: ignore[arg-type]
         lambda: vitreous.Preprocess((32, 32), mean=value),  # type: ignore[arg-type]
     ]

@@ -49,7 +49,7 @@ def as_target(target: UserTarget, class_names: Sequence[str], against: UserTarge
     if callable(target):
         return Scalar(target)
     named: Any = [target] if isinstance(target, Integral | str) else target
-    several: list[Any] = [*named] if isinstance(named, Iterable) else [None]
+    several: list[Any] = [*named] if isinstance(named, Iterable) and getattr(named, "ndim", 1) else [None]
     if not all(isinstance(each, Integral | str) for each in several):
         raise ShapeError(
             f"the target is {shown(target)}. Give the index or name of a class, one of these per image, or a function "

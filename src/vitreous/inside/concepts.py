@@ -11,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import ShapeError, UnknownName
+from vitreous.errors import UnknownName
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.inside.factors import factorize, loadings
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.shapes import FeatureMaps
 from vitreous.trace.features import patch_features
 from vitreous.trace.reading import Said, reading
@@ -98,13 +100,14 @@ class Concepts:
         return self.maps[:, concept]
 
 
+@checked("model", "images", "preprocess")
 def concepts(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
-    count: int = 8,
+    count: Count = 8,
     *,
     layer: str = "",
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -141,8 +144,6 @@ def concepts(
     """
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     with reading(subject.reading):
         first, *rest = inputs.split(batch_size)
         read = patch_features(subject.model, first, layer)

@@ -18,6 +18,8 @@ from vitreous.explaining.targets import UserTarget, as_target
 from vitreous.inside.concepts import Concepts, in_patches
 from vitreous.masking.forward import Progress
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count, Passes, Seed
 from vitreous.shapes import FeatureMaps
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.layer import find_layer
@@ -84,15 +86,16 @@ def random_directions(
     return drawn / drawn.norm(dim=1, keepdim=True)
 
 
+@checked("model", "images", "target", "preprocess")
 def concept_effects(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     found: Concepts,
     target: UserTarget = None,
     *,
-    draws: int = 10,
-    seed: int = 0,
-    batch_size: int = 8,
+    draws: Passes = 10,
+    seed: Seed = 0,
+    batch_size: Count = 8,
     progress: Progress | None = None,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
@@ -132,9 +135,6 @@ def concept_effects(
     """
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
-    for name, value in (("draws", draws), ("batch_size", batch_size)):
-        if value < 1:
-            raise ShapeError(f"`{name}` must be at least 1; got {value}. Give a whole number.")
     wanted = as_target(target, subject.class_names)
     generator = torch.Generator().manual_seed(seed)
     with reading(subject.reading):

@@ -11,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import ObservationError, ShapeError
+from vitreous.errors import ObservationError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.shapes import Images, Weights
 from vitreous.trace.classifier import without_scores
 from vitreous.trace.each_attention import each_attention
@@ -58,11 +60,12 @@ def entropies(weights: Weights, tokens: TokenGrid) -> Float[Tensor, "batch heads
     return torch.special.entr(tokens.of_patches(weights, -2)).sum(-1).mean(-1)
 
 
+@checked("model", "images", "preprocess")
 def heads(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     *,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -92,8 +95,6 @@ def heads(
     """
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     with reading(subject.reading):
         parts = [_look(subject.model, part) for part in inputs.split(batch_size)]
     distance, entropy, extra = (

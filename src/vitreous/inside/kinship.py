@@ -14,6 +14,8 @@ from vitreous.data.depth import Window
 from vitreous.errors import ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.trace.blocks import block_tokens, find_blocks
 from vitreous.trace.reading import Said, reading
 
@@ -62,12 +64,13 @@ def _hsic(one: Rows, other: Rows) -> Float[Tensor, ""]:
     return common - n / (n - 2) * (here @ there) + here.sum() * there.sum() / ((n - 1) * (n - 2))
 
 
+@checked("model", "images", "other", "preprocess")
 def cka(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     other: nn.Module | LoadedModel | None = None,
     *,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -100,8 +103,6 @@ def cka(
     >>> found.rows, bool((found.values.diagonal() - 1).abs().max() < 1e-6)
     (128, True)
     """
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
 
     def read(given: nn.Module | LoadedModel) -> _Read:
         subject = describe(given).read_as(**how)

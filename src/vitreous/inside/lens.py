@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import ObservationError, ShapeError
+from vitreous.errors import ObservationError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.explaining.targets import UserTarget, as_target, part_of
 from vitreous.models.zoo import LoadedModel, describe
+from vitreous.settings.arguments import checked
+from vitreous.settings.typed import Count
 from vitreous.shapes import Images, TargetClass
 from vitreous.trace.blocks import block_tokens, find_blocks
 from vitreous.trace.classifier import check_classifier
@@ -54,13 +56,14 @@ class Lens:
         return self.probabilities.gather(2, self.target[:, None, None].expand(-1, len(self.blocks), 1))[..., 0]
 
 
+@checked("model", "images", "target", "preprocess")
 def logit_lens(
     model: nn.Module | LoadedModel,
     images: Tensor | Picture | Sequence[Picture],
     target: UserTarget = None,
     *,
     maps: bool = True,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     preprocess: Preparation | None = None,
     pixel_window: Window = None,
     **how: Unpack[Said],
@@ -99,8 +102,6 @@ def logit_lens(
     """
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
-    if batch_size < 1:
-        raise ShapeError(f"`batch_size` must be at least 1; got {batch_size}. Give a whole number.")
     wanted = as_target(target, subject.class_names)
     with reading(subject.reading):
         check_classifier(subject.model, inputs)

@@ -141,7 +141,7 @@ def _named(
     from vitreous.methods.explanation import Explanation
 
     given = explanations.values() if isinstance(explanations, Mapping) else explanations
-    several: list[Any] = [*given] if isinstance(given, Iterable) else [given]
+    several: list[Any] = [*given] if isinstance(given, Iterable) and getattr(given, "ndim", 1) else [given]
     if wrong := [each for each in several if not isinstance(each, Explanation)]:
         raise ShapeError(f"{typed.shown(wrong[0])} is no explanation. Give what `vitreous.explain` gave.")
     if isinstance(explanations, Mapping):

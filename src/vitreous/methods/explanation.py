@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from vitreous.errors import DegenerateMap, ModelError, NoClassScores
+from vitreous.errors import DegenerateMap, ModelError, NoClassScores, UnknownName
 from vitreous.methods.detail import Detail
 from vitreous.methods.placed import Placed
 from vitreous.settings.arguments import checked
@@ -97,8 +97,14 @@ class Explanation(Placed):
 
     @checked()
     def class_name(self, index: int) -> str:
-        """The name of a class, or "class 7" where none is known."""
+        """The name of a class, or "class 7" where none is known.
+
+        Raises:
+            UnknownName: there is no such class.
+        """
         count = len(self.class_names) if self.logits is None else self.logits.shape[1]
+        if index < 0 or 0 < count <= index:
+            raise UnknownName("class", str(index), [f"0 … {count - 1}"] if count else [])
         return score_name(index, self.class_names, count, self.link)
 
     @checked()

@@ -115,7 +115,7 @@ def find_layers(model: nn.Module, names: Any) -> dict[str, nn.Module]:
     Raises:
         UnknownName: a name is not a module of the model.
     """
-    modules, wanted = dict(_modules(model)), [*names] if isinstance(names, Iterable) else [names]
+    modules, wanted = dict(_modules(model)), _listed(names)
     for name in wanted:
         if not isinstance(name, str) or name not in modules:
             raise UnknownName("layer", name, [known for known in modules if known])
@@ -132,6 +132,14 @@ def find_part(model: nn.Module, name: str) -> None:
     if name not in modules:
         known = [each for each in modules if each]
         raise UnknownName("part", name, known, remedy="Say a module that holds one encoder by part= (--part).")
+
+
+def _listed(names: Any) -> list[Any]:
+    """Names as they are given, or what was given in their place."""
+    try:
+        return [names] if isinstance(names, str) else [*names]
+    except TypeError:
+        return [names]
 
 
 def _modules(model: Any) -> Iterator[tuple[str, nn.Module]]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from vitreous.errors import NoTokenGrid, ObservationError, UnknownName
+from vitreous.errors import NoTokenGrid, ObservationError, ShapeError, UnknownName
 from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import aside
 from vitreous.trace.edit import find_layers, find_part
@@ -59,7 +59,7 @@ def record(
         gradients: keep the autograd graph, so that one can differentiate in what is kept.
 
     Raises:
-        ShapeError: `images` is not finite or not floating point.
+        ShapeError: `images` is not finite or not floating point, or an argument is of another type.
         ModelError: the weights were made in inference mode.
         UnknownName: there is no such module.
         ObservationError: a module of which something is to be kept did not run, or had no tensor to keep, or what it
@@ -74,6 +74,7 @@ def record(
     (('layers.0.self_attn', 'layers.1.self_attn', 'layers.2.self_attn'), (5, 5, 5), torch.Size([1, 5, 8]))
     """
     check_input(images)
+    _check_asked(attention, projection, gradients)
     how, is_read = current_reading(), _choice(model, images)
     ran, names, places, unread = list[bool](), list[str](), list[int](), set[str]()
     given, made = _Kept("took"), _Kept("gave")
@@ -152,6 +153,14 @@ def tokens_of(model: nn.Module, images: Tensor) -> TokenGrid:
         with aside():
             record(model, images[:1]).check_one_pass()
         raise
+
+
+def _check_asked(attention: Any, projection: Any, gradients: Any) -> None:
+    for name, given in (("attention", attention), ("projection", projection)):
+        if given is not None and not callable(given):
+            raise ShapeError(f"`{name}` of `record` is {given!r:.80}. Give a function, or nothing.")
+    if not isinstance(gradients, bool):
+        raise ShapeError(f"`gradients` of `record` is {gradients!r:.80}. Give true or false.")
 
 
 def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:

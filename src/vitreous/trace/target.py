@@ -136,9 +136,15 @@ class Margin:
         """1 at the one class, -1 at the other.
 
         Raises:
-            ShapeError: they are the same for an image.
+            ShapeError: they are the same for an image, or a side gives no direction.
         """
-        direction = self.of(logits) - self.against(logits)
+        sides: list[Any] = [side(logits) for side in (self.of, self.against)]
+        for found in sides:
+            if not isinstance(found, Tensor) or found.shape != logits.shape:
+                raise ShapeError(
+                    f"a side of the margin gives {found!r:.80}. Give targets, Classes((3,)) or Predicted()."
+                )
+        direction = sides[0] - sides[1]
         if (same := ~direction.any(1)).any():
             raise ShapeError(
                 f"image {int(same.nonzero()[0, 0])} has the same class on both sides of the margin. "
