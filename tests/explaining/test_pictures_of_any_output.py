@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 from torch import nn
 
+import vitreous
 from tests.explaining.made_up import manifest, run
+from vitreous.data.pictures import open_picture
 from vitreous.errors import NoClassScores
 from vitreous.explaining import outputs
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.interacting.numbers import InteractionsJob
 from vitreous.interacting.pages import interaction_pages
 from vitreous.methods import METHODS
+from vitreous.methods.cases import cases_of
+from vitreous.methods.explanation import Explanation
 from vitreous.models.zoo import LoadedModel
+from vitreous.reporting.facts import facts_of
+from vitreous.reporting.pictures import report_pictures
 
 
 @pytest.fixture
@@ -71,6 +77,29 @@ def test_the_sheet_without_a_classifier_names_the_file(
     assert said["title"] == "a.png"
     assert said["subtitle"].endswith("no classifier, so no decision")
     assert [title for title, _ in said["panels"]] == ["what the model saw", "Raw attention"]
+
+
+def test_where_scores_were_found_is_told_everywhere(
+    job: PictureJob, pictures: list[Path], said: dict[str, Any], tmp_path: Path
+) -> None:
+    model = _with_head(job.model, nn.Sequential(job.model.model.head, nn.Softmax(1)))
+    told = "its class scores are what went into its last softmax"
+    (result,) = run(other := replace(job, model=model), pictures[:1])
+    assert told in said["subtitle"]
+    (entry,) = manifest(other)["pictures"]
+    assert entry["scores_from"] == result.scores_from == told
+    assert result.maps
+    assert Explanation.load(result.maps, "ag_cam").scores_from == told
+    page = report_pictures(other).read_text(encoding="utf-8")
+    assert f"{told[0].upper()}{told[1:]}." in page
+    assert "class scores" in facts_of(other, manifest(other), told)
+    found = vitreous.explain(model, open_picture(pictures[0]))
+    assert found.scores_from == told
+    found.save(tmp_path / "a.npz")
+    assert Explanation.load(tmp_path / "a.npz").scores_from == told
+    (case,) = cases_of(found)
+    assert any(told[1:] in note for note in case.notes)
+    assert vitreous.explain(job.model, open_picture(pictures[0])).scores_from == ""
 
 
 def test_a_value_is_shown_as_one(job: PictureJob, pictures: list[Path], said: dict[str, Any]) -> None:

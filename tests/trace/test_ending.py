@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import vitreous
 from tests.contract.written import Wrapped, vit
 from vitreous.errors import ModelError, RuleError
-from vitreous.trace.ending import Ending, scores_behind
+from vitreous.trace.ending import Ending, scores_behind, telling
 from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
@@ -197,3 +197,19 @@ def test_what_only_looks_like_an_ending_is_none() -> None:
 def test_the_logarithm_within_a_model_has_no_rule() -> None:
     with pytest.raises(RuleError, match=r"relevance \(2, 3\) reached the logarithm of a softmax"):
         vitreous.explain(ending(lambda z: F.log_softmax(z, 1) * 2), images(), "attn_lrp")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (lambda x: x.log_softmax(1), "what went into its last softmax"),
+        (lambda x: torch.tensor(x.softmax(1).tolist()), "the logarithms of"),
+        (lambda x: x, ""),
+    ],
+)
+def test_where_the_scores_were_found_is_told(end: Callable[[Tensor], Any], words: str) -> None:
+    with telling() as told:
+        for _ in range(2):
+            logits_of(run(ending(end), images()), "m", 2)
+    assert len(told) == bool(words)
+    assert words in "".join(told)

@@ -19,6 +19,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
 from vitreous.trace.classifier import check_classifier
+from vitreous.trace.ending import telling
 from vitreous.trace.reading import reading
 from vitreous.trace.running import run
 from vitreous.trace.settled import evaluating
@@ -67,7 +68,7 @@ def _explain_together(
     """
     model = job.model
     images = images.to(next(model.model.parameters()))
-    with reading(model.reading), evaluating(model.model), torch.no_grad():
+    with reading(model.reading), evaluating(model.model), torch.no_grad(), telling() as told:
         logits = _scores(job, images)
         check_class_names(job.class_names, logits)
         targets = _targets(job, logits)
@@ -85,6 +86,7 @@ def _explain_together(
             {name: rows[at] for name, rows in attempts.items()},
             tuple(stage[at] for stage in regions),
             trust[at],
+            "; ".join(told),
         )
         for at in range(len(images))
     ]

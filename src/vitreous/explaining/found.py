@@ -46,6 +46,7 @@ class Found:
         attempts: by method, for each of these classes what it found, or why there is nothing; without any, for none.
         regions: where the model segments the picture, its region maps, stage by stage.
         trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
+        scores_from: in words, where its class scores were found, if it does not return them; as in `Explanation`.
     """
 
     model: LoadedModel
@@ -54,6 +55,7 @@ class Found:
     attempts: Mapping[str, Sequence[MethodResult | str]]
     regions: tuple[Tensor, ...] = ()
     trust: tuple[Trust | str, ...] = ()
+    scores_from: str = ""
 
     @property
     def predicted(self) -> tuple[Answer, ...]:

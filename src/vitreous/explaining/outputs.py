@@ -119,6 +119,7 @@ def write_maps(path: Path, explained: Explained) -> None:
         opposed if any(opposed) else (),
         (explained.crop,) * rows,
         () if explained.against is None else (explained.against,) * rows,
+        explained.scores_from,
     )
     scores = None if logits is None else logits.expand(rows, -1)
     target = None if logits is None else torch.tensor([each.index for each in targets])
@@ -186,6 +187,7 @@ def _notes(explained: Explained) -> Iterator[str]:
         return
     link = explained.model.reading.link
     yield assumed(len(explained.logits), link)
+    yield explained.scores_from
     best = explained.predicted[0]
     if explained.targets[0].index != best.index and link != "identity":
         yield f"predicted: {best}"

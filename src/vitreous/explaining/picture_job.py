@@ -102,6 +102,7 @@ class Result:
         window: which values of a gray picture of more than 8 bits are black and white; None of others.
         trust: per target, what its maps are worth, or why that cannot be said; empty where nobody asked.
         warning: what was said of how the picture was read; empty for nothing.
+        scores_from: in words, where its class scores were found, if the model does not return them.
     """
 
     file: Path
@@ -116,6 +117,7 @@ class Result:
     window: tuple[float, float] | None = None
     trust: tuple[Trust | str, ...] = ()
     warning: str = ""
+    scores_from: str = ""
 
 
 def by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
@@ -191,6 +193,7 @@ def result_to_json(result: Result, folder: Path) -> dict[str, Any]:
         "window": result.window,
         "trust": [each if isinstance(each, str) else each.to_json() for each in result.trust],
         "warning": result.warning,
+        "scores_from": result.scores_from,
     }
 
 
@@ -202,9 +205,9 @@ def result_from_json(values: Mapping[str, Any], file: Path, folder: Path) -> Res
             for name in ("predicted", "targets")
         }
         page, maps = (folder / values[name] for name in ("sheet", "maps"))
-        told = typed_fields(
-            Result, {name: values[name] for name in ("layers", "refused", "window", "warning")}, "it", DataError
-        )
+        known = {name: values[name] for name in ("layers", "refused", "window", "warning")}
+        known["scores_from"] = values.get("scores_from", "")  # it was not always told
+        told = typed_fields(Result, known, "it", DataError)
         trust = tuple(each if isinstance(each, str) else Trust.from_json(each) for each in values["trust"])
     except (ExplainError, TypeError, KeyError, AttributeError):
         return None

@@ -139,6 +139,7 @@ def _written(job: PictureJob, ledger: Ledger, explained: Explained | Result) -> 
         window=explained.window,
         trust=explained.trust,
         warning=explained.warning,
+        scores_from=explained.scores_from,
     )
     if not explained.methods:
         told = f"no method gave a map of `{explained.file}`. Try another target or method."

@@ -18,6 +18,7 @@ from vitreous.methods.method import Method, ScorelessMethod
 from vitreous.methods.shared import Failure, explain_each
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.classifier import check_classifier
+from vitreous.trace.ending import telling
 from vitreous.trace.output import everything
 from vitreous.trace.reading import as_scores, reading
 from vitreous.trace.target import Classes, Predicted, Scalar, Target
@@ -49,12 +50,17 @@ def explain_by_all(
     """
     run = partial(_run, subject=subject, batch_size=batch_size, progress=progress)
     found: dict[str, Explanation | Failure]
-    with reading(subject.reading):
+    with reading(subject.reading), telling() as told:
         try:
             check_classifier(subject.model, images)
             found = run(methods, images=images, target=target)
         except NoClassScores as error:
             found = dict.fromkeys(methods, error)
+    behind = "; ".join(told)
+    found = {
+        name: replace(each, scores_from=behind) if isinstance(each, Explanation) else each
+        for name, each in found.items()
+    }
     scoreless = {
         name: method
         for name, method in methods.items()

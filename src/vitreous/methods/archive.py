@@ -9,6 +9,7 @@ them lie, where there are any, `logits` (rows, classes) and `target` (rows,); an
 - `class_names`, one per logit; `link`, what the scores stand for
 - `opposed`: per row, whether what speaks against the class is explained; empty for nowhere
 - `against`: per row, the index of the class that the one explained is held against; empty for none
+- `scores_from`: in words, where the class scores were found, if the model does not return them
 - `crops`: per row, the `size` of the whole picture and the `box` of the part that the model saw; empty of tensors
 """
 
@@ -90,6 +91,7 @@ class About:
     opposed: tuple[bool, ...] = ()
     crops: tuple[Crop, ...] = ()
     against: tuple[int, ...] = ()
+    scores_from: str = ""
 
 
 def made_by(method: Any, layer: str = "") -> Saved:
@@ -145,6 +147,7 @@ def read_archive(path: Path, name: str = "") -> Explanation:
         opposed=tuple(about.opposed[row] for row in rows) if about.opposed else (),
         crops=tuple(about.crops[row] for row in rows) if about.crops else (),
         against=tuple(about.against[row] for row in rows) if about.against else (),
+        scores_from=about.scores_from,
     )
 
 

@@ -226,8 +226,8 @@ def _notes(explanation: Explanation) -> list[str]:
     notes = [NOT_FOR_DIAGNOSIS] if explanation.medical else []
     if explanation.logits is None:
         return [*notes, "The model has no classifier, so there is no decision."]
-    note = assumed(explanation.logits.shape[1], explanation.link)
-    return [*notes, f"{note[0].upper()}{note[1:]}."] if note else notes
+    told = (assumed(explanation.logits.shape[1], explanation.link), explanation.scores_from)
+    return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in told if note)]
 
 
 def _picture(explanation: Explanation, at: int) -> Image | None:

@@ -44,6 +44,8 @@ class Explanation(Placed):
         opposed: per image, whether what speaks against the class is explained: where a binary score is negative. Empty
             for nowhere.
         against: per image, the class that the one explained is held against; empty where there is none.
+        scores_from: in words, where the class scores were found of a model that returns probabilities: what went into
+            its last softmax. Empty where it returns them by itself.
         views: per image, the whole picture and the box of the part that the model saw, where pictures were given.
         inputs: (batch, channels, height, width), the model's input itself, not a copy; None where nobody kept it.
         wanted: what was asked for, as a function of the scores; None where nobody kept it.
@@ -67,6 +69,7 @@ class Explanation(Placed):
     link: str | None = field(default_factory=lambda: current_reading().link)
     opposed: tuple[bool, ...] = ()
     against: tuple[int, ...] = ()
+    scores_from: str = ""
     views: tuple[View, ...] = ()
     inputs: Images | None = None
     wanted: Target | None = None

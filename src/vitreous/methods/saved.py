@@ -63,7 +63,7 @@ def draw_sheet(explanation: Explanation) -> Image:
     images = len(explanation.heatmap)
     columns = max(4, len(panels) // images) if explanation.views and images > 1 else None
     note = assumed(explanation.logits.shape[1], explanation.link) if explanation.logits is not None else ""
-    subtitle = " · ".join(filter(None, (note, NOT_FOR_DIAGNOSIS * explanation.medical)))
+    subtitle = " · ".join(filter(None, (note, explanation.scores_from, NOT_FOR_DIAGNOSIS * explanation.medical)))
     return sheet(panels, title=repr(explanation.method), subtitle=subtitle, columns=columns)
 
 
@@ -96,5 +96,6 @@ def _write_numbers(explanation: Explanation, path: Path) -> None:
         explanation.opposed,
         tuple(view.crop for view in explanation.views) or explanation.crops,
         explanation.against,
+        explanation.scores_from,
     )
     write_archive(path, about, {_NAME: explanation.heatmap}, explanation.logits, explanation.target)

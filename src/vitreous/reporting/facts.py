@@ -21,18 +21,21 @@ def targets_of(job: PictureJob, indices: Sequence[int]) -> list[Target]:
     return [as_target(each, job.model.class_names, job.against or None) for each in named]
 
 
-def notes_of(job: PictureJob, classes: Sequence[ToldClass | None], *, medical: bool) -> list[str]:
-    """Sentences on the decision."""
+def notes_of(job: PictureJob, classes: Sequence[ToldClass | None], *, medical: bool, behind: str) -> list[str]:
+    """Sentences on the decision; `behind` says where its class scores were found, if the model does not return them."""
     notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
     if classes[0] is None:
         notes.append("The model has no classifier, so there is no decision.")
+    if behind:
+        notes.append(f"{behind[0].upper()}{behind[1:]}.")
     return notes
 
 
-def facts_of(job: PictureJob, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What the numbers depend on, from what `describe_job` says and when it began."""
+def facts_of(job: PictureJob, manifest: Mapping[str, Any], behind: str) -> dict[str, str]:
+    """What the numbers depend on, from what `describe_job` says and when it began; `behind` as in `notes_of`."""
     prepared = (manifest["preprocess"] or {}).items()
     return {
+        **({"class scores": behind.removeprefix("its class scores are ")} if behind else {}),
         "model": job.model.short_name,
         "weights, SHA-256": str(manifest["weights_sha256"]),
         "precision, device": f"{manifest['dtype']}, {manifest['device']}",

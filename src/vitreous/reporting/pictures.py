@@ -78,7 +78,7 @@ def case_of(
     if relate:
         image, _ = inputs_of(job.model, view.whole)
         case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]))
-    return name, replace(case, trust=told["trust"], facts=facts_of(job, manifest))
+    return name, replace(case, trust=told["trust"], facts=facts_of(job, manifest, found.scores_from))
 
 
 def _read(job: PictureJob, told: Mapping[str, Any]) -> tuple[Result, _Details]:
@@ -118,7 +118,7 @@ def _case(
         methods,
         classes,
         [said(each) for each in found.predicted[:3]],
-        notes_of(job, classes, medical=view.whole.info.get("medical", False)),
+        notes_of(job, classes, medical=view.whole.info.get("medical", False), behind=found.scores_from),
         command=command_of(job, found.file),
         whole=whole,
     )
