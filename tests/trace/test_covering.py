@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitreous.errors import NoTokenGrid
+from vitreous.errors import NoTokenGrid, Uncovered
 from vitreous.methods import make_method
+from vitreous.trace.layer import find_layer
 from vitreous.trace.observed import TokenGrid
 from vitreous.trace.places import measure_tokens
 from vitreous.trace.reading import Reading, reading
@@ -116,3 +117,31 @@ def test_overlapping_receptive_fields_are_told_from_a_crop() -> None:
         measure_tokens(Fits(lambda x: F.pad(x, (4, 4, 4, 4)), model), pictures(56))
     with pytest.raises(NoTokenGrid, match="Say"):
         measure_tokens(Fits(lambda x: x[..., 4:-4, 4:-4], model), pictures(72))
+
+
+class Convolutions(nn.Module):
+    def __init__(self, fit: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fit, self.head = fit, nn.Linear(16, 3)
+        self.stem = nn.Sequential(*(nn.Sequential(nn.Conv2d(each, 16, 3, 2, 1), nn.ReLU()) for each in (3, 16)))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.stem(self.fit(pictures)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("fit", "why"),
+    [
+        (lambda x: x[..., 8:-8, 8:-8], "8 pixels at the top of the picture and 8 at the bottom"),
+        (lambda x: x[..., 6:], "6 pixels at the left of the picture and 0 at the right"),
+    ],
+)
+def test_maps_of_a_cropped_picture_are_refused(fit: Callable[[Tensor], Tensor], why: str) -> None:
+    pictures = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert find_layer(Convolutions(nn.Identity()), pictures).name == "stem"
+    assert find_layer(Convolutions(lambda x: x[..., 1:, 1:]), pictures).name == "stem"
+    with pytest.raises(Uncovered, match=why):
+        find_layer(Convolutions(fit), pictures)
+    with reading(Reading(grid=(4, 4))):  # as the message says
+        assert find_layer(Convolutions(fit), pictures).name == "stem"

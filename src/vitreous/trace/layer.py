@@ -24,7 +24,7 @@ from vitreous.trace.recorder import SAY_CALL, record
 from vitreous.trace.recording import Recording
 from vitreous.trace.reorder import Reorders
 from vitreous.trace.seen import AttentionSeen
-from vitreous.trace.upright import check_upright
+from vitreous.trace.upright import check_upright, check_whole
 from vitreous.trace.views import check_views
 
 __all__ = ["find_layer"]
@@ -41,21 +41,24 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
     Raises:
         UnknownName: the model has no such module.
         NoTokenGrid: its output has no place on the picture, or no module's has; or it lies mirrored there.
+        Uncovered: the model crops the picture, so that it does not cover all of it.
         ObservationError: several passes ran, and none was chosen; or several views of an image in one.
         ModelError, ShapeError: as `observe`.
 
-    Cost: a forward and a backward pass of one image; four more forward passes where a pass or a part is chosen, or
-        something in the model may turn the picture.
+    Cost: a forward and a backward pass of one image, two of each without attention between all patches; four more
+        forward passes where a pass or a part is chosen, or something in the model may turn the picture.
     """
-    (layer, reorders, unsure), how = _find(model, images, name), current_reading()
+    (layer, reorders, unsure, tokens), how = _find(model, images, name), current_reading()
     sizes = images.shape[-2] * images.shape[-1], layer.grid.patches
     if unsure or how.part or how.call is not None or reorders.turned(*sizes):
         check_upright(model, images, layer, surely=unsure)
+    if tokens is None and how.grid is None:
+        check_whole(model, images, layer)
     return layer
 
 
-def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders, bool]:
-    """The layer, what may have turned its maps, and whether their shape alone says where they lie."""
+def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders, bool, TokenGrid | None]:
+    """The layer, what may have turned its maps, whether their shape alone says where they lie, and the tokens' grid."""
     how = current_reading()
     find_part(model, how.part)
     find_layers(model, [name] if name else [])
@@ -87,7 +90,7 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders,
         run = _run_of(name, [ran[at].output for at in runs], begun, seen.model) if runs else 0
         if runs and (layer := layers.get(runs[run])):
             unsure |= _may_be_heads(layer, ran[runs[run]].output, tokens)
-            return replace(layer, run=run), seen.reorders, unsure
+            return replace(layer, run=run), seen.reorders, unsure, tokens
         raise _no_map(seen.model, name, [ran[at].output for at in runs])
     shapes = {each.name: each.output.shape for each in ran}
     within = f"{how.part}." if how.part else ""
@@ -112,7 +115,12 @@ def _find(model: nn.Module, images: Images, name: str) -> tuple[Layer, Reorders,
         seen.check_one_pass()
         check_views(model, images)
         raise
-    return replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model)), seen.reorders, unsure
+    return (
+        replace(layer, run=_run_of(layer.name, _runs(ran, layer.name), begun, seen.model)),
+        seen.reorders,
+        unsure,
+        tokens,
+    )
 
 
 def _runs(ran: Sequence[_Ran], name: str) -> list[Tensor]:

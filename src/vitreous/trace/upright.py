@@ -1,20 +1,21 @@
-"""Whether a layer's maps lie on the picture as it is given: an encoder may have seen a mirrored or turned one."""
+"""Whether a layer's maps lie on the picture as it is given: a model may have seen it mirrored, turned or cropped."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import NoTokenGrid
+from vitreous.errors import NoTokenGrid, ObservationError, Uncovered
 from vitreous.shapes import Images
 from vitreous.trace.changes import aside
 from vitreous.trace.edit import change_output
+from vitreous.trace.gradient import gradients
 from vitreous.trace.layout import Layer
 from vitreous.trace.observed import check_same_shape
 from vitreous.trace.probe import Probe
 from vitreous.trace.recorder import record
 
-__all__ = ["check_upright"]
+__all__ = ["check_upright", "check_whole"]
 
 _ALIKE = 0.5
 """Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image."""
@@ -22,6 +23,10 @@ _IN_ORDER = 0.9
 """The same, where only a layer's shape says that it lies on the picture."""
 _CLEAR = 0.25
 """Share of the picture's side that rows or columns must spread over to tell their order: what sees all tells none."""
+_OFF = 0.49
+"""Of a map's cell, half of it but for rounding: so much of the picture may be left out at an edge, as with patches."""
+_UNMOVED = 1e-6
+"""Of what a row or column of pixels moves at most, rounding."""
 
 
 def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: bool = False) -> None:
@@ -78,6 +83,41 @@ def check_upright(model: nn.Module, images: Images, layer: Layer, *, surely: boo
         )
 
 
+def check_whole(model: nn.Module, images: Images, layer: Layer) -> None:
+    """Refuse maps that pixels at the picture's edges do not reach, as they would be laid on these as well.
+
+    Arguments as for `check_upright`.
+
+    Raises:
+        Uncovered: there are such pixels across half a cell of the maps or more.
+
+    Cost: a forward and a backward pass of one image.
+    """
+    probe = Probe.of(images)
+    picture = probe.like(probe.middle + probe.noise())
+    kind, leaf = type(model).__name__, picture.detach().clone().requires_grad_()
+    maps = _kept(model, leaf, layer, gradients=True)
+    chance = torch.randn(maps.shape, generator=torch.Generator().manual_seed(0)).to(maps)
+    try:
+        (found,) = gradients(maps.flatten(1), chance.flatten(1), [leaf], kind)
+    except ObservationError:
+        return  # where no gradient gets back to the picture, nothing is told
+    moved = found.double().square().sum((0, 1))
+    for across, cells, sides in ((1, maps.shape[-2], ("top", "bottom")), (0, maps.shape[-1], ("left", "right"))):
+        strength = moved.sum(across)
+        reached = (strength > _UNMOVED * strength.max()).nonzero()[:, 0]
+        if not len(reached):
+            return
+        missed = int(reached[0]), len(strength) - 1 - int(reached[-1])
+        if max(missed) >= _OFF * len(strength) / cells:
+            raise Uncovered(
+                f"what `{layer.name}` of `{kind}` gives does not depend on {missed[0]} pixels at the {sides[0]} of the "
+                f"picture and {missed[1]} at the {sides[1]}, as where a model crops it by itself, so a map would be "
+                "moved. Explain the model inside, given the picture as it is cropped. Say grid=(height, width) "
+                "(--grid HEIGHT,WIDTH) to have a map laid on the whole picture all the same."
+            )
+
+
 def _likeness(places: Tensor) -> float:
     """The correlation of places with their order."""
     return torch.corrcoef(torch.stack([places, torch.arange(len(places)).to(places)]))[0, 1].item()
@@ -91,12 +131,17 @@ def _slope(places: Tensor) -> float:
 
 def _maps(model: nn.Module, image: Images, layer: Layer) -> Tensor:
     """(channels, height, width) of the last image."""
+    return _kept(model, image, layer).detach()[-1].double()
+
+
+def _kept(model: nn.Module, images: Images, layer: Layer, *, gradients: bool = False) -> Tensor:
+    """(batch, channels, height, width)."""
     kept: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
-        kept.append(layer.maps(output.detach())[-1].double())
+        kept.append(layer.maps(output))
         return output
 
-    with aside(), torch.no_grad(), change_output(model, layer.name, keep, run=layer.run):
-        record(model, image)
+    with aside(), change_output(model, layer.name, keep, run=layer.run):
+        record(model, images, gradients=gradients)
     return kept[0]
