@@ -23,6 +23,10 @@ _SHARED = 2**31
 """Bytes of shared memory, of Ray that is started here."""
 _PATIENCE = 60.0
 """Seconds without any worker, after which somebody is told."""
+_ANSWER = 10.0
+"""Seconds that a worker has to say that it is there."""
+_ASIDE = "aside"
+"""The thread of a worker that answers while another is at work."""
 _GIVEN_UP = 30
 """Times that somebody is told before nobody waits any longer: an autoscaling cluster takes minutes for a machine."""
 
@@ -47,7 +51,8 @@ class OnRay:
         """As `Engine` says. A worker that dies is started again, and so is what it was at.
 
         Raises:
-            WorkerLost: there is no cluster, or a task has cost several workers their lives.
+            WorkerLost: there is no cluster, a task has cost several workers their lives, or all workers are lost and
+                none comes.
             MissingExtra: Ray is not installed.
         """
         left = iter(tasks)
@@ -57,7 +62,8 @@ class OnRay:
             count = self.workers or self._room(ray)
             needs = {"num_cpus": self.threads, "num_gpus": int(self.gpu)}
             lives = {"max_restarts": -1, "max_task_retries": _LIVES}
-            actors = [ray.remote(_Worker).options(**needs, **lives).remote() for _ in range(count)]
+            worker = ray.remote(concurrency_groups={_ASIDE: 1})(_Worker).options(**needs, **lives)
+            actors = [worker.remote() for _ in range(count)]
             try:
                 yield from _share_out(ray, actors, [ray.put(start)], first, left)
             finally:
@@ -92,11 +98,13 @@ def _share_out(ray: Any, actors: list[Any], start: Sequence[Any], first: T, left
     queue = [first]
     told = 0
     while at_work or queue:
-        done, _ = ray.wait([*at_work, *coming], timeout=None if at_work else _PATIENCE)
+        done, _ = ray.wait([*at_work, *coming], timeout=_PATIENCE)
         if not done:
-            told += 1
-            _wait_on(told, ray.available_resources())
+            told = 0 if _is_any_there(ray, at_work.values()) else told + 1
+            if told:
+                _wait_on(told, ray.available_resources())
             continue
+        told = 0
         (answer,) = done
         given = _given(ray, answer)
         if answer in at_work:
@@ -109,13 +117,28 @@ def _share_out(ray: Any, actors: list[Any], start: Sequence[Any], first: T, left
             at_work[free.do.remote(start, queue.pop())] = free
 
 
+def _is_any_there(ray: Any, actors: Iterable[Any]) -> bool:
+    """Whether one answers: Ray starts those again that died, and waits for room as long as it takes."""
+    asked = [each.ready.options(concurrency_group=_ASIDE, max_task_retries=0).remote() for each in actors]
+    done, _ = ray.wait(asked, num_returns=len(asked), timeout=_ANSWER) if asked else ([], [])
+    return any(_is_given(ray, each) for each in done)
+
+
+def _is_given(ray: Any, answer: Any) -> bool:
+    try:
+        ray.get(answer)
+    except ray.exceptions.RayError:
+        return False
+    return True
+
+
 def _wait_on(told: int, free: Any) -> None:
-    """Say that there is no worker yet.
+    """Say that there is no worker.
 
     Raises:
         WorkerLost: it was said often enough.
     """
-    missing = f"no worker has started within {told * _PATIENCE:.0f} s; the cluster has {free} free."
+    missing = f"no worker has answered for {told * _PATIENCE:.0f} s; the cluster has {free} free."
     if told >= _GIVEN_UP:
         raise WorkerLost(f"{missing} Ask for fewer CPUs or GPUs a worker, or run again when there are machines.")
     warnings.warn(f"{missing} Wait for machines, or ask for fewer CPUs or GPUs a worker.", ExplainWarning, stacklevel=3)
