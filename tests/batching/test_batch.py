@@ -190,6 +190,12 @@ def test_another_plan_needs_another_folder(run: Run, photos: Path, change: dict[
         run(photos, **change)
 
 
+def test_an_output_folder_among_the_pictures_is_none_of_them(run: Run, photos: Path) -> None:
+    done = run(photos, "photos/maps")
+    assert run(photos, "photos/maps") == done
+    assert [row["picture"] for row in done.rows()] == NAMES
+
+
 def test_other_pictures_need_another_folder(run: Run, photos: Path) -> None:
     run(photos)
     noise(9).save(photos / "new.png")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vitreous.data.sources.slices import Slice, cut, find_files, read_slice
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainWarning
 
 FILES = {f"{name}.png": name.encode() * 700 for name in ("a", "b", "c/d", "c/e", "f")}
 WALKED = ["a.png", "b.png", "f.png", "c/d.png", "c/e.png"]
@@ -63,8 +63,33 @@ def as_parquet(path: Path, *, structs: bool = True) -> None:
 
 def test_a_folder(tmp_path: Path) -> None:
     as_files(tmp_path)
-    assert list(read(tmp_path)) == WALKED
+    with pytest.warns(ExplainWarning, match=r"a file without pictures left out: `notes\.md`\.$"):
+        assert list(read(tmp_path)) == WALKED
+    (tmp_path / "notes.md").unlink()
     assert read(tmp_path) == FILES
+
+
+def test_dicom_is_known_by_its_beginning_and_others_are_left_out_with_a_line(tmp_path: Path) -> None:
+    dicom = bytes(128) + b"DICM and so on"
+    for name in ("IM1", "1.2.840.7"):
+        (tmp_path / name).write_bytes(dicom)
+    for name in ("LICENSE", "a.nii", "b.docx", "c.md"):
+        (tmp_path / name).write_bytes(b"none")
+    with pytest.warns(ExplainWarning, match=r"4 files without pictures left out: `LICENSE`, `a\.nii`, `b\.docx`, …\.$"):
+        assert read(tmp_path) == {"1.2.840.7": dicom, "IM1": dicom}
+    store = fsspec.filesystem("memory")
+    store.pipe({"/scans/IM1": dicom, "/scans/other": b"none"})
+    with pytest.warns(ExplainWarning, match="left out: `other`"):
+        assert read("memory://scans") == {"IM1": dicom}
+
+
+def test_an_archive_without_pictures_is_left_out_with_a_line(tmp_path: Path) -> None:
+    zipfile.ZipFile(tmp_path / "none.zip", "w").close()
+    with pytest.raises(DataError, match="leads to no picture"):
+        read(tmp_path)
+    as_zip(tmp_path / "some.zip")
+    with pytest.warns(ExplainWarning, match=r"left out: `none\.zip`"):
+        assert len(read(tmp_path)) == len(FILES)
 
 
 def test_a_pattern_and_a_single_file(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
     with alone_at(folder / _INDEX):
         claim(folder, JOB, [_INDEX, SHARDS], begun=_is_empty(folder / SHARDS))
         known: Any = read_manifest(folder).get("plan")
-        files = find_files(dataset)
+        files = _without_outputs(find_files(dataset), folder)
         if known:
             plan = as_left(
                 known, {"files": int, "files_sha256": str, "pictures": int, "shards": int}, folder / MANIFEST
@@ -85,6 +85,15 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
     plan = ShardPlan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
     check_shards(folder, plan.shards)
     return plan
+
+
+def _without_outputs(files: Files, folder: Path) -> Files:
+    """The files but for those of the output folder, which may lie among them."""
+    own = Path(full_path(folder))
+    if is_address(files.root) or not own.is_relative_to(root := full_path(Path(files.root))):
+        return files
+    inside = f"{own.relative_to(root).as_posix()}/"
+    return replace(files, each=lambda: (file for file in files.each() if not file.name.startswith(inside)))
 
 
 def _is_empty(folder: Path) -> bool:

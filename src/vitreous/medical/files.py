@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from vitreous.files.reading import read_bytes, within
 from vitreous.medical.dicom import count_frames, is_dicom, read_dicom, read_header
@@ -10,11 +10,12 @@ from vitreous.medical.nifti import SUFFIXES as NIFTI
 from vitreous.medical.nifti import read_nifti, slices
 from vitreous.medical.scan import Scan, asked_places
 
-__all__ = ["SUFFIXES", "is_medical", "kind_of", "looks_medical", "open_scan", "places"]
+__all__ = ["HEAD", "SUFFIXES", "is_bare", "is_medical", "kind_of", "looks_medical", "open_scan", "places"]
 
 SUFFIXES = (".dcm", ".dicom", *NIFTI)
 """What `find_pictures` takes for medical; DICOM files without a suffix are known by what they begin with."""
-_HEAD = 132
+HEAD = 132
+"""Bytes that tell whether a file is DICOM's."""
 _REMEDY = "Copy or export it again."
 
 
@@ -26,9 +27,17 @@ def is_medical(path: Path) -> bool:
 
 def looks_medical(file: Path) -> bool:
     """Whether a file found in a folder is taken for one: by its suffix or, where it has none, by its beginning."""
-    return file.name.lower().endswith(SUFFIXES) or (
-        (not file.suffix or file.suffix[1:].isdecimal()) and is_dicom(_head(file))
-    )
+    return file.name.lower().endswith(SUFFIXES) or (is_bare(file.name) and is_dicom(_head(file)))
+
+
+def is_bare(name: str) -> bool:
+    """Whether the name of a file says nothing of what is in it, as those of DICOM files often do.
+
+    >>> is_bare("IM-0001"), is_bare("1.2.840.10008.5"), is_bare("notes.md")
+    (True, True, False)
+    """
+    suffix = PurePath(name).suffix
+    return not suffix or suffix[1:].isdecimal()
 
 
 def places(path: Path) -> list[Path]:
@@ -71,6 +80,6 @@ def _is_nifti(file: Path) -> bool:
 def _head(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
-            return opened.read(_HEAD)
+            return opened.read(HEAD)
     except OSError:  # whoever reads it says why
         return b""

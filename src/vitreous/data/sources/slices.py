@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
+from warnings import warn
 
 from vitreous.data.pictures import SUFFIXES
 from vitreous.data.sources.parquet import count_rows, read_rows
-from vitreous.data.sources.places import File, Files, find, is_address, read_place
+from vitreous.data.sources.places import File, Files, find, is_address, open_place, read_place
 from vitreous.data.sources.tar import find_members, read_members
 from vitreous.data.sources.zip import count_pictures, read_pictures
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainWarning
 from vitreous.files.names import printable
 from vitreous.files.reading import parse_json, read_bytes
+from vitreous.medical.dicom import is_dicom
+from vitreous.medical.files import HEAD, is_bare
 from vitreous.settings.layout import as_left
 from vitreous.settings.typed import Count, Within
 
 __all__ = ["Encoded", "Slice", "cut", "find_files", "place_of", "read_slice"]
 
 _LIST = ".txt"
+_SHOWN = 3
 _KINDS = {".zip": "zip", ".tar": "tar", ".parquet": "parquet"}
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
@@ -123,27 +127,36 @@ def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator
 
     Raises:
         DataError: there is no picture; pictures lie beside archives; or an archive cannot be read.
+
+    Warns:
+        ExplainWarning: some of the files are left out, since they are no pictures; hidden ones do not count.
     """
     loose: list[str] = []
+    others = _Others(root)
     seen = ""
     for file in files:
-        kind = _kind(file.name, named=named)
+        kind = _kind(file.name, root, named=named)
         if not kind:
+            others.note(file.name)
             continue
         if seen and (kind == "files") != (seen == "files"):
             raise DataError(
                 f"`{root}` holds pictures beside archives of pictures, such as `{printable(file.name)}`. Give one "
                 'kind, with a pattern such as "folder/*.tar".'
             )
-        seen = kind
         if kind == "files":
+            seen = kind
             loose.append(file.name)
             if len(loose) == size:
                 yield Slice(kind, tuple(loose), size)
                 loose.clear()
-        else:
-            starts = _STARTS[kind](place_of(root, file.name), size)
-            yield from (Slice(kind, (file.name,), count, first) for first, count in starts)
+            continue
+        starts = [*_STARTS[kind](place_of(root, file.name), size)]
+        if not starts:
+            others.note(file.name)
+            continue
+        seen = kind
+        yield from (Slice(kind, (file.name,), count, first) for first, count in starts)
     if loose:
         yield Slice("files", tuple(loose), len(loose))
     if not seen:
@@ -151,15 +164,45 @@ def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator
             f"`{root}` leads to no picture. Give a folder, a pattern or a .txt list of pictures "
             f"({', '.join(SUFFIXES)}), or of .zip, .tar or .parquet files of them."
         )
+    others.tell()
 
 
-def _kind(name: str, *, named: bool) -> str:
+@dataclass
+class _Others:
+    """Files in which there are no pictures: how many, and some of them."""
+
+    root: str
+    count: int = 0
+    some: list[str] = field(default_factory=list[str])
+
+    def note(self, name: str) -> None:
+        if not PurePosixPath(name).name.startswith("."):
+            self.count += 1
+            self.some += [f"`{printable(name)}`"] if self.count <= _SHOWN else []
+
+    def tell(self) -> None:
+        if self.count:
+            what = "a file" if self.count == 1 else f"{self.count:,} files"
+            named = ", ".join([*self.some, "…"] if self.count > _SHOWN else self.some)
+            warn(f"`{self.root}`: {what} without pictures left out: {named}.", ExplainWarning, stacklevel=3)
+
+
+def _kind(name: str, root: str, *, named: bool) -> str:
     lower = name.lower()
     if lower.endswith(_PACKED):
         raise DataError(f"`{printable(name)}` is packed as a whole, so no part of it can be read. Unpack it to .tar.")
     if PurePosixPath(name).name.startswith(".") and not named:
         return ""
-    return _KINDS.get(PurePosixPath(lower).suffix, "files" if named or lower.endswith(SUFFIXES) else "")
+    known = named or lower.endswith(SUFFIXES) or (is_bare(name) and is_dicom(_head(place_of(root, name))))
+    return _KINDS.get(PurePosixPath(lower).suffix, "files" if known else "")
+
+
+def _head(place: str) -> bytes:
+    try:
+        with open_place(place) as file:
+            return file.read(HEAD)
+    except DataError:  # it is left out, and named
+        return b""
 
 
 def _even(count: Callable[[str], int]) -> Callable[[str, int], Iterator[tuple[int, int]]]:
