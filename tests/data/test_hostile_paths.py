@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.trees import write
-from vitreous.data.finding import find_pictures
+from vitreous.data.finding import find_pictures, left_out
 from vitreous.data.pictures import open_picture
 from vitreous.errors import DataError
 from vitreous.files import reading
@@ -58,3 +58,8 @@ def test_links_that_lead_to_very_many_folders(tmp_path: Path, monkeypatch: pytes
             (tmp_path / name / other).symlink_to(tmp_path / other)
     with pytest.raises(DataError, match="lead to more than 1,000 folders"):
         list(walk(tmp_path))
+
+
+def test_links_to_nothing_are_left_out_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("nothing")
+    assert left_out([tmp_path], []) == [tmp_path / "a.png"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ WALKED = ["a.png", "b.png", "f.png", "c/d.png", "c/e.png"]
 
 def read(dataset: object, size: int = 2) -> dict[str, bytes | DataError]:
     files = find_files(str(dataset))
-    parts = list(cut(files.each(), files.root, size, named=files.named))
+    parts = list(cut(files.each(), files.root, size, named=files.named, dataset=str(dataset)))
     assert all(0 < part.count <= size for part in parts)
     assert [Slice.from_json(part.to_json().encode(), Path("x")) for part in parts] == parts
     found = [list(read_slice(part, files.root)) for part in parts]
@@ -113,6 +114,22 @@ def test_a_list(tmp_path: Path) -> None:
         read(listed)
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("here/a.png\n".encode("utf-16"), "is no text in UTF-8. Give a text file in UTF-8"),
+        (b"here/a.png\r\nhere\r\n", "line 2 of .*, `here`, is no file"),
+        ("here/\u2028.png".encode(), r"line 1 of .*, `here/\\u2028\.png`: No such file"),
+        (b"\r\n", "list.txt` leads to no picture"),
+    ],
+)
+def test_lists_that_are_none(tmp_path: Path, lines: bytes, said: str) -> None:
+    as_files(tmp_path / "here")
+    (tmp_path / "list.txt").write_bytes(lines)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "list.txt")
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
 @pytest.mark.parametrize(("suffix", "write"), [("zip", as_zip), ("tar", as_tar), ("parquet", as_parquet)])
 def test_archives(tmp_path: Path, suffix: str, write: Callable[[Path], None], size: int) -> None:
@@ -137,6 +154,8 @@ def test_addresses(tmp_path: Path) -> None:
     for name, content in FILES.items():
         store.pipe(f"/bucket/files/{name}", content)
     assert read("memory://bucket/files/") == FILES
+    store.pipe("/bucket/odd/[1].png", b"1")
+    assert read("memory://bucket/odd/[1].png") == {"[1].png": b"1"}
     with pytest.raises(DataError, match="nothing at `memory://bucket/none`"):
         read("memory://bucket/none")
     with pytest.raises(DataError, match="`nosuch://a` cannot be read: Protocol not known: nosuch"):
@@ -157,6 +176,13 @@ def test_bytes_in_a_column_of_any_name(tmp_path: Path) -> None:
     one, none = read(tmp_path / "b.parquet").values()
     assert one == b"1"
     assert str(none) == f"row 1 of `{tmp_path}/b.parquet` holds no picture. Leave it out."
+    for packed in (pa.array([b"1", b"2", b"1"]).dictionary_encode(), pa.array([b"1", b"2", b"1"], pa.binary_view())):
+        pq.write_table(pa.table({"image": packed}), tmp_path / "packed.parquet")
+        assert list(read(tmp_path / "packed.parquet").values()) == [b"1", b"2", b"1"]
+    twice = pa.table([pa.array([b"1"]), pa.array([b"2"])], names=["image", "image"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(DataError, match="may hold pictures: image, image"):
+        read(tmp_path / "twice.parquet")
     pq.write_table(pa.table({"x": [b"1"], "y": [b"2"]}), tmp_path / "c.parquet")
     with pytest.raises(DataError, match=r"may hold pictures: x, y\. Call the one that does `image`"):
         read(tmp_path / "c.parquet")
@@ -171,6 +197,26 @@ def test_a_tar_that_is_cut_short(tmp_path: Path, cut_at: int) -> None:
     (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:cut_at])
     with pytest.raises(DataError, match="is damaged or cut short, or no tar archive"):
         read(tmp_path / "a.tar")
+
+
+def test_a_tar_that_goes_on_behind_its_end(tmp_path: Path) -> None:
+    as_tar(tmp_path / "a.tar")
+    packed = bytearray((tmp_path / "a.tar").read_bytes())
+    at = packed.find(b"b.png")
+    packed[at : at + tarfile.BLOCKSIZE] = bytes(tarfile.BLOCKSIZE)
+    for content in (packed, 2 * (tmp_path / "a.tar").read_bytes()):
+        (tmp_path / "a.tar").write_bytes(content)
+        with pytest.raises(DataError, match="goes on behind its end"):
+            read(tmp_path / "a.tar")
+
+
+def test_files_of_one_name_in_a_zip(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings(action="ignore"):
+        for name, content in (("a.png", b"1"), ("b\nc.png", b"2"), ("a.png", b"3")):
+            archive.writestr(name, content)
+    files = find_files(str(tmp_path))
+    found = [each for part in cut(files.each(), files.root, 2, named=False) for each in read_slice(part, files.root)]
+    assert found == [("a.zip/a.png", b"1"), ("a.zip/a.png", b"3"), (r"a.zip/b\x0ac.png", b"2")]
 
 
 def test_what_is_damaged_in_a_zip_is_one_picture(tmp_path: Path) -> None:
@@ -190,15 +236,20 @@ def test_what_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed" / "a.tar.gz").touch()
     (tmp_path / "empty").mkdir()
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to("nothing")
     for name, said in (
         ("mixed", "holds pictures beside archives of pictures"),
         ("packed", "`a.tar.gz` is packed as a whole"),
         ("empty", "leads to no picture"),
+        ("links", r"`a\.png` in `.*` is a link to nothing"),
         ("none", "there is no file or folder"),
         ("*.none", "leads to no picture"),
     ):
         with pytest.raises(DataError, match=said):
             read(tmp_path / name)
+    with pytest.raises(DataError, match="the place of the pictures is empty"):
+        read("")
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
             )
             about = _resumed(plan, asked, files, folder)
         else:
-            about = _made(asked, files, folder)
+            about = _made(asked, files, folder, dataset)
     plan = ShardPlan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
     check_shards(folder, plan.shards)
     return plan
@@ -100,12 +100,13 @@ def _is_empty(folder: Path) -> bool:
     return next(folder.iterdir(), None) is None
 
 
-def _made(asked: Mapping[str, Any], files: Files, folder: Path) -> dict[str, Any]:
+def _made(asked: Mapping[str, Any], files: Files, folder: Path, dataset: str) -> dict[str, Any]:
     """Look at every picture's place, and note which shard it is in."""
     seen = _Seen()
     pictures = shards = 0
     with whole_file(folder / _INDEX) as part, part.open("w", encoding="utf-8") as index:
-        for each in cut(seen.through(files.each()), files.root, asked["shard"], named=files.named):
+        found = seen.through(files.each())
+        for each in cut(found, files.root, asked["shard"], named=files.named, dataset=dataset):
             index.write(each.to_json() + "\n")
             pictures += each.count
             shards += 1

@@ -27,10 +27,14 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def left_out(paths: Iterable[str | Path], found: Iterable[Path]) -> list[Path]:
-    """The files in the folders among the paths that are not among those found; hidden ones do not count."""
+    """The files in the folders among the paths, and links to nothing, that are not found; hidden ones do not count."""
     known = {within(file)[0] for file in found}
     inside = (file for path in paths if Path(path).is_dir() for file in sorted(Path(path).rglob("*")))
-    return [file for file in inside if file.name[0] != "." and file.is_file() and file not in known]
+    return [file for file in inside if file.name[0] != "." and _is_file(file) and file not in known]
+
+
+def _is_file(file: Path) -> bool:
+    return file.is_file() or (file.is_symlink() and not file.exists())
 
 
 def _find(path: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from vitreous.errors import DataError, ExplainError
+from vitreous.files.names import printable
 
 __all__ = [
     "check_file",
@@ -144,27 +145,34 @@ def open_zip(
     return archive
 
 
-def read_member(archive: zipfile.ZipFile, name: str, remedy: str, error: _Error = DataError) -> bytes:
-    """The bytes of a file in a zip archive.
+def read_member(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, remedy: str, error: _Error = DataError) -> bytes:
+    """The bytes of a file in a zip archive: the last of that name, or a certain one.
 
     Raises:
         KeyError: there is none of that name.
         DataError: or `error`: it is encrypted, damaged, packed in an unusual way, or grows out of all proportion.
     """
     member = find_member(archive, name, remedy, error)
-    with unpacking(f"`{name}` in `{archive.filename}`", remedy, error):
+    with unpacking(_inside(archive, member), remedy, error):
         return archive.read(member)
 
 
-def find_member(archive: zipfile.ZipFile, name: str, remedy: str, error: _Error = DataError) -> zipfile.ZipInfo:
+def find_member(
+    archive: zipfile.ZipFile, name: str | zipfile.ZipInfo, remedy: str, error: _Error = DataError
+) -> zipfile.ZipInfo:
     """A file in a zip archive that can be unpacked. Raises as `read_member`."""
-    member, place = archive.getinfo(name), f"`{name}` in `{archive.filename}`"
+    member = archive.getinfo(name) if isinstance(name, str) else name
+    place = _inside(archive, member)
     if member.flag_bits & 1:
         raise error(f"{place} is encrypted. Unpack it with its password first.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise error(f"{place} is packed by method {member.compress_type}. Pack it again by deflate, as zip does.")
     check_growth(place, member.compress_size, member.file_size, remedy, error)
     return member
+
+
+def _inside(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    return f"`{printable(member.filename)}` in `{archive.filename}`"
 
 
 @contextmanager
@@ -213,7 +221,7 @@ def plain_part(pattern: Path) -> Path:
 def walk(folder: Path) -> Iterator[str]:
     """The names of all regular files below a folder, with forward slashes: its own by name, then those of its folders.
 
-    Links to folders are followed, but not to one that they lie in.
+    Links to folders are followed, but not to one that they lie in. Links to nothing are named as files are.
 
     Raises:
         DataError: a folder may not be read, or the links lead to too many.
@@ -226,7 +234,7 @@ def walk(folder: Path) -> Iterator[str]:
         for entry in _entries(place):
             name = f"{inner}/{entry.name}" if inner else entry.name
             kind = _kind(entry)
-            if kind == "file":
+            if kind == "file" or (not kind and entry.is_symlink()):
                 yield name
             elif kind == "folder" and not entry.is_symlink():
                 below.append((entry.path, name, (*above, _identity(entry))))

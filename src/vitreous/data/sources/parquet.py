@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vitreous.data.sources.places import AGAIN, open_place
-from vitreous.errors import DataError, MissingExtra
+from vitreous.errors import DataError, MissingExtra, first_sentence
 
 __all__ = ["count_rows", "read_rows"]
 
@@ -48,7 +48,7 @@ def read_rows(place: str, first: int, count: int) -> Iterator[tuple[str, bytes |
                 if at >= first + count:
                     break
         except (OSError, ArrowException) as error:
-            raise DataError(f"`{place}` cannot be read: {error}. {AGAIN}") from None
+            raise DataError(f"`{place}` cannot be read: {first_sentence(error)}. {AGAIN}") from None
 
 
 def _groups(about: Any, first: int, count: int) -> tuple[list[int], int]:
@@ -78,7 +78,7 @@ def _open(file: Any, place: str) -> Any:
     try:
         return parquet.ParquetFile(file)
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"`{place}` is no Parquet file: {error}. Copy or download it again.") from None
+        raise DataError(f"`{place}` is no Parquet file: {first_sentence(error)}. Copy or download it again.") from None
 
 
 def _column(schema: Any, place: str) -> str:
@@ -88,10 +88,12 @@ def _column(schema: Any, place: str) -> str:
     def holds(kind: Any) -> bool:
         if types.is_struct(kind):
             return any(field.name == _BYTES and holds(field.type) for field in kind)
-        return types.is_binary(kind) or types.is_large_binary(kind)
+        if types.is_dictionary(kind):
+            return holds(kind.value_type)
+        return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
     found = [field.name for field in schema if holds(field.type)]
-    if _USUAL in found:
+    if found.count(_USUAL) == 1:
         return _USUAL
     if len(found) != 1:
         shown = ", ".join(found) or "none"

@@ -13,9 +13,11 @@ from vitreous.errors import DataError, MissingExtra, first_sentence
 from vitreous.files.names import printable
 from vitreous.files.reading import matches, plain_part, read_bytes, walk
 
-__all__ = ["AGAIN", "File", "Files", "find", "is_address", "open_place", "read_place"]
+__all__ = ["AGAIN", "GONE", "File", "Files", "find", "is_address", "open_place", "read_place"]
 
 AGAIN = "Bring it back and run again to go on."
+GONE = "gone"
+"""The stamp of a link to nothing, or of what went as it was looked at."""
 _CHECK = "Check the address."
 _TOLD = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
 """What file systems call that which changes with a file."""
@@ -74,7 +76,7 @@ def _here(path: Path) -> Files:
     if path.is_file():
         return Files(str(path.parent), lambda: iter([_stamped(path.parent, path.name)]), named=True)
     if not glob.has_magic(str(path)):
-        raise DataError(f"there is no file or folder `{path}`. Check the path.")
+        raise DataError(f"there is no file or folder `{printable(str(path))}`. Check the path.")
     plain = plain_part(path)
 
     def found() -> Iterator[File]:
@@ -87,8 +89,8 @@ def _here(path: Path) -> Files:
 def _stamped(folder: Path, name: str) -> File:
     try:
         about = (folder / name).stat()
-    except OSError as error:  # it is gone already, or a link to nothing
-        raise DataError(f"`{folder / name}` cannot be read: {error.strerror}. {AGAIN}") from None
+    except OSError:  # whoever wants it says so
+        return File(name, GONE)
     return File(name, f"{about.st_size} {about.st_mtime_ns}")
 
 
@@ -97,15 +99,15 @@ def _at_address(address: str) -> Files:
         from fsspec.core import url_to_fs
 
         system, path = url_to_fs(address)
-        if glob.has_magic(path):
-            parts = PurePath(address).parts
-            at = next(at for at, part in enumerate(parts) if glob.has_magic(part))
-            root, wanted = address.rsplit("/", len(parts) - at)[0], system.glob
-        elif system.isdir(path):
+        if system.isdir(path):
             root, wanted = address, system.find
         elif system.exists(path):
             root = address.rpartition("/")[0]
             return Files(root, lambda: iter([_told(address[len(root) + 1 :], system.info(path))]), named=True)
+        elif glob.has_magic(path):
+            parts = PurePath(address).parts
+            at = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+            root, wanted = address.rsplit("/", len(parts) - at)[0], system.glob
         else:
             raise DataError(f"there is nothing at `{address}`. {_CHECK}")
         above = len(str(system._strip_protocol(root)).rstrip("/")) + 1

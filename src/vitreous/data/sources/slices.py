@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 from warnings import warn
 
 from vitreous.data.pictures import SUFFIXES
 from vitreous.data.sources.parquet import count_rows, read_rows
-from vitreous.data.sources.places import File, Files, find, is_address, open_place, read_place
+from vitreous.data.sources.places import AGAIN, GONE, File, Files, find, is_address, open_place, read_place
 from vitreous.data.sources.tar import find_members, read_members
 from vitreous.data.sources.zip import count_pictures, read_pictures
 from vitreous.errors import DataError, ExplainWarning
@@ -80,6 +82,8 @@ def find_files(dataset: str) -> Files:
         DataError: nothing is there, or it is none of these.
         MissingExtra: an address needs a package.
     """
+    if not dataset.strip():
+        raise DataError("the place of the pictures is empty. Name a folder, '.' for this one.")
     if not dataset.lower().endswith(_LIST):
         return find(dataset)
     folder = dataset.rpartition("/")[0] if is_address(dataset) else str(Path(dataset).expanduser().absolute().parent)
@@ -88,10 +92,10 @@ def find_files(dataset: str) -> Files:
 
 def _listed(dataset: str, folder: str) -> Iterator[File]:
     path = Path(dataset).expanduser()
-    remedy = "Give a text file with a picture's path or address a line."
+    remedy = "Give a text file in UTF-8 with a picture's path or address a line."
     text = read_place(dataset) if is_address(dataset) else read_bytes(path, remedy)
     try:
-        lines = text.decode("utf-8-sig").splitlines()
+        lines = StringIO(text.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError:
         raise DataError(f"`{dataset}` is no text in UTF-8. {remedy}") from None
     for at, line in enumerate(lines, 1):
@@ -106,6 +110,8 @@ def _listed(dataset: str, folder: str) -> Iterator[File]:
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             raise DataError(f"line {at} of `{dataset}`, `{printable(name)}`: {said}. Correct that line.") from None
+        if not stat.S_ISREG(about.st_mode):
+            raise DataError(f"line {at} of `{dataset}`, `{printable(name)}`, is no file. Correct that line.")
         yield File(name, f"{about.st_size} {about.st_mtime_ns}")
 
 
@@ -116,7 +122,7 @@ def place_of(root: str, name: str) -> str:
     return f"{root}/{name}" if is_address(root) else str(Path(root, name))
 
 
-def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator[Slice]:
+def cut(files: Iterable[File], root: str, size: int, *, named: bool, dataset: str = "") -> Iterator[Slice]:
     """Slices of so many pictures at most, none of which reaches from one archive into the next.
 
     Args:
@@ -124,9 +130,10 @@ def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator
         root: that their names are below.
         size: pictures of a slice.
         named: as `Files` says.
+        dataset: what they were found by, for messages; empty for the root.
 
     Raises:
-        DataError: there is no picture; pictures lie beside archives; or an archive cannot be read.
+        DataError: there is no picture, or a link to none; pictures lie beside archives; or an archive cannot be read.
 
     Warns:
         ExplainWarning: some of the files are left out, since they are no pictures; hidden ones do not count.
@@ -139,6 +146,8 @@ def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator
         if not kind:
             others.note(file.name)
             continue
+        if file.stamp == GONE:
+            raise DataError(f"`{printable(file.name)}` in `{root}` is a link to nothing, or is gone. {AGAIN}")
         if seen and (kind == "files") != (seen == "files"):
             raise DataError(
                 f"`{root}` holds pictures beside archives of pictures, such as `{printable(file.name)}`. Give one "
@@ -161,7 +170,7 @@ def cut(files: Iterable[File], root: str, size: int, *, named: bool) -> Iterator
         yield Slice("files", tuple(loose), len(loose))
     if not seen:
         raise DataError(
-            f"`{root}` leads to no picture. Give a folder, a pattern or a .txt list of pictures "
+            f"`{dataset or root}` leads to no picture. Give a folder, a pattern or a .txt list of pictures "
             f"({', '.join(SUFFIXES)}), or of .zip, .tar or .parquet files of them."
         )
     others.tell()

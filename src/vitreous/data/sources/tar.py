@@ -14,6 +14,8 @@ from vitreous.files.reading import MOST_BYTES
 
 __all__ = ["find_members", "read_members"]
 
+_AT_ONCE = 2**20
+
 
 def find_members(place: str, size: int) -> Iterator[tuple[int, int]]:
     """Where in the archive each so many pictures start, in bytes, and how many these are.
@@ -61,6 +63,7 @@ def read_members(place: str, first: int, count: int) -> Iterator[tuple[str, byte
 def _pictures(file: BinaryIO, place: str) -> Iterator[tarfile.TarInfo]:
     """The pictures from where the file stands to its end."""
     damaged = DataError(f"`{place}` is damaged or cut short, or no tar archive. Copy, download or pack it again.")
+    goes_on = DataError(f"`{place}` goes on behind its end: it is damaged, or several in one. Pack it again.")
     try:
         archive: Any = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  # the file is somebody else's
         while (member := archive.next()) is not None:
@@ -74,3 +77,6 @@ def _pictures(file: BinaryIO, place: str) -> Iterator[tarfile.TarInfo]:
         raise damaged from None
     if end != bytes(tarfile.BLOCKSIZE):  # what is damaged ends without a word
         raise damaged
+    while rest := file.read(_AT_ONCE):
+        if any(rest):
+            raise goes_on

@@ -32,13 +32,16 @@ def read_pictures(place: str, first: int, count: int) -> Iterator[tuple[str, byt
     """
     with open_place(place) as file:
         archive = open_zip(place, AGAIN, opened=file)
-        for name in _pictures(archive)[first : first + count]:
+        for member in _pictures(archive)[first : first + count]:
+            name = printable(member.filename)
             try:
-                yield printable(name), read_member(archive, name, "Pack it again.")
+                yield name, read_member(archive, member, "Pack it again.")
             except DataError as error:
-                yield printable(name), error
+                yield name, error
 
 
-def _pictures(archive: zipfile.ZipFile) -> list[str]:
-    names = sorted(name for name in archive.NameToInfo if name.lower().endswith(SUFFIXES))
-    return [name for name in names if not name.rpartition("/")[2].startswith(".")]
+def _pictures(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """By name; of one name, there may be several."""
+    found = (each for each in archive.infolist() if each.filename.lower().endswith(SUFFIXES))
+    shown = (each for each in found if not each.filename.rpartition("/")[2].startswith("."))
+    return sorted(shown, key=lambda each: (each.filename, each.header_offset))
