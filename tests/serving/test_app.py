@@ -57,6 +57,26 @@ def test_a_picture_is_explained_as_python_explains_it(client: TestClient, model:
     assert "AG-CAM" in report.text
 
 
+def test_how_patches_are_related_is_asked_of_the_model_once(
+    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"picture": picture, "trust": False}
+
+    def explained(**more: Any) -> Any:
+        return lines(client.post("/explain", json=asked | more))[-1]["data"]["relations"]
+
+    first = explained(methods=["ag_cam"])
+    target = explained(methods=["ag_cam"], target=1)
+    other = client.post("/pictures", content=png()).json()["picture"]
+    assert explained(picture=other, methods=["ag_cam"], target=1) == target
+    assert (target["alike"], target["attends"]) == (first["alike"], first["attends"])
+    monkeypatch.setattr("vitreous.interact.relations.patch_features", None)  # who needs it anew fails
+    assert explained(methods=["rollout"], target=1) == target
+    assert explained(methods=["rollout"], target=2)["matters"] != target["matters"]
+    with pytest.raises(TypeError):
+        explained(methods=["rollout"], target=2, model=1)
+
+
 def test_one_class_is_held_against_another(client: TestClient, picture: str) -> None:
     found = lines(client.post("/explain", json=asked(picture, target=1, against=2)))[-1]
     assert "rather than hen" in found["html"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -28,9 +29,12 @@ from vitreous.trace.target import Target
 __all__ = ["heads_of", "regions_of", "relations_of"]
 
 T = TypeVar("T")
+_NOTHING: Relations = MappingProxyType({})
 
 
-def relations_of(subject: LoadedModel, image: Images, targets: Sequence[Target]) -> Relations:
+def relations_of(
+    subject: LoadedModel, image: Images, targets: Sequence[Target], known: Relations = _NOTHING
+) -> Relations:
     """The three meanings of "related" on one picture, each where the model has it, or why not.
 
     "alike": the cosine of patch features, where a CAM would read them. "attends": attention, heads averaged, per block.
@@ -40,16 +44,18 @@ def relations_of(subject: LoadedModel, image: Images, targets: Sequence[Target])
         subject: the model, and how it is read.
         image: one, as the model takes it.
         targets: the classes; none of a model without a classifier.
+        known: of the same picture and model, for any classes: what depends on none is taken from there.
 
-    Cost: three forward passes and two backward ones; holds the attention of all blocks.
+    Cost: three forward passes and two backward ones, or one of each where relations are known; holds the attention of
+    all blocks.
     """
     model = subject.model
     with reading(_readable(subject, image)):
-        alike = _tried(lambda: _alike(model, image))
+        alike = known.get("alike") or _tried(lambda: _alike(model, image))
         trace = _tried(lambda: observe(model, image))
         if isinstance(trace, str):
             return {"alike": alike, "attends": trace, "matters": trace}
-        attends = _tried(lambda: _attends(trace))
+        attends = known.get("attends") or _tried(lambda: _attends(trace))
         matters = (
             _tried(lambda: _matters(trace, targets)) if targets else "there is no class that they could matter to."
         )

@@ -20,7 +20,9 @@ from vitreous.trace.target import Target
 __all__ = ["beside", "related"]
 
 
-def related(case: Case, subject: LoadedModel, image: Images, targets: Sequence[Target]) -> Case:
+def related(
+    case: Case, subject: LoadedModel, image: Images, targets: Sequence[Target], before: Case | None = None
+) -> Case:
     """The same case with what the model says of its patches.
 
     Args:
@@ -28,7 +30,10 @@ def related(case: Case, subject: LoadedModel, image: Images, targets: Sequence[T
         subject: the model that it was explained for.
         image: what the model saw, alone.
         targets: one for each class of the case; none of a model without a classifier.
+        before: a case of the same picture and model, for any classes: what depends on none is taken from there.
     """
+    if before:
+        return replace(case, relations=relations_of(subject, image, targets, before.relations), regions=before.regions)
     regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
     return replace(case, relations=relations_of(subject, image, targets), regions=regions)
 

@@ -45,6 +45,8 @@ class Single:
         targets: what each class of the case stands for; none without a classifier.
         heatmaps: by method that gave one, for each class; None where it gave none.
         predicted: the most probable classes.
+        classes: index of each class of the case.
+        against: what these are held against.
     """
 
     case: Case
@@ -52,9 +54,13 @@ class Single:
     targets: tuple[Target, ...]
     heatmaps: Mapping[str, tuple[Tensor | None, ...]]
     predicted: tuple[Answer, ...]
+    classes: tuple[int, ...] = ()
+    against: str = ""
 
 
-def explain_single(job: PictureJob, picture: Image, name: str, file: Path | None = None) -> Single:
+def explain_single(
+    job: PictureJob, picture: Image, name: str, file: Path | None = None, before: Single | None = None
+) -> Single:
     """Explain a picture; no file is read or written.
 
     Args:
@@ -62,6 +68,7 @@ def explain_single(job: PictureJob, picture: Image, name: str, file: Path | None
         picture: upright RGB.
         name: of it, without folders.
         file: that a command would name, where one could ask for the same.
+        before: of the same picture and model: how patches are related is taken from there, as far as it is the same.
 
     Raises:
         ObservationError: no method applies to the model.
@@ -75,14 +82,19 @@ def explain_single(job: PictureJob, picture: Image, name: str, file: Path | None
     if isinstance(found, NotFinite):
         raise found
     batch = image[None].to(next(job.model.model.parameters()))
-    targets = targets_of(job, [each.index for each in found.targets])
-    case = related(_case(job, found, view, name, started, told=picture.info), job.model, batch, targets)
+    classes = tuple(each.index for each in found.targets)
+    targets = targets_of(job, classes)
+    case = _case(job, found, view, name, started, told=picture.info)
+    if before and (before.classes, before.against) == (classes, job.against):
+        case = replace(case, relations=before.case.relations, regions=before.case.regions)
+    else:
+        case = related(case, job.model, batch, targets, before.case if before else None)
     case = replace(case, command=command_of(job, file) if file else "")
     heatmaps = {
         method: tuple(each.heatmap if isinstance(each, MethodResult) else None for each in attempts)
         for method, attempts in found.attempts.items()
     }
-    return Single(case, batch, tuple(targets), heatmaps, found.predicted)
+    return Single(case, batch, tuple(targets), heatmaps, found.predicted, classes, job.against)
 
 
 def _case(

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,11 +46,19 @@ _NAME = "picture"
 
 @dataclass(frozen=True)
 class _Picture:
-    """What a visitor gave."""
+    """What a visitor gave.
+
+    Attributes:
+        encoded: the bytes of the file.
+        name: for the page.
+        file: of a sample.
+        last: name of the last result of each model.
+    """
 
     encoded: bytes
     name: str = _NAME
     file: Path | None = None
+    last: dict[int, str] = field(default_factory=dict[int, str])
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,8 @@ async def _explain(site: _Site, request: Request) -> Response:
 
     def do(progress: Progress) -> dict[str, Any]:
         live = work(progress)
-        return told(live) | {"result": site.results.put(live, live.bytes)}
+        picture.last[asked.model] = name = site.results.put(live, live.bytes)
+        return told(live) | {"result": name}
 
     return _stream(site, subject, do)
 
@@ -233,7 +242,8 @@ def _prepared(site: _Site, asked: Explain, picture: _Picture) -> tuple[LoadedMod
 
     def work(progress: Progress) -> Live:
         opened = open_encoded(picture.encoded, picture.name, most=site.limits.pixels)
-        return explain_live(replace(job, progress=progress), opened, picture.name, picture.file)
+        before = site.results.find(picture.last.get(asked.model, ""))
+        return explain_live(replace(job, progress=progress), opened, picture.name, picture.file, before)
 
     return subject, work
 

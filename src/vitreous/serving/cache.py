@@ -61,6 +61,13 @@ class Cache(Generic[T]):
             self._held.move_to_end(name)
             return self._held[name][0]
 
+    def find(self, name: str) -> T | None:
+        """The thing of that name, or nothing where it is not held."""
+        try:
+            return self.get(name)
+        except Gone:
+            return None
+
     @property
     def bytes(self) -> int:
         """Of all that is held."""

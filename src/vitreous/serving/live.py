@@ -48,9 +48,11 @@ class Live:
         return sum(each.nbytes for each in [self.single.image, *maps]) + sum(relations) + shown + 500_000
 
 
-def explain_live(job: PictureJob, picture: Any, name: str, file: Path | None = None) -> Live:
+def explain_live(
+    job: PictureJob, picture: Any, name: str, file: Path | None = None, before: Live | None = None
+) -> Live:
     """Explain a picture, and draw its page, as `explain_single` does."""
-    single = explain_single(job, picture, name, file)
+    single = explain_single(job, picture, name, file, before.single if before else None)
     return Live(job.model, single, prepared_page(single.case))
 
 

@@ -52,7 +52,8 @@ class LiveAnswers:
             ExplainError: it cannot be explained so.
         """
         job = job_of(self.subject, asked, _LIMITS.methods)
-        self.live = explain_live(job, self.picture, str(self.picture.info.get("file", "picture")), self.file)
+        name = str(self.picture.info.get("file", "picture"))
+        self.live = explain_live(job, self.picture, name, self.file, self.live)
         return told(self.live)
 
     def answer(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
