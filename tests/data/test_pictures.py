@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from vitreous.data.finding import find_pictures
-from vitreous.data.pictures import MAX_PIXELS, as_picture, open_picture
+from vitreous.data.pictures import MAX_PIXELS, as_picture, open_encoded, open_picture
 from vitreous.errors import DataError
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -61,6 +61,13 @@ def test_lossless_files_come_back_bit_for_bit(write: Callable[..., Path], kind: 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (300, 2)])
 def test_any_size_however_small(write: Callable[..., Path], size: tuple[int, int]) -> None:
     assert open_picture(write(encoded(ramp(*size), "PNG"))).size == size
+
+
+def test_a_picture_that_stands_upright_is_not_copied_to_be_turned() -> None:
+    file = encoded(Image.new("RGB", (300, 200)), "PNG")
+    Image.core.reset_stats()  # type: ignore[attr-defined]
+    open_encoded(file, "a.png")
+    assert Image.core.get_stats()["new_count"] <= 3  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -269,3 +269,8 @@ def test_the_page_fits_and_is_accessible(visit: Callable[..., Any], look: tuple[
     found = page.evaluate("async () => (await axe.run()).violations.map((each) => [each.id, each.nodes[0].html])")
     assert found == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    hiding = page.locator(".hiding")
+    position = "(box) => getComputedStyle(box).position"
+    assert hiding.evaluate(position) == "static", "it covers no map that nobody hides patches of"
+    page.get_by_label("Hide patches by click").check()
+    assert hiding.evaluate(position) == "sticky"

@@ -46,6 +46,7 @@ def serve(
     Nothing leaves this machine, and nothing is written. Stop it with Ctrl-C.
     """
     import webbrowser
+    from threading import Thread
 
     from vitreous.cli.console import Console
     from vitreous.serving.server import listening
@@ -59,7 +60,8 @@ def serve(
     def started(address: str) -> None:
         console.print(f"Open {address} in a browser; Ctrl-C stops.")
         if opened:
-            webbrowser.open(address)
+            # one that runs in the terminal keeps whoever opens it, and asks the server for the page
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with listening(host, port) as listener:
         with console.status("Loading …"):

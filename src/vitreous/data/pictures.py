@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from vitreous.data.depth import Window, asked_window, deep, stated_white, to_eight_bits, unused
 from vitreous.data.scans import name_in_file, seen
@@ -212,6 +212,12 @@ def _is_white_zero(picture: Image.Image) -> bool:
     return picture.format == "TIFF" and picture.mode.startswith("I") and _tag(picture, _PHOTOMETRIC, 1) == 0
 
 
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether its EXIF data, which may stand behind the pixels, turn it: Pillow copies all."""
+    picture.load()
+    return picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+
+
 def _tag(picture: Any, number: int, usual: int = 0) -> int:
     found = picture.tag_v2.get(number, usual)
     return found if isinstance(found, int) else usual
@@ -253,7 +259,8 @@ def _upright_rgb(
     """Upright RGB, and a warning where a depth that nobody said may make it dark."""
     _check_size(picture, name)
     white_is_zero = _is_white_zero(picture)
-    picture = ImageOps.exif_transpose(picture) if turn else picture
+    if turn and _is_turned(picture):
+        picture = ImageOps.exif_transpose(picture)
     if deep(picture):
         values, used, warning = to_eight_bits(np.asarray(picture), window, white, name)
         gray = Image.fromarray(255 - values if white_is_zero else values).convert("RGB")

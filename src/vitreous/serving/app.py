@@ -92,7 +92,7 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
         Cache("result", limits.held, limits.held_bytes),
         HTMLResponse(html, headers=headers),
         asyncio.Semaphore(limits.uploads),
-        ThreadPoolExecutor(limits.decoded, "picture"),  # few threads: each keeps what it once needed
+        ThreadPoolExecutor(limits.decoded, "picture"),  # a picture takes six bytes a pixel meanwhile
     )
 
     @asynccontextmanager

@@ -32,7 +32,7 @@ class Limits:
     pixels: int = 40_000_000
     upload_seconds: float = 30.0
     uploads: int = 8
-    decoded: int = 2
+    decoded: int = 1
     head_seconds: float = 10.0
     taking_seconds: float = 60.0
     request_bytes: int = 100_000
