@@ -84,9 +84,9 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
     assert "<td>rollout_1</td>" in page
     assert page.count("data:image/jpeg") == 4, "two pictures at either end"
     assert re.search(
-        rf"average_drop: average_drop against box_overlap: iou · {re.escape(spec)}</h2>\s*<[a-z]+", page
+        rf"average_drop: average_drop against box_overlap: iou · {re.escape(Path(spec).name)}</h2>\s*<[a-z]+", page
     ), page[:3000]
-    assert outcome.table.costs["forwards"][spec, "rollout_1"] == 1
+    assert outcome.table.costs["forwards"][Path(spec).name, "rollout_1"] == 1
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["versions"]["pyarrow"]
     assert manifest["hardware"]["device"] == "cpu"
@@ -99,7 +99,8 @@ def test_everything_is_written(tmp_path: Path, dataset: str, spec: str) -> None:
         text = html.unescape((tmp_path / f"summary.{end}").read_text()).replace('""', '"')
         assert f"{settings}, misclassified=true" in text, end
         assert 'fill="mean"' in text, end
-    assert all(outcome.table.costs["seconds"][spec, row] > 0 for row in outcome.table.rows)
+        assert str(Path(spec).parent) not in text, "folders stand in the manifest alone"
+    assert all(outcome.table.costs["seconds"][Path(spec).name, row] > 0 for row in outcome.table.rows)
 
 
 def test_a_refusal_stops_nobody_else(tmp_path: Path, dataset: str, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +124,8 @@ def test_a_bad_picture_is_left_out_and_named(tmp_path: Path, spec: str) -> None:
     outcome = benchmark(wanted, tmp_path / "out", device=CPU)
     assert list(outcome.unread) == ["dog/1.png"]
     assert {cell.pictures for cell in outcome.table.cells} == {2}
+    for file in outcome.files:
+        assert str(tmp_path) not in file.read_text(), file
     assert {cell.metric for cell in outcome.table.cells} == {"perturbation"}
     assert sum("pointing says nothing of any method on 2 pictures" in note for note in outcome.table.notes) == 1
     assert not any("takes boxes for masks" in note for note in outcome.table.notes)  # there are none
@@ -211,13 +214,15 @@ def test_the_passes_of_a_second_model_are_counted(
     after: dict[str, int] = {}
     tell = lambda step: after.update({step.method: sum(passed)})  # noqa: E731
     outcome = benchmark(wanted, tmp_path / "out", device=CPU, tell=tell)
-    assert outcome.table.costs["forwards"][spec, "both"] == after["both"] - 1, "one is the benchmark's own prediction"
-    assert outcome.table.costs["forwards"][spec, "random"] == 1
+    assert outcome.table.costs["forwards"][Path(spec).name, "both"] == after["both"] - 1, (
+        "one is the benchmark's own prediction"
+    )
+    assert outcome.table.costs["forwards"][Path(spec).name, "random"] == 1
 
 
 def test_curves_are_drawn(tmp_path: Path, dataset: str, spec: str) -> None:
     outcome = benchmark(plan(dataset, spec, metrics={"perturbation": {}}), tmp_path, device=CPU)
-    curve = outcome.table.curves[spec, "perturbation", "morf_curve"]["ag_cam"]
+    curve = outcome.table.curves[Path(spec).name, "perturbation", "morf_curve"]["ag_cam"]
     values = Values.of(
         Store(tmp_path).read()[Key(spec, "ag_cam", "perturbation")], [e.id for e in open_samples(dataset).entries]
     )

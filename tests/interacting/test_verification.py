@@ -75,6 +75,8 @@ def test_removal_is_pruning(dataset: str, subject: LoadedModel, tmp_path: Path) 
     assert found["speed, after block 1", "lowest", "50%"] > 0
     assert {path.name for path in done.files} >= {"summary.md", "summary.csv", "plot.svg"}
     assert "reconstruction after the abstract of arXiv 2203.05922" in (tmp_path / "summary.md").read_text()
+    told = [file for file in done.files if file.suffix != ".svg" and str(Path(subject.name).parent) in file.read_text()]
+    assert not told, "folders stand in the manifest alone"
     with (tmp_path / "summary.csv").open() as file:
         assert {row["metric"] for row in csv.DictReader(file)} == {metric for metric, _, _ in found}
     manifest = json.loads((tmp_path / "manifest.json").read_text())

@@ -54,7 +54,7 @@ def examples(
         numbers = each_picture(run.measures[metric], values)
         name = headline(list(numbers))
         for at in _ends(numbers[name]):
-            heading = f"{run.drawn[at].id}: {name} of {reference} {numbers[name][at]:.3f} · {model}"
+            heading = f"{run.drawn[at].id}: {name} of {reference} {numbers[name][at]:.3f} · {plan.called[model]}"
             if drawn := _Example(plan, model, runs, records, run.drawn[at]).sheet():
                 yield heading, page.picture(drawn, heading)
 

@@ -30,7 +30,7 @@ def figures(
         MissingExtra: matplotlib is not installed.
     """
     yield from _curves(table)
-    yield from _scatters(table, {spec: runs[spec] for spec in plan.models})
+    yield from _scatters(table, {plan.called[spec]: runs[spec] for spec in plan.models})
     yield from examples(plan, table.reference, runs, records)
 
 

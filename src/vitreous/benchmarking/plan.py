@@ -18,6 +18,7 @@ from vitreous.methods.requirements import check_at_least
 from vitreous.metrics import is_metric, make_metric
 from vitreous.metrics.metric import Metric
 from vitreous.metrics.perturbation import PRESETS as CURVES
+from vitreous.models.labels import labels_of
 from vitreous.settings.named import is_own, own
 from vitreous.settings.typed import Seed, Within, check_settings, shown, typed_fields
 from vitreous.trace.reading import Reading
@@ -108,6 +109,11 @@ class Plan:
     def specs(self) -> tuple[str, ...]:
         """All models that run: one for each table, and those that rows name for themselves."""
         return tuple(dict.fromkeys([*self.models, *(self.model_of(row, self.models[0]) for row in self.rows)]))
+
+    @property
+    def called(self) -> dict[str, str]:
+        """By model, what tables and pages call it: without folders, which stand in the manifest."""
+        return dict(zip(self.specs, labels_of(self.specs), strict=True))
 
     def model_of(self, row: str, table: str) -> str:
         """The model that a row of a model's table explains: its own, or that one."""

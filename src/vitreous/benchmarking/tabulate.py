@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from vitreous.benchmarking.describe import plain_settings
 from vitreous.benchmarking.loop import ModelRun
 from vitreous.benchmarking.plan import Plan
+from vitreous.data.samples import dataset_name
 from vitreous.files.manifest import MANIFEST, versions
+from vitreous.files.names import told_without_folders
 from vitreous.methods.baseline import Baseline
 from vitreous.metrics.metric import Metric
 from vitreous.statistics.store import Key, Record
@@ -22,32 +23,35 @@ __all__ = ["tabulate"]
 
 def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, list[Record]]) -> Table:
     """All numbers of the plan, from the records of every model's run."""
-    reference = plan.reference or next(iter(plan.rows))
+    reference, called = plan.reference or next(iter(plan.rows)), plan.called
     cells: list[Cell] = []
     notes: list[str] = []
     curves: dict[tuple[str, str, str], dict[str, Array]] = {}
     for spec, run in runs.items():
         if spec not in plan.models:
             rows = plan.rows_of(spec)
-            notes.append(f"{', '.join(rows)} {'explain' if len(rows) > 1 else 'explains'} {spec}.")
+            notes.append(f"{', '.join(rows)} {'explain' if len(rows) > 1 else 'explains'} {called[spec]}.")
         drawn = {entry.id for entry in run.drawn}
         pictures = [entry.id for entry in run.samples.entries if entry.id in drawn]
         known = [record for record in records.get(Key(spec, "", ""), ()) if record.counted and record.picture in drawn]
         if known:
             right = sum(each.values[0] for each in known) / len(known)
-            notes.append(f"{spec} classifies {right:.1%} of {len(known)} pictures as their label says.")
+            notes.append(f"{called[spec]} classifies {right:.1%} of {len(known)} pictures as their label says.")
         if run.matched == "position" and run.labels and run.subject.class_names:
             label, index = next(iter(run.labels.items()))
             names = run.samples.class_names[label], run.subject.class_names[index]
             notes.append(
-                f"Labels are classes of {spec} by their position: `{names[0]}` is its `{names[1]}`, and so on."
+                f"Labels are classes of {called[spec]} by their position: `{names[0]}` is its `{names[1]}`, and so on."
             )
-        notes += [f"{row} does not apply to {spec}: {reason}" for row, reason in run.refused.items()]
-        notes += [f"{picture} was left out: {reason}" for picture, reason in run.unread.items()]
+        notes += [
+            f"{row} does not apply to {called[spec]}: {told_without_folders(reason)}"
+            for row, reason in run.refused.items()
+        ]
+        notes += [f"{picture} was left out: {told_without_folders(reason)}" for picture, reason in run.unread.items()]
         parameter = next(run.subject.model.parameters())
         where = f"{str(parameter.dtype).removeprefix('torch.')} on {parameter.device}"
         notes.append(
-            f"{len(drawn)} of {len(run.samples)} pictures of {_without_folders(plan.dataset)}, seed {plan.seed}, "
+            f"{len(drawn)} of {len(run.samples)} pictures of {dataset_name(plan.dataset)}, seed {plan.seed}, "
             f"{plan.resamples} resamples; the {plan.target} class is explained, in {where}."
         )
     for spec in plan.models:
@@ -58,18 +62,17 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
             of_rows = {row: records.get(Key(plan.model_of(row, spec), row, metric), []) for row in plan.rows}
             found = {row: values for row, each in of_rows.items() if (values := Values.of(each, pictures)) is not None}
             measure = run.measures[metric]
-            cells += summarize(
-                spec, metric, measure, found, reference=reference, resamples=plan.resamples, seed=plan.seed
-            )
+            model, resamples = called[spec], plan.resamples
+            cells += summarize(model, metric, measure, found, reference=reference, resamples=resamples, seed=plan.seed)
             for row, values in found.items():
                 for name, curve in mean_curves(measure, values).items():
-                    curves.setdefault((spec, metric, name), {})[row] = curve
-            notes += _failures(spec, metric, of_rows, drawn)
+                    curves.setdefault((called[spec], metric, name), {})[row] = curve
+            notes += _failures(called[spec], metric, of_rows, drawn)
             if "truth" in measure.input_names() and found and not any(entry.mask for entry in run.samples.entries):
-                notes.append(f"{metric} takes boxes for masks, since {_without_folders(plan.dataset)} has no masks.")
+                notes.append(f"{metric} takes boxes for masks, since {dataset_name(plan.dataset)} has no masks.")
     costs = {
         name: {
-            (spec, row): median_cost(records, plan.model_of(row, spec), row, name)
+            (called[spec], row): median_cost(records, plan.model_of(row, spec), row, name)
             for spec in plan.models
             for row in plan.rows
         }
@@ -77,10 +80,10 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     }
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
     notes.append(f"{used}. The plan, all settings, checksums and the machine are in {MANIFEST}.")
-    title = f"{', '.join(plan.metrics)} on {_without_folders(plan.dataset)}"
+    title = f"{', '.join(plan.metrics)} on {dataset_name(plan.dataset)}"
     measures = next(iter(runs.values())).measures
     settings = {
-        (spec, metric): _settings(plan, measure)
+        (called[spec], metric): _settings(plan, measure)
         for spec in plan.models
         for metric, measure in runs[spec].measures.items()
     }
@@ -88,15 +91,6 @@ def tabulate(plan: Plan, runs: Mapping[str, ModelRun], records: Mapping[Key, lis
     methods = {row: method for run in runs.values() for row, method in run.methods.items()}
     noise = [row for row in plan.rows if isinstance(methods.get(row), Baseline)]
     return Table(title, cells, curves, costs, list(plan.rows), reference, said, measures, settings, noise)
-
-
-def _without_folders(dataset: str) -> str:
-    """What a data set is called, for tables that others read; where it lies stands in the manifest.
-
-    >>> _without_folders("npz:/home/ada/pets.npz:val")
-    'npz:pets.npz:val'
-    """
-    return ":".join(Path(part).name for part in dataset.split(":"))
 
 
 def _settings(plan: Plan, measure: Metric) -> str:
@@ -111,7 +105,7 @@ def _settings(plan: Plan, measure: Metric) -> str:
     return ", ".join(f"{name}={json.dumps(value)}" for name, value in told.items())
 
 
-def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
+def _failures(model: str, metric: str, records: Mapping[str, list[Record]], drawn: set[str]) -> Iterator[str]:
     """Why pictures have no value, and how many; methods with the same to say of them share a line."""
     rows: dict[tuple[str, int], list[str]] = {}
     for row, told in records.items():
@@ -122,4 +116,4 @@ def _failures(spec: str, metric: str, records: Mapping[str, list[Record]], drawn
     for (reason, count), names in rows.items():
         methods = "any method" if len(names) == len(records) else ", ".join(names)
         pictures = "1 picture" if count == 1 else f"{count} pictures"
-        yield f"{metric} says nothing of {methods} on {pictures} ({spec}): {reason.rstrip('.')}."
+        yield f"{metric} says nothing of {methods} on {pictures} ({model}): {reason.rstrip('.')}."

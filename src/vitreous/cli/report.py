@@ -21,6 +21,7 @@ from vitreous.explaining.trust.records import Trust
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods import title_of
 from vitreous.methods.detail import Detail
+from vitreous.trace.answer import rather
 
 __all__ = ["Report"]
 
@@ -69,7 +70,7 @@ class Report:
         for label, job in jobs.items():
             if len(jobs) > 1:
                 self.tell(f"Model: {label}")
-            results = self.follow(partial(_explained, job, files), len(files))
+            results = self.follow(partial(_explained, job, files), len(files), job.rival_name)
             failed |= self.finish(results, job, demanded=demanded)
         return failed
 
@@ -93,12 +94,13 @@ class Report:
                 folder = export_pictures(job, formats)
             self.tell(f"Exports: {folder}")
 
-    def follow(self, job: Callable[[Tell], Iterable[Result]], total: int) -> list[Result]:
+    def follow(self, job: Callable[[Tell], Iterable[Result]], total: int, rival: str = "") -> list[Result]:
         """Show every result as it comes, above a progress bar if there are several, and one for a slow method.
 
         Args:
             job: given what to tell its progress to, does the work.
             total: how many results will come.
+            rival: the class that what is explained is held against; empty for none.
         """
         results: list[Result] = []
         with stoppable(lambda: (len(results), total)), bars(self.out) as progress:
@@ -112,7 +114,7 @@ class Report:
                 results.append(result)
                 progress.advance(pictures)
                 if result.sheet:
-                    self._show(result)
+                    self._show(result, rival)
         return results
 
     def finish(self, results: list[Result], job: PictureJob, *, demanded: bool) -> bool:
@@ -141,7 +143,7 @@ class Report:
             self._line(self.out, f"{good} of {len(results)} pictures explained, in {job.output}")
         return bool(bad) or (demanded and bool(reasons))
 
-    def _show(self, result: Result) -> None:
+    def _show(self, result: Result, rival: str) -> None:
         """The most probable classes, and where the sheet is."""
         table = Table(box=None, show_header=False)
         table.add_column(no_wrap=True, overflow="ellipsis")
@@ -154,15 +156,16 @@ class Report:
         self._line(self.out, str(result.file))
         if result.predicted:
             self.out.print(table)
+        names = [rather(target.name, rival) for target in result.targets]
         for method, found in result.details.items():
-            for target, detail in zip(result.targets, found, strict=True):
+            for name, detail in zip(names, found, strict=True):
                 if detail:
-                    self.out.print(self._table(f"{method} of {target.name}", detail))
-        for target, trust in zip(result.targets, result.trust, strict=False):
+                    self.out.print(self._table(f"{method} of {name}", detail))
+        for name, trust in zip(names, result.trust, strict=False):
             if isinstance(trust, Trust):
-                self.out.print(self._trust(target.name, trust))
+                self.out.print(self._trust(name, trust))
             else:
-                self._line(self.out, f"Trust in the maps of {target.name}: {trust}")
+                self._line(self.out, f"Trust in the maps of {name}: {trust}")
         self._line(self.out, f"Sheet: {result.sheet}")
         self.out.line()
 

@@ -17,7 +17,7 @@ from vitreous.data.depth import Window, through
 from vitreous.data.root import Root, Stored
 from vitreous.errors import DataError
 
-__all__ = ["Entry", "Sample", "Samples", "as_boxes", "draw", "join_identity"]
+__all__ = ["Entry", "Sample", "Samples", "as_boxes", "dataset_name", "draw", "join_identity"]
 
 Boxes = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -178,6 +178,15 @@ def join_identity(old: Mapping[str, Any], new: Mapping[str, Any], name: str, fol
             f"folder; where they were only copied, {told}."
         )
     return {**old, **new}
+
+
+def dataset_name(spec: str) -> str:
+    """What a data set is called, for tables that others read; where it lies stands in the manifest.
+
+    >>> dataset_name("npz:/home/ada/pets.npz:val")
+    'npz:pets.npz:val'
+    """
+    return ":".join(Path(part).name for part in spec.split(":"))
 
 
 def draw(entries: Sequence[Entry], limit: int, seed: int) -> list[Entry]:

@@ -23,7 +23,7 @@ from vitreous.render.overlay import Scale, overlay
 from vitreous.render.regions import draw_regions
 from vitreous.render.sheet import Panel, save_page, sheet
 from vitreous.render.view import Crop
-from vitreous.trace.answer import assumed, score_name
+from vitreous.trace.answer import assumed, rather, score_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -166,7 +166,7 @@ def _rival(explained: Explained) -> str:
     if explained.against is None or explained.logits is None:
         return ""
     names, link = explained.model.class_names, explained.model.reading.link
-    return f"rather than {score_name(explained.against, names, len(explained.logits), link)}"
+    return rather("", score_name(explained.against, names, len(explained.logits), link)).strip()
 
 
 def _shares(explained: Explained) -> list[tuple[str, float]]:

@@ -76,12 +76,12 @@ class PictureJob:
     @property
     def rival(self) -> int | None:
         """The index of the class that the target is held against; None where there is none."""
-        return class_index(self.against, self.model.class_names) if self.against else None
+        return class_index(self.against, self.class_names or self.model.class_names) if self.against else None
 
     @property
     def rival_name(self) -> str:
         """Its name; empty where there is none."""
-        names, rival = self.model.class_names, self.rival
+        names, rival = self.class_names or self.model.class_names, self.rival
         return "" if rival is None else names[rival] if rival < len(names) else f"class {rival}"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from pathlib import Path
 
-__all__ = ["printable"]
+__all__ = ["printable", "told_without_folders"]
 
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}  # control, halves of surrogates (bytes that are no text), separators of lines
 _TURNING = set("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -19,6 +21,18 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(_written_out(each) if _is_unseen(each) else each for each in text)
+
+
+def told_without_folders(message: str) -> str:
+    """What an error says, with of every absolute path in it but the last part: for pages that others read.
+
+    >>> told_without_folders("`/home/ada/cat.png` is no picture. Open `cats/1.png`.")
+    '`cat.png` is no picture. Open `cats/1.png`.'
+    """
+    paths = [each for each in re.findall("`([^`]+)`", message) if Path(each).is_absolute()]
+    for path in paths:
+        message = message.replace(f"`{path}`", f"`{Path(path).name}`")
+    return message
 
 
 def _is_unseen(each: str) -> bool:

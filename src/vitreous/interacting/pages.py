@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitreous.data.readers import open_samples
-from vitreous.data.samples import draw
+from vitreous.data.samples import dataset_name, draw
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, ObservationError, ShapeError
 from vitreous.explaining.asked import check_class_names
@@ -143,7 +143,7 @@ def _average(
     found = find(job, seen)
     title = f"average of {seen.images} pictures"
     files = [job.output / f"average{suffix}" for suffix in SUFFIXES]
-    page = _write(job, found, dataset, dataset, files=files, title=title, pictures=seen.images)
+    page = _write(job, found, dataset, dataset_name(dataset), files=files, title=title, pictures=seen.images)
     drawn = {"dataset": dataset, "fingerprint": samples.fingerprint, "limit": limit, "seed": seed, "unread": unread}
     told = {"started": started, "images": seen.images, **drawn, "batch_size": batch_size, **_about(job)}
     change_manifest(job.output, lambda values: {**values, **told})
@@ -206,7 +206,7 @@ def _title(job: InteractionsJob, seen: Interactions, file: Path) -> str:
     """What the model says, or the file's name where it says nothing."""
     names, link = job.class_names or job.model.class_names, job.model.reading.link
     if seen.logits is None or (link == "identity" and seen.logits.shape[1] > 1):
-        return file.name
+        return name_in_file(file)
     scores = seen.logits[0]
     said = answer(int(scores.argmax()), scores, names, link, opposed=is_opposed(scores, link))
     return str(said) if link == "identity" else said.name

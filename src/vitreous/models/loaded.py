@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import ModelError
+from vitreous.models.labels import without_folders
 from vitreous.models.preprocess import Preprocess
 from vitreous.trace.reading import Reading, Said
 
@@ -94,8 +95,7 @@ class LoadedModel:
         >>> LoadedModel(nn.Identity(), None, (), "timm:vit_tiny_patch16_224@/home/ada/w.safetensors").short_name
         'timm:vit_tiny_patch16_224@w.safetensors'
         """
-        source, at, file = self.name.rpartition("@")
-        return source + at + (Path(file).name or file) if at or ":" not in file else file
+        return without_folders(self.name)
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -10,6 +10,7 @@ from vitreous.explaining.targets import is_top
 from vitreous.explaining.trust.records import Trust
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.methods import title_of
+from vitreous.trace.answer import rather
 
 __all__ = ["claim_item"]
 
@@ -30,12 +31,12 @@ def _made(manifest: Mapping[str, Any]) -> Iterator[str]:
     pictures, versions = manifest["pictures"], manifest["versions"]
     failed = [each for each in pictures if each["error"]]
     named = [f"{title_of(name)} ({about['source']})" for name, about in manifest["methods"].items()]
-    against = f" rather than {manifest['against']}" if manifest["against"] else ""
+    explained = rather(_classes(manifest["target"]), manifest["against"] or "")
     yield (
         f"Attribution maps were made by {'; '.join(named)}, with vitreous {versions['vitreous']} and PyTorch "
         f"{versions['torch']} in {manifest['dtype']}; all settings are in the run's manifest."
     )
-    yield f"They explain {_classes(manifest['target'])}{against} in each of {len(pictures) - len(failed)} pictures."
+    yield f"They explain {explained} in each of {len(pictures) - len(failed)} pictures."
     if failed:
         yield f"{len(failed)} more could not be read or explained, for the reasons in the manifest."
     yield f"The weights of the model have the SHA-256 {manifest['weights_sha256']}."

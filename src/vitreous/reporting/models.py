@@ -18,6 +18,7 @@ from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder
 from vitreous.files.manifest import claim
 from vitreous.files.writing import alone_in, whole_file
+from vitreous.models.labels import labels_of
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.case import Attempt, Case, MethodCase, ToldClass
 from vitreous.render.overlay import Scale
@@ -29,7 +30,7 @@ from vitreous.reporting.pictures import case_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["SEVERAL", "jobs_of", "labels_of", "place_of", "report_models", "sheet_models"]
+__all__ = ["SEVERAL", "jobs_of", "place_of", "report_models", "sheet_models"]
 
 SEVERAL = f"{JOB} by several models"
 """Whose the output folder is."""
@@ -58,18 +59,6 @@ class _Row:
         return case_of(self.job, self.manifest, self.told, self.root, relate=relate)[1]
 
 
-def labels_of(models: Sequence[LoadedModel]) -> list[str]:
-    """What the models are called, without folders; numbered where two would be called alike."""
-    labels: list[str] = []
-    for model in models:
-        label, number = model.short_name, 1
-        while label in labels:
-            number += 1
-            label = f"{model.short_name} {number}"
-        labels.append(label)
-    return labels
-
-
 def place_of(label: str) -> str:
     """The folder of a model of that name.
 
@@ -85,7 +74,7 @@ def jobs_of(job: PictureJob, models: Sequence[LoadedModel]) -> dict[str, Picture
     Raises:
         DataError: the output folder is another command's.
     """
-    labels = labels_of(models)
+    labels = labels_of([model.name for model in models])
     if len(models) == 1:
         return {labels[0]: job}
     claim(job.output, SEVERAL, [])

@@ -15,15 +15,17 @@ import torch
 
 from vitreous.data.depth import Window, asked_window
 from vitreous.data.readers import open_samples
-from vitreous.data.samples import Entry, Samples, draw, join_identity
+from vitreous.data.samples import Entry, Samples, dataset_name, draw, join_identity
 from vitreous.errors import DataError, check_setting
 from vitreous.explaining.labels import match_labels
 from vitreous.explaining.opening import read_images
 from vitreous.files.manifest import MANIFEST, change_manifest, claim, now, read_own, versions
+from vitreous.files.names import told_without_folders
 from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.interacting.averages import average_pictures
 from vitreous.interacting.verification.check import Check, LabelledBatch, Measured
 from vitreous.methods.requirements import check_at_least
+from vitreous.models.labels import without_folders
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.charts import Panels, check_charts, line_chart
@@ -244,8 +246,10 @@ def _summed(
     }
     if not found:
         raise DataError(f"`{trial.dataset}` has no picture that can be read. Check the files.")
-    report = check.report(trial.model, found, trial.resamples, trial.seed)
+    model = without_folders(trial.model)
+    report = check.report(model, found, trial.resamples, trial.seed)
     rows = list(dict.fromkeys(cell.method for cell in report.cells))
-    title = f"{check.name} of {trial.model} on {trial.dataset}: {SOURCE}"
-    notes = [*report.notes, *(f"{picture} was left out: {reason}" for picture, reason in unread.items())]
+    title = f"{check.name} of {model} on {dataset_name(trial.dataset)}: {SOURCE}"
+    left = (f"{picture} was left out: {told_without_folders(reason)}" for picture, reason in unread.items())
+    notes = [*report.notes, *left]
     return Table(title, report.cells, {}, {}, rows, report.reference, notes), report.panels, report.axes
