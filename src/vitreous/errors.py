@@ -194,7 +194,8 @@ class UnknownName(ExplainError):
         meant = " or ".join(f'"{each}"' for each in close)
         hint = f" Did you mean {meant}?" if meant else ""
         listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")
-        super().__init__(f'no {kind} named "{name}".{hint} Known: {listed}.{remedy and f" {remedy}"}')
+        choice = f" Known: {listed}." if names else " None is known."
+        super().__init__(f'no {kind} named "{name}".{hint}{choice}{remedy and f" {remedy}"}')
 
 
 def _as_it_was(kind: type[ExplainError], said: tuple[Any, ...], about: dict[str, Any]) -> ExplainError:

@@ -82,6 +82,16 @@ def _said(found: dict[str, Explanation], at: int) -> tuple[Tensor, tuple[str, ..
     return found["ag_cam"].logits[at], found["ag_cam"].class_names, None
 
 
+def test_classes_are_called_as_they_were_in_the_explanation() -> None:
+    own = ("owl", "newt", "elk", "bee", "hen", "cod", "asp")
+    model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()[:1]
+    found = vitreous.explain(model, images, class_names=own)
+    (measured,) = vitreous.trust(model, found, settings=FEW)
+    assert measured.of == f"probability of {found.class_name(int(found.target[0]))}"
+    assert measured.other in own
+    assert len(repr(measured)) < 100, "not all of its curves"
+
+
 def test_the_defaults_cost_what_they_say() -> None:
     model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()[:1]
     found = vitreous.explain(model, images, ["grad_cam", "rollout"])

@@ -68,6 +68,9 @@ def test_every_file_of_a_mixed_folder_has_a_line_and_no_patient(
     assert all("Not a medical device" in text for text in pages.values())
     shown = {name: "not for diagnosis" in text for name, text in pages.items()}
     assert shown == {"report": False, "IM0001": True, "film": True, "doppler": True, "photo": False}
+    assert "-160 is black, 239 white" in pages["IM0001"]
+    assert "film.dcm</code>: the file gives no window" in pages["film"]
+    assert "scans/film.dcm" not in pages["film"]
     paragraph = (tmp_path / "out/exports/claim.md").read_text()
     assert "Attribution maps were made by Rollout (" in paragraph
     assert "the most probable class in each of 4 pictures. 4 more could not be read or explained" in paragraph

@@ -24,6 +24,7 @@ def test_objects_of_a_radiograph_and_of_a_slice(run: Run, folder: Path, tmp_path
     sources = {
         "film": dicom(tmp_path / "in" / "film.dcm", body(), **window),
         "ct": dicom(tmp_path / "in" / "ct.dcm", body(), CT, **window),
+        "dose": dicom(tmp_path / "in" / "dose.dcm", body(), NumberOfFrames=1, **window),
         "doppler": dicom(tmp_path / "in" / "doppler.dcm", np.full((40, 40, 3), 90, np.uint8), SC),
     }
     noise(1).save(tmp_path / "in" / "photo.png")
@@ -98,14 +99,18 @@ def test_a_file_of_which_none_can_be_made_stops_no_other(run: Run, folder: Path,
     for name in ("PatientID", "PatientName", "AccessionNumber", "StudyID", "StudyDate"):
         delattr(nameless, name)
     nameless.save_as(tmp_path / "in" / "b.dcm")
+    lone = pydicom.dcmread(dicom(tmp_path / "in" / "c.dcm", body()))
+    del lone.SeriesInstanceUID
+    lone.save_as(tmp_path / "in" / "c.dcm")
     done = run(
         "explain", "in", "--model", folder, "--method", "rollout", "--output", "out", "--export", "dicom,nifti,claim"
     )
     assert done.exit_code == 1
     assert "no SC can be made of" in done.stderr
     assert "a.dcm`: ValueError" in done.stderr
-    assert "DICOM objects of 1 of 2 pictures could not be made" in done.stderr
+    assert "DICOM objects of 2 of 3 pictures could not be made" in done.stderr
     assert "Quix" not in done.output
+    assert "c.dcm`: it has no SeriesInstanceUID." in done.stderr
     made = pydicom.dcmread(tmp_path / "out" / "exports" / "b" / "rollout.seg.dcm")
     assert (made.PatientID, made.StudyTime) == ("", "101112")
 

@@ -14,7 +14,17 @@ from PIL import Image
 
 from vitreous.errors import DataError
 
-__all__ = ["Window", "asked_window", "current", "deep", "stated_white", "through", "to_eight_bits", "unused"]
+__all__ = [
+    "Window",
+    "asked_window",
+    "current",
+    "deep",
+    "range_told",
+    "stated_white",
+    "through",
+    "to_eight_bits",
+    "unused",
+]
 
 Window = tuple[float, float] | Literal["auto"] | None
 """The values that become black and white; "auto" for a picture's lowest and highest; None for what its file says."""
@@ -57,6 +67,15 @@ def unused(window: Window, name: str) -> str:
         f"{name} has no gray values of more than 8 bits, so the window {shown} does not apply: it is read as it is. "
         "Scale its values yourself where others were meant."
     )
+
+
+def range_told(window: tuple[float, float]) -> str:
+    """Which values are black and white, in words.
+
+    >>> range_told((-160.0, 240.0))
+    '-160 is black, 240 white'
+    """
+    return f"{window[0]:g} is black, {window[1]:g} white"
 
 
 def asked_window(window: Any) -> Window:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vitreous.data.depth import range_told
 from vitreous.data.scans import name_in_file
 from vitreous.explaining.found import Found, MethodResult, stack_maps
 from vitreous.explaining.trust.records import Trust
@@ -196,8 +197,7 @@ def _notes(explained: Explained) -> Iterator[str]:
 def _depth(explained: Explained) -> Iterator[str]:
     """How gray values of more than 8 bits were read, and whether there was a warning."""
     if explained.window:
-        black, white = explained.window
-        yield f"{black:g} is black, {white:g} white"
+        yield range_told(explained.window)
     if explained.warning:
         yield "with a warning, see manifest.json"
 

@@ -141,5 +141,5 @@ def class_named(name: str, class_names: Sequence[str]) -> int:
     exact = {full.lower(): at for at, full in enumerate(class_names)}
     found = exact.get(name.lower(), synonyms.get(name.lower()))
     if found is None:
-        raise UnknownName("class", name, class_names)
+        raise UnknownName("class", name, class_names, remedy="" if class_names else "Give its index, or class names.")
     return found

@@ -107,7 +107,7 @@ def _of_heads(heads: Heads | str) -> list[Panel]:
             title,
             draw_patches(blank(), _plain(values[0]), alpha=1),
             f"bright: {values[0].max():.3g} {unit}",
-            note="a row for each attention, a column for each head",
+            note="rows: attentions; columns: heads",
         )
         for title, (values, unit) in shown.items()
     ]

@@ -95,12 +95,14 @@ def write_derived(path: Path, found: Finding, stem: Path) -> list[Path]:
 
 
 def _completed(source: Any) -> Any:
-    """A header with all that objects are asked for, and times as they are written since DICOM 3."""
+    """A header with all that objects are asked for, times as they are written since DICOM 3, one frame not counted."""
     for name in _MAY_BE_EMPTY:
         if name not in source:
             setattr(source, name, None)
     if source.StudyTime:
         source.StudyTime = str(source.StudyTime).replace(":", "")
+    if count_frames(source) == 1 and "SharedFunctionalGroupsSequence" not in source:
+        source.pop("NumberOfFrames", None)  # who writes objects would look for what is said of each frame
     return source
 
 
@@ -118,9 +120,17 @@ def _objects(source: Any, found: Finding, frame: str, name: str) -> Iterator[tup
             yield kind, make(source, found, _about(source, found, (kind, frame), 9000 + number))
         except Exception as error:  # what the source lacks; the message may say what it holds
             raise DataError(
-                f"no {kind.upper()} can be made of {name}: {type(error).__name__}. It lacks what the standard asks "
-                "for, or writes it otherwise; export it again."
+                f"no {kind.upper()} can be made of {name}: {_why(error)}. It lacks what the standard asks for, or "
+                "writes it otherwise; export it again."
             ) from None
+
+
+def _why(error: Exception) -> str:
+    """The attribute of the standard that is missing, else the kind of error."""
+    from pydicom.datadict import tag_for_keyword
+
+    missing = str(error.name) if isinstance(error, AttributeError) else ""
+    return f"it has no {missing}" if missing and tag_for_keyword(missing) else type(error).__name__
 
 
 def _where(source: Any, frame: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vitreous.data.depth import range_told
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.targets import as_target
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
@@ -21,9 +22,26 @@ def targets_of(job: PictureJob, indices: Sequence[int]) -> list[Target]:
     return [as_target(each, job.model.class_names, job.against or None) for each in named]
 
 
-def notes_of(job: PictureJob, classes: Sequence[ToldClass | None], *, medical: bool, behind: str) -> list[str]:
-    """Sentences on the decision; `behind` says where its class scores were found, if the model does not return them."""
-    notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if medical else [])]
+def notes_of(
+    job: PictureJob,
+    classes: Sequence[ToldClass | None],
+    read: Mapping[str | tuple[int, int], Any],
+    *,
+    warning: str,
+    behind: str,
+) -> list[str]:
+    """Sentences on the decision, and on how the picture was read.
+
+    Args:
+        job: that the picture is of.
+        classes: that are explained.
+        read: what reading it found out, as `open_picture` leaves it in `.info`.
+        warning: that it gave; empty for none.
+        behind: where the class scores were found, if the model does not return them; else empty.
+    """
+    notes = [f"Model: {job.model.short_name}", *([NOT_FOR_DIAGNOSIS] if read.get("medical") else [])]
+    notes += [f"Of the picture's values, {range_told(read['window'])}."] if read.get("window") else []
+    notes += [warning] if warning else []
     if classes[0] is None:
         notes.append("The model has no classifier, so there is no decision.")
     if behind:

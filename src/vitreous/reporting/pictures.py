@@ -74,6 +74,7 @@ def case_of(
     except DataError as error:
         return name, Failed(place, _without_folders(str(error), str(file), file.name))
     view = View(picture, job.model.prepared().box(picture))
+    found = replace(found, warning=_without_folders(found.warning, told["file"], file.name))
     case = _case(job, found, details, view, maps)
     if relate:
         image, _ = inputs_of(job.model, view.whole)
@@ -118,7 +119,7 @@ def _case(
         methods,
         classes,
         [said(each) for each in found.predicted[:3]],
-        notes_of(job, classes, medical=view.whole.info.get("medical", False), behind=found.scores_from),
+        notes_of(job, classes, view.whole.info, warning=found.warning, behind=found.scores_from),
         command=command_of(job, found.file),
         whole=whole,
     )

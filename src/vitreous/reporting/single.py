@@ -113,10 +113,7 @@ def _case(
         methods,
         classes,
         [said(each) for each in found.predicted[:3]],
-        [
-            *notes_of(job, classes, medical=bool(told.get("medical")), behind=found.scores_from),
-            *filter(None, [told.get("warning", "")]),
-        ],
+        notes_of(job, classes, told, warning=told.get("warning", ""), behind=found.scores_from),
         [each.to_json() if isinstance(each, Trust) else each for each in found.trust],
         facts=facts_of(job, describe_job(job) | {"started": started}, found.scores_from),
         whole=None if view.is_whole else view.marked(),

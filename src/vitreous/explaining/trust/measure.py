@@ -125,7 +125,8 @@ def trust(
     """
     named = _named(explanation)
     images, target = _checked(named)
-    subject = replace(describe(model), reading=next(iter(named.values())).how)
+    first = next(iter(named.values()))
+    subject = replace(describe(model, class_names=first.class_names), reading=first.how)
     methods = {name: each.method for name, each in named.items()}
     return tuple(
         measure_trust(

@@ -59,7 +59,7 @@ class MapTrust:
     changes: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trust:
     """What maps are worth on one picture.
 
@@ -84,13 +84,18 @@ class Trust:
     maps: Mapping[str, MapTrust]
     other: str = ""
 
+    def __repr__(self) -> str:
+        said = "; ".join(f"{name} {self.verdict(name)}, ABPC {each.abpc:+.3f}" for name, each in self.maps.items())
+        return f"Trust({said or 'no maps'})"
+
     def verdict(self, name: str) -> str:
         """How a map compares with the random orders, never finer than these: "above 11 of 12 random orders".
 
         >>> nothing = Curve((0.5, 0.5), ("", ""))
         >>> one = MapTrust((0,), nothing, nothing, abpc=0.1, above=1, agreement={})
-        >>> Trust((1, 1), (0, 1), "score of a cat", "mean", 0, (0.2, -0.2), {"mine": one}).verdict("mine")
-        'above 1 of 2 random orders'
+        >>> found = Trust((1, 1), (0, 1), "score of a cat", "mean", 0, (0.2, -0.2), {"mine": one})
+        >>> found.verdict("mine"), found
+        ('above 1 of 2 random orders', Trust(mine above 1 of 2 random orders, ABPC +0.100))
         """
         return f"above {self.maps[name].above} of {len(self.random)} random orders"
 
