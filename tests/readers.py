@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import os
@@ -14,7 +15,10 @@ from typing import Any
 
 import pyarrow
 import torch
+import typer
 from pyarrow import parquet
+from starlette.requests import Request
+from torch.nn import Identity, Sequential
 
 from tests.data.test_labelled import archive
 from tests.data.trees import TREES
@@ -28,6 +32,8 @@ from vitreous.batching.plan import settle_plan
 from vitreous.batching.shards import find_shard, read_rows, shard_path
 from vitreous.benchmarking.describe import join
 from vitreous.benchmarking.plan import read_plan
+from vitreous.cli.options import output_of, pair_of
+from vitreous.data.depth import asked_window
 from vitreous.data.finding import find_pictures
 from vitreous.data.labelled import load_labelled
 from vitreous.data.objects import read_scenes
@@ -35,9 +41,11 @@ from vitreous.data.pictures import open_encoded, open_picture
 from vitreous.data.readers import open_samples
 from vitreous.data.sources.slices import cut, find_files, read_slice
 from vitreous.engines.engine import InProcess
+from vitreous.errors import DataError
 from vitreous.explaining.asked import read_class_names
 from vitreous.explaining.explain import explain
 from vitreous.explaining.pictures import PictureJob, explain_pictures
+from vitreous.explaining.targets import as_target, choose_classes
 from vitreous.files.ledger import open_ledger
 from vitreous.files.manifest import check_own_file, read_own, write_manifest
 from vitreous.methods import METHODS
@@ -47,7 +55,11 @@ from vitreous.models.detection.card import DetectorCard, load_detector
 from vitreous.models.zoo import load
 from vitreous.reporting.pictures import report_pictures
 from vitreous.reproducing.reproduce import reproduce
+from vitreous.serving.asked import Explain, Heads, Hide, mask_of, read
+from vitreous.serving.sent import read_form, read_json
 from vitreous.statistics.store import Record, Store
+from vitreous.trace.edit import find_part
+from vitreous.trace.reading import Reading
 from vitreous.training import recipe
 from vitreous.training.classify import train
 from vitreous.training.detection.recipe import read_detection_recipe
@@ -304,6 +316,65 @@ def _png(seed: int) -> bytes:
 
 
 MADE: dict[str, Callable[[Path], None]] = {".txt": _listed, ".zip": _zipped, ".tar": _tarred, ".parquet": _tabled}
+_FORM = (
+    b'--x\r\nContent-Disposition: form-data; name="method"\r\n\r\nag_cam\r\n'
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\nabc\r\n--x--\r\n'
+)
+
+
+def _form(root: Path) -> Read:
+    (root / "body").write_bytes(_FORM)
+    (root / "kind").write_bytes(b"multipart/form-data; boundary=x")
+    return lambda: read_form((root / "body").read_bytes(), (root / "kind").read_bytes().decode("latin-1"))
+
+
+_REQUESTS: dict[Any, str] = {
+    Explain: '{"picture": "a", "methods": ["ag_cam"], "model": 0, "target": 1, "against": null, "trust": false}',
+    Hide: '{"result": "a", "rows": 4, "columns": 4, "patches": [0, 3], "which": 0}',
+    Heads: '{"result": "a", "block": 0}',
+}
+
+
+def _request(kind: Any, root: Path) -> Read:
+    (root / "body").write_text(_REQUESTS[kind])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": (root / "body").read_bytes(), "more_body": False}
+
+    def ask() -> object:
+        request = Request({"type": "http", "headers": []}, receive)
+        asked = read(kind, asyncio.run(read_json(request, 2000, 5.0)))
+        return mask_of(asked, 4096) if isinstance(asked, Hide) else asked
+
+    return ask
+
+
+def _grid(text: str) -> object:
+    try:
+        return pair_of(text, "--grid")
+    except typer.BadParameter as error:
+        raise DataError(str(error)) from None
+
+
+_PARTS = Sequential(Sequential(Identity()))
+_TEXTS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "window": ("0,4095", asked_window),
+    "grid": ("14,7", _grid),
+    "patches": ("1:17", lambda text: Reading().but(patches=text)),
+    "places": ("1,2,5", lambda text: Reading().but(patches=text)),
+    "part": ("0.0", lambda text: find_part(_PARTS, text)),
+    "target": ("12", lambda text: as_target(text, ("cat", "12 monkeys"))),
+    "top": ("top-2", lambda text: choose_classes(text, ("cat", "hen"), torch.zeros(1, 2))),
+    "output": ("-1", output_of),
+}
+
+
+def _text(kind: str, root: Path) -> Read:
+    whole, parse = _TEXTS[kind]
+    (root / "text").write_text(whole)
+    return lambda: parse((root / "text").read_bytes().decode("latin-1"))
+
+
 READERS: dict[str, Callable[[Path], Read]] = {
     **{kind: functools.partial(_samples, kind) for kind in TREES},
     **{f"picture{suffix}": functools.partial(_picture, suffix) for suffix in (".png", ".jpg", ".gif", ".tif", ".webp")},
@@ -332,4 +403,7 @@ READERS: dict[str, Callable[[Path], Read]] = {
     "dicom": _dicom,
     "frames": _frames,
     "nifti": _nifti,
+    "form": _form,
+    **{f"request {kind.__name__}": functools.partial(_request, kind) for kind in _REQUESTS},
+    **{f"text of {kind}": functools.partial(_text, kind) for kind in _TEXTS},
 }

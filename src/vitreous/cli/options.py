@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -197,7 +198,7 @@ def output_of(name: str) -> str | int | None:
     >>> output_of("logits"), output_of("1"), output_of("-1"), output_of("")
     ('logits', 1, -1, None)
     """
-    return int(name) if name.removeprefix("-").isdecimal() else name or None
+    return int(name) if re.fullmatch(r"-?\d{1,18}", name) else name or None
 
 
 def pair_of(text: str, option: str) -> tuple[int, int] | None:
@@ -208,9 +209,9 @@ def pair_of(text: str, option: str) -> tuple[int, int] | None:
     """
     if not text:
         return None
-    first, comma, second = text.partition(",")
-    if not (comma and first.strip().isdecimal() and second.strip().isdecimal()):
+    sides = text.split(",")
+    if len(sides) != 2 or not all(re.fullmatch(r"\s*\d{1,9}\s*", side) for side in sides):
         raise typer.BadParameter(
             f"'{text}' is not two whole numbers. Write them with a comma between.", param_hint=option
         )
-    return int(first), int(second)
+    return int(sides[0]), int(sides[1])

@@ -93,7 +93,7 @@ def asked_window(window: Any) -> Window:
         low, high = (float(edge) for edge in (window.split(",") if isinstance(window, str) else window))
     except (TypeError, ValueError):
         low = high = 0.0
-    if not low < high < float("inf"):
+    if not -float("inf") < low < high < float("inf"):
         raise DataError(f"{window!r} is no window. Give two numbers LOW,HIGH, the lower one first, or 'auto'.")
     return low, high
 

@@ -89,7 +89,7 @@ def is_top(target: object) -> TypeGuard[str]:
     >>> is_top("top-3"), is_top("tophat")
     (True, False)
     """
-    return isinstance(target, str) and re.fullmatch(r"top-\d+", target) is not None
+    return isinstance(target, str) and re.fullmatch(r"top-\d{1,18}", target) is not None
 
 
 def part_of(target: Target, images: int, part: slice) -> Target:
@@ -123,7 +123,7 @@ def class_index(name: int | str, class_names: Sequence[str]) -> int:
     Raises:
         UnknownName: the model has no class of that name.
     """
-    if not isinstance(name, str) or name.lstrip("-").isdigit():
+    if not isinstance(name, str) or re.fullmatch(r"-?\d{1,18}", name):
         return int(name)
     return class_named(name, class_names)
 

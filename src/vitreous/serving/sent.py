@@ -16,6 +16,8 @@ __all__ = ["TooLarge", "read_body", "read_form", "read_json"]
 
 _FIELDS, _HEAD = 64, 1_000
 """Of a form: how many fields are looked at, and how many bytes may stand above the value of one."""
+_DIGITS = 18
+"""Of a length that may be one."""
 _NO_FORM = "the request is no form of this server's page. Load the page again."
 
 
@@ -31,7 +33,7 @@ async def read_body(request: Request, most: int, seconds: float) -> bytes:
     """
     too_large = TooLarge(f"this has more than {most:,} bytes, which is all that is taken. Make it smaller first.")
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
+    if announced.isdecimal() and (len(announced) > _DIGITS or int(announced) > most):
         raise too_large
     parts: list[bytes] = []
     size = 0

@@ -93,7 +93,7 @@ def _at_places(output: Any, wanted: str, model: str, images: int) -> Logits:
         return found.amax(axes)
     if places == ["mean"]:
         return found.mean(axes)
-    at = [int(each) for each in places if each.removeprefix("-").isdecimal()]
+    at = [int(each) for each in places if re.fullmatch(r"-?\d{1,18}", each)]
     if len(at) != len(places) or len(at) != len(axes) or any(not -n <= i < n for i, n in zip(at, sizes, strict=True)):
         which = "the query, from 0" if len(axes) == 1 else "the row and the column, each from 0"
         raise ModelError(
