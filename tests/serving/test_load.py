@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import itertools
 import json
 import math
@@ -20,6 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.serving.conftest import in_a_loop, png
 from tests.tiny import noise
@@ -112,6 +114,21 @@ async def hostile(client: httpx.AsyncClient, at: int, seen: Seen) -> None:
                     await client.post("/explain", json=request)
             codes = []
     seen.wrong += [f"hostile {at % 6} was answered {code}" for code in codes if not 400 <= code < 500]
+
+
+async def large_ones(address: str, encoded: bytes, count: int) -> None:
+    async with httpx.AsyncClient(base_url=address, timeout=120) as client:
+        answers = await asyncio.gather(*(client.post("/pictures", content=encoded) for _ in range(count)))
+    assert {each.status_code for each in answers} == {201}
+
+
+def test_what_large_pictures_take_is_given_back(server: tuple[str, int]) -> None:
+    address, process = server
+    file = io.BytesIO()
+    Image.new("RGB", (7_700, 5_190), "gray").save(file, "JPEG")
+    before = resident(process)
+    in_a_loop(large_ones(address, file.getvalue(), 12))
+    assert resident(process) - before < GROWTH
 
 
 async def crowd(address: str, expected: dict[tuple[int, str], np.ndarray], rounds: int) -> Seen:

@@ -45,6 +45,7 @@ def serve(
 
     Nothing leaves this machine, and nothing is written. Stop it with Ctrl-C.
     """
+    import os
     import webbrowser
     from threading import Thread
 
@@ -52,6 +53,7 @@ def serve(
     from vitreous.serving.server import listening
     from vitreous.serving.server import serve as run
 
+    os.environ.setdefault("PILLOW_BLOCK_SIZE", "64m")  # so the system gets back what a large picture took
     names = model or ["default"]
     if checkpoint and len(names) > 1:
         raise typer.BadParameter("belongs to one model. Name one, or save each as a folder.", param_hint="--checkpoint")
