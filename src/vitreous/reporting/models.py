@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from vitreous.errors import ModelError, UnknownName
 from vitreous.explaining.found import MethodResult
 from vitreous.explaining.outputs import JOB, Style
 from vitreous.explaining.picture_job import PictureJob
+from vitreous.explaining.targets import as_target, is_top
 from vitreous.files.ledger import common_folder
 from vitreous.files.manifest import claim
 from vitreous.files.writing import alone_in, whole_file
@@ -73,15 +75,28 @@ def jobs_of(job: PictureJob, models: Sequence[LoadedModel]) -> dict[str, Picture
 
     Raises:
         DataError: the output folder is another command's.
+        ModelError: one of several has no class of a name that is asked for.
     """
     labels = labels_of([model.name for model in models])
     if len(models) == 1:
         return {labels[0]: job}
-    claim(job.output, SEVERAL, [])
-    return {
+    jobs = {
         label: replace(job, model=model, output=job.output / place_of(label))
         for label, model in zip(labels, models, strict=True)
     }
+    for label, each in jobs.items():
+        _check_classes(label, each)
+    claim(job.output, SEVERAL, [])
+    return jobs
+
+
+def _check_classes(label: str, job: PictureJob) -> None:
+    names = job.class_names or job.model.class_names
+    try:
+        for target in (job.target,) if isinstance(job.target, str) else job.target:
+            as_target(None if is_top(target) else target, names, job.against or None)
+    except UnknownName as error:
+        raise ModelError(f"the model `{label}` has {error}") from None
 
 
 def sheet_models(jobs: Mapping[str, PictureJob], output: Path) -> int:
