@@ -92,7 +92,9 @@ def squeezed(text: str) -> str:
     return re.sub(r"[\s│]", "", text)
 
 
-@pytest.mark.parametrize("command", ["explain", "benchmark", "inside", "interactions", "evaluate", "reproduce"])
+@pytest.mark.parametrize(
+    "command", ["explain", "benchmark", "inside", "concepts", "interactions", "evaluate", "reproduce"]
+)
 def test_defaults_are_whole_at_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     narrow = run(command, "--help").stdout

@@ -62,9 +62,9 @@ def blank() -> Image.Image:
     return Image.new("RGB", (PANEL, PANEL), _EMPTY)
 
 
-def fit(picture: Image.Image) -> Image.Image:
-    """The picture at the size of a panel, its aspect kept."""
-    scale = PANEL / max(picture.size)
+def fit(picture: Image.Image, side: int = PANEL) -> Image.Image:
+    """The picture with a longer side of so many pixels, by default a panel's, its aspect kept."""
+    scale = side / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 

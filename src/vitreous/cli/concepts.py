@@ -1,0 +1,111 @@
+"""`vitreous concepts`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, NamesFile, Precision, Window
+from vitreous.cli.reads import Said, reads
+
+__all__ = ["concepts"]
+
+
+@reads
+def concepts(
+    *,
+    pictures: Annotated[
+        str,
+        typer.Argument(
+            metavar="PICTURES",
+            help="A folder or zip archive of pictures, or a data set, KIND:PATH or KIND:PATH:SPLIT as for 'vitreous "
+            "benchmark'.",
+        ),
+    ],
+    class_name: Annotated[
+        str,
+        typer.Option(
+            "--class",
+            metavar="NAME|INDEX",
+            help="Whose pictures are taken of a data set, and whose score is asked for. Without it: all pictures, and "
+            "of each the class that the model predicts.",
+            show_default=False,
+        ),
+    ] = "",
+    model: Model = "default",
+    checkpoint: Checkpoint = None,
+    class_names: NamesFile = None,
+    how: Said,
+    layer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Dotted name of the layer whose features are read. Without it: the one that a CAM would read.",
+            show_default=False,
+        ),
+    ] = "",
+    count: Annotated[int, typer.Option(metavar="COUNT", min=1, help="How many concepts are looked for.")] = 8,
+    draws: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, help="Random directions that each is held against.")
+    ] = 20,
+    limit: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures, drawn at random; 0 takes all.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Of the pictures and the random directions.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(metavar="COUNT", min=1, help="Pictures that run at once; bounds memory.")
+    ] = 8,
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Folder for concepts.html, concepts.csv, concepts.npz and manifest.json."),
+    ] = Path("concepts"),
+    device: Device = "auto",
+    dtype: InPrecision = Precision.float32,
+    window: Window = None,
+) -> None:
+    """Find what a class's pictures have in common inside the model, and whether its score rests on it.
+
+    A page with every concept's maps, the pictures and patches that show it most, and how far the class score moves
+    without it, against random directions of the same length.
+    """
+    import torch
+
+    from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.progress import ANEW, counting
+    from vitreous.data.depth import asked_window
+    from vitreous.explaining.asked import read_class_names
+    from vitreous.files.writing import check_writable
+    from vitreous.inside.concept_page import ConceptsJob, concept_page
+    from vitreous.models.device import find_device
+    from vitreous.models.zoo import describe, load
+
+    names = read_class_names(class_names or ())
+    check_writable(output)
+    console = Console(highlight=False)
+    with console.status("Loading the model …"):
+        where, precision = find_device(device), getattr(torch, dtype.value)
+        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
+    job = ConceptsJob(
+        describe(loaded, class_names=names),
+        pictures,
+        class_name,
+        layer,
+        count,
+        draws,
+        limit,
+        seed,
+        batch_size,
+        output,
+        asked_window(window),
+    )
+    with counting(console, "runs of the pictures", again=ANEW) as tell:
+        done = concept_page(job, tell)
+    for reason in done.unread.values():
+        complain(reason)
+    say(f"Page: {done.page}")
+    for row in done.rows:
+        if row.verdict:
+            say(f"Concept {row.concept}: {row.verdict}")
+    if done.lacking:
+        say(f"Lacking: {done.lacking}")
+    raise typer.Exit(int(bool(done.unread)))

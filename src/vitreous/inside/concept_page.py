@@ -1,0 +1,241 @@
+"""The concepts of a class on one page, with what shows each most, and whether the class score rests on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from vitreous.data.depth import Window
+from vitreous.errors import NoClassScores
+from vitreous.explaining.picture_job import describe_model
+from vitreous.files.manifest import change_manifest, claim, now
+from vitreous.files.writing import alone_in, check_writable, whole_file
+from vitreous.inside.concept_table import ConceptRow, concept_rows
+from vitreous.inside.concepts import Concepts, concepts
+from vitreous.inside.effects import Effects, concept_effects
+from vitreous.inside.gathered import Gathered, gather, of_class, open_pictures, view_of
+from vitreous.masking.forward import Progress
+from vitreous.methods.saved import rows_as_csv
+from vitreous.models.loaded import LoadedModel
+from vitreous.render import page
+from vitreous.render.interactions import draw_patches
+from vitreous.render.numbers import number
+from vitreous.render.patch_crop import crop_patch
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["JOB", "ConceptsJob", "ConceptsPage", "concept_page"]
+
+JOB = "concepts"
+"""Whose the output folder is."""
+FILES = ("concepts.html", "concepts.csv", "concepts.npz")
+_PICTURES, _PATCHES = 4, 8
+"""How many are shown of a concept."""
+_HOW = (
+    "A concept is a direction of which the features of patches hold more or less, and never less than nothing. Maps "
+    "are bright where a patch has much of it, on one scale for all pictures of a concept; below them, the patches that "
+    "have the most, in their surroundings. What it means is for you to see."
+)
+_TEST = (
+    "Whether the class score rests on it was measured: it was taken out of all patches, or put into all, and the model "
+    "ran on from there. Random directions, drawn as the features vary, took its place at the same length. A concept "
+    "that moves the score no farther than they do is a name for a direction, and no reason."
+)
+
+
+@dataclass(frozen=True)
+class ConceptsJob:
+    """What is to be found, and in what.
+
+    Attributes:
+        model: from `vitreous.load`.
+        place: of the pictures, as in `open_pictures`.
+        class_name: whose pictures are taken and whose score is asked for; empty for all pictures, and for each the
+            class that the model predicts.
+        layer: as in `concepts`.
+        count: how many concepts.
+        draws: how many random directions each is held against.
+        limit: pictures drawn at random; 0 takes all.
+        seed: of the pictures and of the random directions.
+        batch_size: how many pictures run at once.
+        output: the folder for the page, the table, the numbers and the manifest.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
+    """
+
+    model: LoadedModel
+    place: str
+    class_name: str = ""
+    layer: str = ""
+    count: int = 8
+    draws: int = 20
+    limit: int = 32
+    seed: int = 0
+    batch_size: int = 8
+    output: Path = Path("concepts")
+    window: Window = None
+
+
+@dataclass(frozen=True)
+class ConceptsPage:
+    """What was found.
+
+    Attributes:
+        page: the file.
+        rows: of the table.
+        unread: pictures that could not be read, and why.
+        lacking: why the score was not asked for; empty where it was.
+    """
+
+    page: Path
+    rows: Sequence[ConceptRow]
+    unread: dict[str, str]
+    lacking: str = ""
+
+
+def concept_page(job: ConceptsJob, progress: Progress | None = None) -> ConceptsPage:
+    """Find the concepts of a class's pictures, and write `concepts.html`, `concepts.csv` and `concepts.npz`.
+
+    Args:
+        job: what is to be found.
+        progress: told how many forward passes are done, of how many.
+
+    Raises:
+        DataError: the pictures or the output folder cannot be used, or the folder is another command's.
+        UnknownName: no such class or layer.
+        ShapeError, ObservationError: as `concepts` and `concept_effects`.
+    """
+    check_writable(job.output)
+    with alone_in(job.output):
+        claim(job.output, JOB, FILES)
+        started = now()
+        every = open_pictures(job.place, job.window)
+        samples, target = of_class(every, job.class_name, job.model)
+        looked = _look(job, gather(job.model, samples, job.limit, job.seed), target, progress)
+        _write(job, looked)
+        asked = ("place", "class_name", "layer", "count", "draws", "limit", "seed", "batch_size", "window")
+        told = {
+            "started": started,
+            **describe_model(job.model),
+            **{name: getattr(job, name) for name in asked},
+            "fingerprint": every.fingerprint,
+            "target": target,
+            "read": looked.found.layer,
+            "explained": looked.found.explained,
+            "pictures": [entry.id for entry in looked.pictures.entries],
+            "unread": looked.pictures.unread,
+            "lacking": looked.lacking,
+            "concepts": [asdict(row) for row in looked.rows],
+        }
+        change_manifest(job.output, lambda values: {**values, **told})
+    return ConceptsPage(job.output / FILES[0], looked.rows, looked.pictures.unread, looked.lacking)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What was looked at, and found."""
+
+    pictures: Gathered
+    found: Concepts
+    effects: Effects | None
+    lacking: str = ""
+
+    @property
+    def rows(self) -> list[ConceptRow]:
+        return concept_rows(self.found, self.effects)
+
+
+def _look(job: ConceptsJob, pictures: Gathered, target: int | None, progress: Progress | None) -> _Looked:
+    images, together = pictures.images, job.batch_size
+    found = concepts(job.model, images, job.count, layer=job.layer, batch_size=together)
+    how: dict[str, Any] = {"draws": job.draws, "seed": job.seed, "batch_size": together, "progress": progress}
+    try:
+        return _Looked(pictures, found, concept_effects(job.model, images, found, target, **how))
+    except NoClassScores as error:
+        return _Looked(pictures, found, None, error.alone)
+
+
+def _write(job: ConceptsJob, looked: _Looked) -> None:
+    html, table, numbers = (job.output / name for name in FILES)
+    tensors = {name: getattr(looked.found, name) for name in ("maps", "directions", "mean")}
+    tensors |= vars(looked.effects) if looked.effects else {}
+    with whole_file(numbers) as part:
+        np.savez(part, **{name: tensor.float().cpu().numpy() for name, tensor in tensors.items()})
+    with whole_file(table) as part:
+        part.write_text(rows_as_csv([asdict(row) for row in looked.rows]), encoding="utf-8")
+    with whole_file(html) as part:
+        part.write_text(_page(job, looked), encoding="utf-8", errors="backslashreplace")
+
+
+def _page(job: ConceptsJob, looked: _Looked) -> str:
+    pictures, found, rows = looked.pictures, looked.found, looked.rows
+    about = [
+        ("pictures", f"{len(pictures.entries)} of {job.place}"),
+        ("model", job.model.short_name),
+        ("layer", f"`{found.layer}`"),
+        ("explained", f"{found.explained:.0%} of the patches' variance"),
+    ]
+    parts = [page.facts(about), page.paragraph(_HOW)]
+    if looked.lacking:
+        parts += [page.paragraph(looked.lacking)]
+    else:
+        luck = len(rows) / (1 + job.draws)
+        parts += [page.paragraph(_TEST), _table(rows)]
+        parts += [
+            page.paragraph(f"By luck alone, {luck:.1f} of {len(rows)} concepts would go farther than all random.")
+        ]
+    views = dict[int, "Image"]()
+    for row in rows:
+        parts += _concept(job, looked, row, views)
+    if pictures.unread:
+        parts += [page.heading("Not read"), page.items([*pictures.unread.values()])]
+    return page.page(f"Concepts of {job.class_name}" if job.class_name else "Concepts", parts)
+
+
+def _table(rows: Sequence[ConceptRow]) -> Markup:
+    def between(low: float | None, high: float | None) -> str:
+        return f"{number(low or 0, '+.3g')} to {number(high or 0, '+.3g')}"
+
+    head = ("concept", "share", "score without it", "random", "as far", "score with it everywhere", "random", "as far")
+    body = [
+        (
+            str(row.concept),
+            f"{row.share:.0%}",
+            number(row.removed or 0, "+.3g"),
+            between(row.random_low, row.random_high),
+            f"{row.chance:.0%}",
+            number(row.added or 0, "+.3g"),
+            between(row.random_added_low, row.random_added_high),
+            f"{row.chance_added:.0%}",
+        )
+        for row in rows
+    ]
+    return page.table([head, *body])
+
+
+def _concept(job: ConceptsJob, looked: _Looked, row: ConceptRow, views: dict[int, Image]) -> list[Markup]:
+    """One concept: its verdict, the pictures that have the most of it, and the patches."""
+    entries, found = looked.pictures.entries, looked.found
+    maps = found.maps[:, row.concept]
+    grid, most = (maps.shape[1], maps.shape[2]), maps.max().item()
+
+    def view(at: int) -> Image:
+        if at not in views:
+            views[at] = view_of(job.model, entries[at])
+        return views[at]
+
+    best, patches = found.pictures(row.concept, _PICTURES), found.patches(row.concept, _PATCHES)
+    drawn = [draw_patches(view(at), maps[at].float().numpy(), most=most) for at in best]
+    named = ", ".join(entries[at].id for at in best)
+    crops = [crop_patch(view(each.image), grid, (each.row, each.column)) for each in patches]
+    return [
+        page.heading(f"Concept {row.concept}"),
+        page.paragraph(row.verdict),
+        page.figures([page.figure(drawn, f"Pictures that have the most of it: {named}")]),
+        page.figures([page.figure(crops, "Patches that have the most of it, of every picture one")]),
+    ]
