@@ -41,7 +41,7 @@ THIRD_PARTIES = {
     "torchmetrics": {"metrics"},
     "pycocotools": {"data"},
     "h5py": {"data"},
-    "pyarrow": {"statistics", "data", "batching"},
+    "pyarrow": {"statistics", "data", "batching", "inside"},
     "fsspec": {"data"},
     "ray": {"engines"},
     "filelock": {"files"},

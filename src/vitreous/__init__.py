@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from vitreous.explaining.trust.measure import trust as trust
     from vitreous.explaining.trust.records import Trust as Trust
     from vitreous.inside.artifacts import artifacts as artifacts
+    from vitreous.inside.case_building import build_cases as build_cases
+    from vitreous.inside.cases import find_cases as find_cases
     from vitreous.inside.components import components as components
     from vitreous.inside.concepts import concepts as concepts
     from vitreous.inside.effects import concept_effects as concept_effects
@@ -62,11 +64,13 @@ __all__ = [
     "View",
     "artifacts",
     "batch",
+    "build_cases",
     "cka",
     "components",
     "concept_effects",
     "concepts",
     "explain",
+    "find_cases",
     "heads",
     "interactions",
     "live",
@@ -99,11 +103,13 @@ _ROOMS = {
     "View": "render.view",
     "artifacts": "inside.artifacts",
     "batch": "batching.job",
+    "build_cases": "inside.case_building",
     "cka": "inside.kinship",
     "components": "inside.components",
     "concept_effects": "inside.effects",
     "concepts": "inside.concepts",
     "explain": "explaining.explain",
+    "find_cases": "inside.cases",
     "heads": "inside.heads",
     "interactions": "interacting.interactions",
     "live": "serving.notebook",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from vitreous.errors import NotFinite, ObservationError, UnknownName
@@ -30,10 +31,13 @@ class PatchFeatures:
     Attributes:
         layer: dotted name of the module that was read.
         maps: one per channel; of keys, queries and values the heads side by side.
+        extra: what the extra tokens hold, in their order; None where no row of tokens was read, or of keys, queries
+            and values.
     """
 
     layer: str
     maps: FeatureMaps
+    extra: Float[Tensor, "batch extra channels"] | None = None
 
 
 def patch_features(model: nn.Module, images: Images, layer: str = "", of: Features = "tokens") -> PatchFeatures:
@@ -62,7 +66,9 @@ def patch_features(model: nn.Module, images: Images, layer: str = "", of: Featur
         if of != "tokens":
             return _attended(model, images, layer, of)
         found = find_layer(model, images, layer)
-        return PatchFeatures(found.name, read_layer(model, images, found).maps)
+        read = read_layer(model, images, found)
+        extra = found.grid.of_extra(read.output.detach(), 1) if read.output.ndim == 3 else None
+        return PatchFeatures(found.name, read.maps, extra)
 
     found = without_scores(look, model, images)
     bad = ~found.maps.isfinite().flatten(1).all(1)
