@@ -13,7 +13,7 @@ from PIL import Image
 
 import vitreous
 from tests.cli.conftest import Run
-from tests.tiny import noise
+from tests.tiny import PICTURES, noise, save_pictures
 from vitreous.inside.sheets import InsideJob, inside_sheets
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import describe
@@ -87,3 +87,40 @@ def test_what_is_not_there_is_refused(run: Run, folder: Path, words: tuple[str, 
     assert done.exit_code in (1, 2)
     assert said in done.stderr
     assert not list(Path("inside").glob("*.png"))
+
+
+def test_the_most_alike_of_an_index_are_on_the_sheet(run: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    spec = save_pictures(tmp_path / "set")
+    noise(9).save("one.png")
+    assert run("inside", "one.png", "--model", folder, "--output", "plain").exit_code == 0
+    done = run("cases", spec, "--model", folder, "--output", "cases.parquet")
+    assert (done.exit_code, done.stdout) == (0, f"{PICTURES} pictures by blocks.1.norm1: cases.parquet\n")
+    asked = ("inside", "one.png", "--model", folder, "--patch", "1,2", "--cases", "cases.parquet")
+    assert run(*asked).exit_code == 0
+    found = vitreous.find_cases(vitreous.load(str(folder)), "one.png", "cases.parquet", 3)
+    with np.load("inside/one.npz") as numbers:
+        assert numbers["cases"].tolist() == [case.name for case in found.whole]
+        np.testing.assert_allclose(numbers["cases_cosine"], [case.cosine for case in found.whole], atol=1e-6)
+        assert numbers["patch_cases"][1, 2].tolist() == [case.name for case in found.to(1, 2)]
+        np.testing.assert_allclose(numbers["patch_cosine"], found.cosines, atol=1e-6)
+    with Image.open("inside/one.png") as page, Image.open("plain/one.png") as before:
+        assert page.height > before.height
+    written = Path("inside/one.npz").stat().st_mtime_ns
+    run(*asked)
+    assert Path("inside/one.npz").stat().st_mtime_ns == written
+    run("cases", spec, "--model", folder, "--limit", "3", "--output", "cases.parquet")
+    run(*asked)
+    assert Path("inside/one.npz").stat().st_mtime_ns > written
+
+
+def test_an_index_that_is_none_stops_all(run: Run, folder: Path) -> None:
+    noise(9).save("one.png")
+    Path("cases.parquet").write_text("mine")
+    done = run("inside", "one.png", "--model", folder, "--cases", "cases.parquet")
+    assert done.exit_code == 1
+    assert "cases.parquet` cannot be read" in done.stderr
+    assert not Path("inside/one.png").exists()
+    done = run("cases", "one.png", "--model", folder, "--output", "cases.parquet")
+    assert done.exit_code == 1
+    assert Path("cases.parquet").read_text() == "mine"

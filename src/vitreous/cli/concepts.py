@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, NamesFile, Precision, Window
+from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, NamesFile, PicturesOrData, Precision, Window
 from vitreous.cli.reads import Said, reads
 
 __all__ = ["concepts"]
@@ -16,14 +16,7 @@ __all__ = ["concepts"]
 @reads
 def concepts(
     *,
-    pictures: Annotated[
-        str,
-        typer.Argument(
-            metavar="PICTURES",
-            help="A folder or zip archive of pictures, or a data set, KIND:PATH or KIND:PATH:SPLIT as for 'vitreous "
-            "benchmark'.",
-        ),
-    ],
+    pictures: PicturesOrData,
     class_name: Annotated[
         str,
         typer.Option(

@@ -71,6 +71,14 @@ def inside(
             metavar="FACTOR", help="A patch stands out whose token is over so many times as long as the median."
         ),
     ] = 3.0,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An index that 'vitreous cases' wrote: its most alike pictures, and patches, are shown too.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the sheets (.png), the numbers (.npz) and manifest.json.")
     ] = Path("inside"),
@@ -100,7 +108,7 @@ def inside(
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
         loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
-    job = InsideJob(loaded, layer, of.value, place, foreground, times, output, asked_window(window))
+    job = InsideJob(loaded, layer, of.value, place, foreground, times, output, asked_window(window), cases)
     failed, done = False, 0
     with stoppable(lambda: (done, len(files))):
         for sheet in inside_sheets(job, files):

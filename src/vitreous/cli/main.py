@@ -15,6 +15,7 @@ from vitreous.cli.batch import EXAMPLES as BATCHES
 from vitreous.cli.batch import batch
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
 from vitreous.cli.benchmark import benchmark
+from vitreous.cli.cases import cases
 from vitreous.cli.concepts import concepts
 from vitreous.cli.console import complain, plain_warnings, quiet, talkative
 from vitreous.cli.detect import detect
@@ -95,6 +96,7 @@ app.command("batch", epilog=BATCHES)(batch)
 app.command("interactions")(interactions)
 app.command("inside")(inside)
 app.command("concepts")(concepts)
+app.command("cases")(cases)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)
 app.command("reproduce")(reproduce)

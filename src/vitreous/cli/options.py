@@ -25,6 +25,7 @@ __all__ = [
     "ModelOutput",
     "NamesFile",
     "Pictures",
+    "PicturesOrData",
     "Precision",
     "Sample",
     "Window",
@@ -75,6 +76,14 @@ Pictures = Annotated[
         help="Picture files, folders (searched to the bottom) or patterns; a frame or slices of a medical file, as "
         "cine.dcm/7 or ct.nii.gz/axial/40:60. Without any: the sample picture.",
         show_default=False,
+    ),
+]
+PicturesOrData = Annotated[
+    str,
+    typer.Argument(
+        metavar="PICTURES",
+        help="A folder or zip archive of pictures, or a data set, KIND:PATH or KIND:PATH:SPLIT as for 'vitreous "
+        "benchmark'.",
     ),
 ]
 Sample = Annotated[

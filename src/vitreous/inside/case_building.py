@@ -19,7 +19,7 @@ from vitreous.data.samples import Entry, draw
 from vitreous.errors import DataError, ObservationError
 from vitreous.explaining.opening import prepare
 from vitreous.files.writing import check_writable
-from vitreous.inside.case_index import About, Whole, writing
+from vitreous.inside.case_index import About, Whole, open_index, writing
 from vitreous.inside.gathered import open_pictures
 from vitreous.masking.forward import Progress
 from vitreous.models.loaded import LoadedModel
@@ -90,13 +90,15 @@ def build_cases(
         how: the model is read, as in `similarity`.
 
     Raises:
-        DataError: the pictures cannot be read, or the file cannot be written.
+        DataError: the pictures cannot be read, or the file cannot be written, or is there and no index.
         ObservationError: a class token is asked for, and the layer has no extra token.
         ExplainError: as `similarity`.
         MissingExtra: pyarrow is not installed.
     """
     subject, path = describe(model).read_as(**how), Path(path)
     check_writable(path.parent)
+    if path.exists():
+        open_index(path)  # somebody's own file is not written over
     samples = open_pictures(str(pictures), pixel_window)
     entries, unread, done = draw(samples.entries, limit, seed), dict[str, str](), 0
     looked = _looked(subject, entries, layer, batch_size, unread)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vitreous.explaining.explain import Picture
 
-__all__ = ["Case", "Cases", "find_cases"]
+__all__ = ["Case", "Cases", "find_cases", "index_for"]
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,29 @@ def find_cases(
 
     Cost: as `similarity`, and one pass over the file; memory does not grow with it.
     """
-    subject, index = describe(model).read_as(**how), open_index(path)
-    if subject.weights_sha256 != index.about.weights_sha256:
-        raise DataError(
-            f"`{path}` was built with `{index.about.model}`, and `{subject.name}` has other weights. Give that "
-            "model, or build an index with this one."
-        )
+    subject = describe(model).read_as(**how)
+    index = index_for(subject, path)
     images, _ = inputs_of(subject, picture, preprocess, pixel_window)
     if len(images) != 1:
         raise ShapeError(f"`picture` holds {len(images)} pictures. Give one.")
     with reading(subject.reading):
         read = patch_features(subject.model, images, index.about.layer)
     return _searched(read, index, count)
+
+
+def index_for(model: LoadedModel, path: str | Path) -> Index:
+    """The index in a file, if it was built with the weights of this model.
+
+    Raises:
+        DataError, MissingExtra: as `find_cases`.
+    """
+    index = open_index(path)
+    if model.weights_sha256 != index.about.weights_sha256:
+        raise DataError(
+            f"`{path}` was built with `{index.about.model}`, and `{model.name}` has other weights. Give that model, "
+            "or build an index with this one."
+        )
+    return index
 
 
 def _searched(read: PatchFeatures, index: Index, count: int) -> Cases:

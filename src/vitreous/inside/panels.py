@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vitreous.inside.artifacts import Artifacts
+from vitreous.inside.cases import Cases
 from vitreous.inside.components import Components
 from vitreous.inside.heads import Heads
 from vitreous.inside.lens import Lens
 from vitreous.inside.similarity import Similarity
 from vitreous.render.interactions import draw_patches, draw_query
 from vitreous.render.patch_colors import draw_colors
-from vitreous.render.sheet import Panel, blank
+from vitreous.render.patch_crop import crop_patch
+from vitreous.render.sheet import PANEL, Panel, blank
 from vitreous.trace.answer import answer
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-__all__ = ["Found", "panels_of"]
+__all__ = ["CASES", "Found", "panels_of"]
+
+CASES = 3
+"""How many pictures, and how many patches, are shown that are most alike."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Found:
         odd: norms of their tokens.
         heads: how far and how evenly heads attend.
         lens: what the end says after each block.
+        cases: what is most alike in an index; None where none was given.
     """
 
     alike: Similarity
@@ -45,6 +51,7 @@ class Found:
     odd: Artifacts | str
     heads: Heads | str
     lens: Lens | str
+    cases: Cases | None = None
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -70,6 +77,12 @@ class Found:
         if isinstance(self.lens, Lens) and self.lens.maps is not None and self.lens.best is not None:
             told |= {"lens": _plain(self.lens.probabilities[0]), "lens_maps": _plain(self.lens.maps[0])}
             told |= {"lens_best": self.lens.best[0].cpu().numpy(), "target": int(self.lens.target[0])}
+        if self.cases:
+            told |= {"cases": np.array([case.name for case in self.cases.whole])}
+            told |= {"cases_cosine": np.array([case.cosine for case in self.cases.whole])}
+            names = np.array(self.cases.index.names)
+            told |= {"patch_cases": names[self.cases.rows.numpy()], "patch_cosine": _plain(self.cases.cosines)}
+            told |= {"patch_places": self.cases.places.numpy()}
         return told
 
 
@@ -92,9 +105,33 @@ def panels_of(found: Found, view: Image, marked: Image, names: Sequence[str], li
         Panel("what the model saw", marked),
         Panel("principal components", draw_colors(colors.colors[0].numpy(), view.size), f"{held} of the variance"),
         Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), scale),
+        *_of_cases(found),
         *_of_heads(found.heads),
         *_of_norms(found.odd, view),
         *_of_lens(found.lens, view, names, link),
+    ]
+
+
+def _of_cases(found: Found) -> list[Panel]:
+    cases = found.cases
+    if cases is None:
+        return []
+    (row, column), (height, width) = found.patch, found.alike.grid
+    rows, columns, _ = cases.cosines.shape  # of another layer perhaps
+    grid = cases.index.about.grid
+    wholes = [(f"alike picture {at}", case, cases.picture(case)) for at, case in enumerate(cases.whole, 1)]
+    patches = [
+        (
+            f"alike to patch {row},{column}, in picture {at}",
+            case,
+            crop_patch(cases.picture(case), grid, case.patch, PANEL),
+        )
+        for at, case in enumerate(cases.to(row * rows // height, column * columns // width), 1)
+        if case.patch
+    ]
+    return [
+        Panel(title, picture, " · ".join(filter(None, (case.label, case.name))), note=f"a cosine of {case.cosine:.2f}")
+        for title, case, picture in (*wholes, *patches)
     ]
 
 

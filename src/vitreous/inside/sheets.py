@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.inside.artifacts import artifacts
+from vitreous.inside.cases import find_cases, index_for
 from vitreous.inside.components import fitted
 from vitreous.inside.heads import heads
 from vitreous.inside.lens import logit_lens
-from vitreous.inside.panels import Found, panels_of
+from vitreous.inside.panels import CASES, Found, panels_of
 from vitreous.inside.similarity import compare
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.models.loaded import LoadedModel
@@ -55,6 +57,7 @@ class InsideJob:
         times: as in `artifacts`.
         output: the folder for sheets, numbers and the manifest.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
+        cases: an index of `build_cases`, whose most alike pictures and patches are shown; None for none.
     """
 
     model: LoadedModel
@@ -65,6 +68,7 @@ class InsideJob:
     times: float = 3.0
     output: Path = Path("inside")
     window: Window = None
+    cases: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,14 @@ def inside_sheets(job: InsideJob, files: Sequence[Path]) -> Iterator[Sheet]:
     same settings is not done again.
 
     Raises:
-        DataError: the output folder cannot be written, another run is writing there, or it is another command's.
+        DataError: the output folder cannot be written, another run is writing there, or it is another command's; or the
+            index of cases is none of this model's.
         UnknownName: no such features, layer or patch.
         ObservationError: the features are not to be seen in the model.
     """
     check_writable(job.output)
+    if job.cases:
+        index_for(job.model, job.cases)
     with open_ledger(job.output, JOB, _about(job), files, SUFFIXES) as ledger:
         for file in files:
             done = _kept(ledger, file) or _sheet(job, file, ledger)
@@ -118,8 +125,14 @@ def _kept(ledger: Ledger, file: Path) -> Sheet | None:
 def _about(job: InsideJob) -> dict[str, Any]:
     """What the numbers depend on."""
     return describe_model(job.model) | {
-        name: getattr(job, name) for name in ("layer", "of", "patch", "foreground", "times", "window")
+        **{name: getattr(job, name) for name in ("layer", "of", "patch", "foreground", "times", "window")},
+        "cases_sha256": job.cases and _digest(job.cases),
     }
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
@@ -153,6 +166,7 @@ def _look(job: InsideJob, images: Images) -> Found:
         _or_why(lambda: artifacts(model, images, times=job.times)),
         _or_why(lambda: heads(model, images)),
         _or_why(lambda: logit_lens(model, images)),
+        find_cases(model, images, job.cases, CASES) if job.cases else None,
     )
 
 
