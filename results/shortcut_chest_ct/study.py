@@ -22,7 +22,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from vitreous import explain, load
-from vitreous.data.labelled import ArraySplit, load_split
+from vitreous.data.archives import ArraySplit
+from vitreous.data.labelled import load_split
 from vitreous.errors import DegenerateMap
 from vitreous.evaluation.evaluate import answers
 from vitreous.metrics.classification import judge_classifier

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from vitreous.explaining.trust.measure import TrustSettings as TrustSettings
     from vitreous.explaining.trust.measure import trust as trust
     from vitreous.explaining.trust.records import Trust as Trust
+    from vitreous.inside.artifact_effects import artifact_effects as artifact_effects
     from vitreous.inside.artifacts import artifacts as artifacts
+    from vitreous.inside.artifacts import dataset_artifacts as dataset_artifacts
     from vitreous.inside.case_building import build_cases as build_cases
     from vitreous.inside.cases import find_cases as find_cases
     from vitreous.inside.components import components as components
@@ -62,6 +64,7 @@ __all__ = [
     "Trust",
     "TrustSettings",
     "View",
+    "artifact_effects",
     "artifacts",
     "batch",
     "build_cases",
@@ -69,6 +72,7 @@ __all__ = [
     "components",
     "concept_effects",
     "concepts",
+    "dataset_artifacts",
     "explain",
     "find_cases",
     "heads",
@@ -101,6 +105,7 @@ _ROOMS = {
     "Trust": "explaining.trust.records",
     "TrustSettings": "explaining.trust.measure",
     "View": "render.view",
+    "artifact_effects": "inside.artifact_effects",
     "artifacts": "inside.artifacts",
     "batch": "batching.job",
     "build_cases": "inside.case_building",
@@ -108,6 +113,7 @@ _ROOMS = {
     "components": "inside.components",
     "concept_effects": "inside.effects",
     "concepts": "inside.concepts",
+    "dataset_artifacts": "inside.artifacts",
     "explain": "explaining.explain",
     "find_cases": "inside.cases",
     "heads": "inside.heads",

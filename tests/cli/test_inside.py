@@ -124,3 +124,19 @@ def test_an_index_that_is_none_stops_all(run: Run, folder: Path) -> None:
     done = run("cases", "one.png", "--model", folder, "--output", "cases.parquet")
     assert done.exit_code == 1
     assert Path("cases.parquet").read_text() == "mine"
+
+
+def test_artifacts_are_framed_on_the_attention_that_they_spoil(run: Run, folder: Path) -> None:
+    noise(1).save("one.png")
+    done = run("inside", "one.png", "--model", folder, "--times", "1.2")
+    assert done.exit_code == 0, done.output
+    effects = vitreous.artifact_effects(vitreous.load(str(folder)), "one.png", times=1.2)
+    assert effects.hidden.any()
+    with np.load("inside/one.npz") as numbers:
+        np.testing.assert_allclose(numbers["attention"], effects.maps[0], atol=1e-6)
+        np.testing.assert_allclose(numbers["attention_without"], effects.maps_without[0], atol=1e-6)
+        np.testing.assert_array_equal(numbers["hidden"], effects.hidden[0])
+        assert numbers["moved"] == pytest.approx(effects.moved[0].item(), abs=1e-5)
+    run("inside", "one.png", "--model", folder, "--times", "9", "--output", "none")
+    with np.load("none/one.npz") as numbers:
+        assert "attention" not in numbers

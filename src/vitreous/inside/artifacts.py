@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import torch
@@ -11,11 +12,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vitreous.data.depth import Window
-from vitreous.errors import ShapeError
+from vitreous.data.samples import draw
+from vitreous.errors import DataError, ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
+from vitreous.explaining.opening import read_images
+from vitreous.inside.gathered import open_pictures
+from vitreous.masking.forward import Progress
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.settings.arguments import checked
-from vitreous.settings.typed import Count
+from vitreous.settings.typed import Count, Seed
 from vitreous.shapes import Images
 from vitreous.trace.blocks import block_tokens, find_blocks
 from vitreous.trace.reading import Said, reading
@@ -23,7 +28,7 @@ from vitreous.trace.reading import Said, reading
 if TYPE_CHECKING:
     from vitreous.explaining.explain import Picture
 
-__all__ = ["Artifacts", "artifacts"]
+__all__ = ["Artifacts", "artifacts", "dataset_artifacts"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,6 +110,49 @@ def artifacts(
         blocks = find_blocks(subject.model, inputs)
         norms = [_norms(subject.model, part, blocks) for part in inputs.split(batch_size)]
     return Artifacts(torch.cat(norms), blocks, times)
+
+
+@checked("model")
+def dataset_artifacts(
+    model: nn.Module | LoadedModel,
+    pictures: str | Path,
+    *,
+    times: float = 3.0,
+    limit: int = 100,
+    seed: Seed = 0,
+    batch_size: Count = 8,
+    progress: Progress | None = None,
+    pixel_window: Window = None,
+    **how: Unpack[Said],
+) -> Artifacts:
+    """A model's artifacts over a data set, whose `score` is one number for the model; a batch of pictures is in memory.
+
+    Args:
+        model: from `vitreous.load`, or a module that says how its pictures are prepared.
+        pictures: a folder or zip archive, or "KIND:PATH" or "KIND:PATH:SPLIT", a data set as of `vitreous benchmark`.
+        times: as in `artifacts`.
+        limit: pictures drawn at random; 0 takes all. Those that cannot be read are left out.
+        seed: of the draw.
+        batch_size: how many run at once.
+        progress: told how many pictures are done, of how many.
+        pixel_window: as in `explain`.
+        how: the model is read, as in `similarity`.
+
+    Raises:
+        DataError: no picture can be read.
+        ExplainError: as `artifacts`.
+    """
+    subject, samples = describe(model).read_as(**how), open_pictures(str(pictures), pixel_window)
+    entries, found, unread = draw(samples.entries, limit, seed), list[Artifacts](), dict[str, str]()
+    for start in range(0, len(entries), batch_size):
+        images = read_images(subject, entries[start : start + batch_size], unread)
+        if images:
+            found.append(artifacts(subject, torch.stack([*images.values()]), times=times, batch_size=batch_size))
+        if progress:
+            progress(min(start + batch_size, len(entries)), len(entries))
+    if not found:
+        raise DataError(f"none of {len(entries)} pictures of `{samples.name}` can be read: {min(unread.values())}")
+    return replace(found[0], norms=torch.cat([each.norms for each in found]))
 
 
 def _norms(model: nn.Module, images: Images, blocks: Sequence[str]) -> Float[Tensor, "images blocks h w"]:

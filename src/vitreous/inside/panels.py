@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vitreous.inside.artifact_effects import ArtifactEffects
 from vitreous.inside.artifacts import Artifacts
 from vitreous.inside.cases import Cases
 from vitreous.inside.components import Components
 from vitreous.inside.heads import Heads
 from vitreous.inside.lens import Lens
 from vitreous.inside.similarity import Similarity
+from vitreous.render.blocks import frame_patches
 from vitreous.render.interactions import draw_patches, draw_query
 from vitreous.render.patch_colors import draw_colors
 from vitreous.render.patch_crop import crop_patch
@@ -42,6 +44,7 @@ class Found:
         odd: norms of their tokens.
         heads: how far and how evenly heads attend.
         lens: what the end says after each block.
+        spoiled: what artifacts do to the last attention and the class score; of a model without artifacts here, None.
         cases: what is most alike in an index; None where none was given.
     """
 
@@ -51,12 +54,13 @@ class Found:
     odd: Artifacts | str
     heads: Heads | str
     lens: Lens | str
+    spoiled: ArtifactEffects | str | None = None
     cases: Cases | None = None
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Why there are no norms, no heads, no lens; each reason once."""
-        parts = (self.odd, self.heads, self.lens)
+        """Why there are no norms, heads, lens or effects of artifacts; each reason once."""
+        parts = (self.odd, self.heads, self.lens, self.spoiled)
         return tuple(dict.fromkeys(each for each in parts if isinstance(each, str)))
 
     def arrays(self) -> Mapping[str, Any]:
@@ -77,6 +81,13 @@ class Found:
         if isinstance(self.lens, Lens) and self.lens.maps is not None and self.lens.best is not None:
             told |= {"lens": _plain(self.lens.probabilities[0]), "lens_maps": _plain(self.lens.maps[0])}
             told |= {"lens_best": self.lens.best[0].cpu().numpy(), "target": int(self.lens.target[0])}
+        if isinstance(self.spoiled, ArtifactEffects):
+            told |= {"attention": _plain(self.spoiled.maps[0]), "hidden": self.spoiled.hidden[0].cpu().numpy()}
+            told |= {"attention_without": _plain(self.spoiled.maps_without[0])}
+            told |= {
+                "moved": self.spoiled.moved[0].item(),
+                "moved_by_chance": _plain(self.spoiled.moved_by_chance[:, 0]),
+            }
         if self.cases:
             told |= {"cases": np.array([case.name for case in self.cases.whole])}
             told |= {"cases_cosine": np.array([case.cosine for case in self.cases.whole])}
@@ -108,6 +119,7 @@ def panels_of(found: Found, view: Image, marked: Image, names: Sequence[str], li
         *_of_cases(found),
         *_of_heads(found.heads),
         *_of_norms(found.odd, view),
+        *_of_spoiled(found.spoiled, view),
         *_of_lens(found.lens, view, names, link),
     ]
 
@@ -163,6 +175,28 @@ def _of_norms(odd: Artifacts | str, view: Image) -> list[Panel]:
             note=f"{int(outliers[at].sum())} of {each.size} patches over {odd.times:g} x the median",
         )
         for at, each in enumerate(norms)
+    ]
+
+
+def _of_spoiled(spoiled: ArtifactEffects | str | None, view: Image) -> list[Panel]:
+    """The last attention with the artifacts framed, and without them, each on its own scale."""
+    if not isinstance(spoiled, ArtifactEffects):
+        return []
+    hidden, moved = spoiled.hidden[0].cpu().numpy(), spoiled.moved[0].item()
+    most = spoiled.moved_by_chance[:, 0].abs().max().item()
+    before, after = (_plain(maps[0]) for maps in (spoiled.maps, spoiled.maps_without))
+    return [
+        Panel(
+            "last attention, artifacts framed",
+            frame_patches(draw_patches(view, before), hidden),
+            f"{spoiled.mass[0]:.0%} of it on {hidden.sum()} of {hidden.size} patches",
+        ),
+        Panel(
+            "without them",
+            draw_patches(view, np.where(hidden, 0, after)),
+            f"elsewhere correlated by {spoiled.likeness[0]:.2f}",
+            note=f"class score {moved:+.2g}; without random ones up to ±{most:.2g}",
+        ),
     ]
 
 

@@ -17,7 +17,8 @@ from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable, whole_file
-from vitreous.inside.artifacts import artifacts
+from vitreous.inside.artifact_effects import artifact_effects
+from vitreous.inside.artifacts import Artifacts, artifacts
 from vitreous.inside.cases import find_cases, index_for
 from vitreous.inside.components import fitted
 from vitreous.inside.heads import heads
@@ -159,13 +160,16 @@ def _look(job: InsideJob, images: Images) -> Found:
     with reading(model.reading):
         read = patch_features(model.model, images, job.layer, job.of)
     alike, colors = compare(read, read, job.of), fitted(read, job.of, foreground=job.foreground)
+    odd = _or_why(lambda: artifacts(model, images, times=job.times))
+    stand_out = isinstance(odd, Artifacts) and odd.outliers[:, :-1].any()
     return Found(
         alike,
         colors,
         job.patch or (alike.grid[0] // 2, alike.grid[1] // 2),
-        _or_why(lambda: artifacts(model, images, times=job.times)),
+        odd,
         _or_why(lambda: heads(model, images)),
         _or_why(lambda: logit_lens(model, images)),
+        _or_why(lambda: artifact_effects(model, images, times=job.times)) if stand_out else None,
         find_cases(model, images, job.cases, CASES) if job.cases else None,
     )
 

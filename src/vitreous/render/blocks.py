@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vitreous.render.colormap import colorize
 
-__all__ = ["block_box", "draw_blocks", "draw_table", "draw_walks", "thickness"]
+__all__ = ["block_box", "draw_blocks", "draw_table", "draw_walks", "frame_patches", "thickness"]
 
 _PAPER, _INK, _LINE, _START = (255, 255, 255), "#16181d", "#f76c3c", "#fdf6b2"
+_MARK = "#4cc9f0"
 _DIMMED = 0.25
 """What is left of the picture where no block stays."""
 
@@ -30,6 +31,17 @@ def draw_blocks(picture: Image.Image, weights: Float[Tensor, "h w"]) -> Image.Im
         frame = (box[0], box[1], box[2] - 1, box[3] - 1)
         draw.rectangle(frame, outline=tuple(colors[row, column].tolist()), width=line)
     return pale
+
+
+def frame_patches(picture: Image.Image, marked: Bool[np.ndarray, "h w"]) -> Image.Image:
+    """The picture with a frame around every marked patch."""
+    page, line = picture.copy(), thickness(picture)
+    draw, grid = ImageDraw.Draw(page), (marked.shape[0], marked.shape[1])
+    for row, column in np.argwhere(marked).tolist():
+        left, top, right, bottom = block_box(picture, grid, row, column)
+        for color, width in ((_INK, 3 * line), (_MARK, 2 * line)):
+            draw.rectangle((left, top, right - 1, bottom - 1), outline=color, width=width)
+    return page
 
 
 def draw_walks(picture: Image.Image, grid: tuple[int, int], walks: Sequence[Sequence[int]]) -> Image.Image:

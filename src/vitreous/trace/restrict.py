@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.shapes import Images, Logits
-from vitreous.trace.attend import WrittenAttention
+from vitreous.trace.attend import AttentionCall, WrittenAttention
 from vitreous.trace.observed import TokenGrid
 from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["KeptKeys", "restricted_logits"]
+__all__ = ["KeptKeys", "call_of", "restricted_logits"]
 
 KeptKeys = Bool[Tensor, "#images queries keys"]
 """True where a query sees a key; one for all images, or one each. Between patches, or between all tokens."""
@@ -43,12 +43,7 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
     turn, tokens = count(), tokens_of(model, images)
 
     def attend(seen: AttentionSeen) -> Tensor | None:
-        if isinstance(seen.attention, WrittenAttention):
-            raise ObservationError(
-                f"`{kind}` writes its attention out, so no key can be hidden from it. Switch it to torch's fused "
-                'attention: fused_attn = True in the blocks of timm, attn_implementation="sdpa" in transformers.'
-            )
-        call, keys = seen.attention, seen.sizes[-1]
+        call, keys = call_of(seen), seen.sizes[-1]
         if keys is None or (mask := kept.get(next(turn))) is None:
             return None
         full = _between_tokens(mask.to(call.query.device), tokens, keys, len(images))
@@ -62,6 +57,20 @@ def restricted_logits(model: nn.Module, images: Images, kept: Mapping[int, KeptK
             f"`kept` names attention {wrong[0]}, but `{kind}` has {attentions} between all tokens. Count from 0."
         )
     return seen.logits
+
+
+def call_of(seen: AttentionSeen) -> AttentionCall:
+    """The call of torch's own attention, in which keys can be hidden.
+
+    Raises:
+        ObservationError: the model writes its attention out.
+    """
+    if isinstance(seen.attention, WrittenAttention):
+        raise ObservationError(
+            f"`{seen.model}` writes its attention out, so no key can be hidden from it. Switch it to torch's fused "
+            'attention: fused_attn = True in the blocks of timm, attn_implementation="sdpa" in transformers.'
+        )
+    return seen.attention
 
 
 def _between_tokens(kept: KeptKeys, tokens: TokenGrid, attending: int, images: int) -> Bool[Tensor, "#images t t"]:
