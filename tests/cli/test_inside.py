@@ -41,6 +41,7 @@ def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> N
         np.testing.assert_array_equal(numbers["outliers"], odd.outliers[0])
         np.testing.assert_allclose(numbers["distance"], heads.distance[0], rtol=1e-5)
         np.testing.assert_allclose(numbers["entropy"], heads.entropy[0], rtol=1e-5)
+        np.testing.assert_allclose(numbers["cka"], vitreous.cka(model, "one.png").values, atol=1e-5)
         np.testing.assert_allclose(numbers["lens"], lens.probabilities[0], rtol=1e-4)
         np.testing.assert_allclose(numbers["lens_maps"], lens.maps[0], rtol=1e-4)  # type: ignore[index]
         assert numbers["patch"].tolist() == [1, 2]
@@ -140,3 +141,18 @@ def test_artifacts_are_framed_on_the_attention_that_they_spoil(run: Run, folder:
     run("inside", "one.png", "--model", folder, "--times", "9", "--output", "none")
     with np.load("none/one.npz") as numbers:
         assert "attention" not in numbers
+
+
+def test_blocks_of_two_models_are_compared(run: Run, folder: Path, pooling: Path) -> None:
+    noise(1).save("one.png")
+    done = run("inside", "one.png", "--model", folder, "--model", pooling)
+    assert done.exit_code == 0, done.output
+    kin = vitreous.cka(vitreous.load(str(folder)), "one.png", vitreous.load(str(pooling)))
+    with np.load("inside/one.npz") as numbers:
+        np.testing.assert_allclose(numbers["cka"], kin.values, atol=1e-5)
+    assert json.loads(Path("inside/manifest.json").read_text())["other"]["model"] == str(pooling)
+    done = run("inside", "one.png", "--model", folder, "--model", "default", "--output", "grids")
+    assert done.exit_code == 0
+    assert "Lacking: `VisionTransformer` has 4×4 patches and `VisionTransformer` 8×8" in done.stdout
+    for words in (("--model", pooling, "--model", "default"), ("--model", pooling, "--checkpoint", "x.pth")):
+        assert run("inside", "one.png", "--model", folder, *words).exit_code == 2

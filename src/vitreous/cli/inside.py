@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from vitreous.cli.completion import complete_models
 from vitreous.cli.options import (
     Checkpoint,
     Device,
     InPrecision,
-    Model,
     Pictures,
     Precision,
     Sample,
@@ -39,7 +39,16 @@ def inside(
     *,
     pictures: Pictures = None,
     sample: Sample = "",
-    model: Model = "default",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete_models,
+            help="The model, as for 'vitreous explain'. A second one, on the same grid of patches, is compared with it "
+            "block by block. [default: default]",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     how: Said,
     of: Annotated[
@@ -88,8 +97,8 @@ def inside(
 ) -> None:
     """Show what patches look like inside the model, and what it would say after each block.
 
-    One sheet per picture: principal components as colors, which patches are alike, artifacts, how far heads look, and
-    the logit lens. The model needs no classifier but for the lens.
+    One sheet per picture: principal components as colors, which patches are alike, artifacts, how far heads look, how
+    alike blocks are, and the logit lens. The model needs no classifier but for the lens.
     """
     import torch
 
@@ -101,14 +110,21 @@ def inside(
     from vitreous.models.device import find_device
     from vitreous.models.zoo import load
 
+    models = model or ["default"]
+    if len(models) > 2 or (len(models) == 2 and checkpoint):
+        raise typer.BadParameter(
+            "is given for one model, or for two that are compared; --checkpoint goes with one. Name the weights of "
+            "each, as timm:NAME@FILE.",
+            param_hint="--model",
+        )
     files = asked_files(pictures, sample, output, JOB)
     place = pair_of(patch, "--patch")
     check_writable(output)
     console = Console(highlight=False)
     with console.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
-    job = InsideJob(loaded, layer, of.value, place, foreground, times, output, asked_window(window), cases)
+        loaded, *others = (load(each, checkpoint=checkpoint, device=where, dtype=precision, **how) for each in models)
+    job = InsideJob(loaded, layer, of.value, place, foreground, times, output, asked_window(window), cases, *others)
     failed, done = False, 0
     with stoppable(lambda: (done, len(files))):
         for sheet in inside_sheets(job, files):

@@ -13,6 +13,7 @@ from vitreous.inside.artifacts import Artifacts
 from vitreous.inside.cases import Cases
 from vitreous.inside.components import Components
 from vitreous.inside.heads import Heads
+from vitreous.inside.kinship import Kinship
 from vitreous.inside.lens import Lens
 from vitreous.inside.similarity import Similarity
 from vitreous.render.blocks import frame_patches
@@ -43,6 +44,7 @@ class Found:
         patch: (row, column) of the patch that others are compared with.
         odd: norms of their tokens.
         heads: how far and how evenly heads attend.
+        kin: how alike blocks are.
         lens: what the end says after each block.
         spoiled: what artifacts do to the last attention and the class score; of a model without artifacts here, None.
         cases: what is most alike in an index; None where none was given.
@@ -53,14 +55,15 @@ class Found:
     patch: tuple[int, int]
     odd: Artifacts | str
     heads: Heads | str
+    kin: Kinship | str
     lens: Lens | str
     spoiled: ArtifactEffects | str | None = None
     cases: Cases | None = None
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Why there are no norms, heads, lens or effects of artifacts; each reason once."""
-        parts = (self.odd, self.heads, self.lens, self.spoiled)
+        """Why there are no norms, heads, kinship, lens or effects of artifacts; each reason once."""
+        parts = (self.odd, self.heads, self.kin, self.lens, self.spoiled)
         return tuple(dict.fromkeys(each for each in parts if isinstance(each, str)))
 
     def arrays(self) -> Mapping[str, Any]:
@@ -78,6 +81,8 @@ class Found:
         if isinstance(self.heads, Heads):
             names = ("distance", "entropy", "to_extra")
             told |= {name: _plain(getattr(self.heads, name)[0]) for name in names}
+        if isinstance(self.kin, Kinship):
+            told |= {"cka": _plain(self.kin.values)}
         if isinstance(self.lens, Lens) and self.lens.maps is not None and self.lens.best is not None:
             told |= {"lens": _plain(self.lens.probabilities[0]), "lens_maps": _plain(self.lens.maps[0])}
             told |= {"lens_best": self.lens.best[0].cpu().numpy(), "target": int(self.lens.target[0])}
@@ -118,6 +123,7 @@ def panels_of(found: Found, view: Image, marked: Image, names: Sequence[str], li
         Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), scale),
         *_of_cases(found),
         *_of_heads(found.heads),
+        *_of_kin(found.kin),
         *_of_norms(found.odd, view),
         *_of_spoiled(found.spoiled, view),
         *_of_lens(found.lens, view, names, link),
@@ -159,6 +165,20 @@ def _of_heads(heads: Heads | str) -> list[Panel]:
             note="rows: attentions; columns: heads",
         )
         for title, (values, unit) in shown.items()
+    ]
+
+
+def _of_kin(kin: Kinship | str) -> list[Panel]:
+    if isinstance(kin, str):
+        return [Panel("no kinship of blocks", None, kin)]
+    two = "the other model's" if kin.others != kin.blocks else "each block's"
+    return [
+        Panel(
+            "how alike blocks are",
+            draw_patches(blank(), _plain(kin.values), alpha=1, most=1.0),
+            f"linear CKA of {kin.rows} patches; bright: 1",
+            note=f"a row for each block, the first on top; a column for {two}",
+        )
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from vitreous.data.depth import Window
 from vitreous.data.scans import name_in_file
-from vitreous.errors import DataError, DegenerateMap, NoClassScores, ObservationError
+from vitreous.errors import DataError, DegenerateMap, NoClassScores, ObservationError, ShapeError
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, open_ledger
@@ -22,6 +22,7 @@ from vitreous.inside.artifacts import Artifacts, artifacts
 from vitreous.inside.cases import find_cases, index_for
 from vitreous.inside.components import fitted
 from vitreous.inside.heads import heads
+from vitreous.inside.kinship import Kinship, cka
 from vitreous.inside.lens import logit_lens
 from vitreous.inside.panels import CASES, Found, panels_of
 from vitreous.inside.similarity import compare
@@ -59,6 +60,7 @@ class InsideJob:
         output: the folder for sheets, numbers and the manifest.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
         cases: an index of `build_cases`, whose most alike pictures and patches are shown; None for none.
+        other: a model whose blocks are compared with those of `model`; None to compare these with each other.
     """
 
     model: LoadedModel
@@ -70,13 +72,14 @@ class InsideJob:
     output: Path = Path("inside")
     window: Window = None
     cases: Path | None = None
+    other: LoadedModel | None = None
 
 
 @dataclass(frozen=True)
 class Sheet:
     """What became of a picture: its sheet and its numbers, or why there are none.
 
-    `lacking` says why the model has no norms of tokens, no heads or no logit lens, where it has not.
+    `lacking` says why the model has no norms of tokens, heads, kinship of blocks or logit lens, where it has not.
     """
 
     file: Path
@@ -127,6 +130,7 @@ def _about(job: InsideJob) -> dict[str, Any]:
     """What the numbers depend on."""
     return describe_model(job.model) | {
         **{name: getattr(job, name) for name in ("layer", "of", "patch", "foreground", "times", "window")},
+        "other": job.other and describe_model(job.other),
         "cases_sha256": job.cases and _digest(job.cases),
     }
 
@@ -141,7 +145,7 @@ def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
     if isinstance(opened, DataError):
         return Sheet(file, error=str(opened))
     try:
-        found = _look(job, opened.image[None].to(next(job.model.model.parameters())))
+        found = _look(job, file, opened.image[None].to(next(job.model.model.parameters())))
         page, numbers = ledger.claim(file)
         drawn = _drawn(job, found, opened)
         with whole_file(numbers) as part:
@@ -155,7 +159,7 @@ def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:
         return Sheet(file, error=str(error))
 
 
-def _look(job: InsideJob, images: Images) -> Found:
+def _look(job: InsideJob, file: Path, images: Images) -> Found:
     model = job.model
     with reading(model.reading):
         read = patch_features(model.model, images, job.layer, job.of)
@@ -168,10 +172,19 @@ def _look(job: InsideJob, images: Images) -> Found:
         job.patch or (alike.grid[0] // 2, alike.grid[1] // 2),
         odd,
         _or_why(lambda: heads(model, images)),
+        _or_why(lambda: _kinship(job, file, images)),
         _or_why(lambda: logit_lens(model, images)),
         _or_why(lambda: artifact_effects(model, images, times=job.times)) if stand_out else None,
         find_cases(model, images, job.cases, CASES) if job.cases else None,
     )
+
+
+def _kinship(job: InsideJob, file: Path, images: Images) -> Kinship:
+    """Of a model's blocks, or of those of two, each of which prepares the picture by itself."""
+    try:
+        return cka(job.model, file, job.other, pixel_window=job.window) if job.other else cka(job.model, images)
+    except ShapeError as error:  # another grid, another part of the picture, or too few patches
+        raise ObservationError(str(error)) from None
 
 
 def _or_why(measure: Callable[[], T]) -> T | str:
