@@ -1,11 +1,11 @@
-"""Does a concept expose the shortcut that no heat map showed? Concepts of the chest CT model, held against what is known.
+"""Does a concept expose the shortcut that no heat map showed? Concepts of the chest CT model, and what is known of it.
 
     python shortcut.py DATA MODEL OUTPUT
 
-DATA and MODEL are what results/shortcut_chest_ct made; needs scikit-image. Concepts are found in training slices of both
-classes, and looked at in slices of the other splits. Writes to OUTPUT, a CSV file, a row for each concept and one for the
-random directions: how far taking it out moves the margin, how far its amount moves when one thing is changed in the
-slices, and how its amount in patches goes with their brightness.
+DATA and MODEL are what results/shortcut_chest_ct made; needs scikit-image. Concepts are found in training slices of
+both classes, and looked at in slices of the other splits. Writes to OUTPUT, a CSV file, a row for each concept and one
+for the random directions: how far taking it out moves the margin, how far its amount moves when one thing is changed in
+the slices, and how its amount in patches goes with their brightness.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def main(data: Path, path: Path, output: Path) -> None:
     train, val, test = (pixels(data, split) for split in ("train", "val", "test"))
     means = [float(train.images[train.label == kind].mean()) for kind in (CANCER, NORMAL)]
     draw = np.random.default_rng(0).permutation
-    known = [train.images[at] for kind in (CANCER, NORMAL) for at in draw(np.flatnonzero(train.label == kind))[:FOUND_IN]]
+    chosen = [draw(np.flatnonzero(train.label == kind))[:FOUND_IN] for kind in (CANCER, NORMAL)]
+    known = [train.images[at] for each in chosen for at in each]
     cancers = draw(np.flatnonzero(test.label == CANCER))[:LOOKED_AT]
     slices = [(test.images[at], CANCER) for at in cancers]
     slices += [(gray, NORMAL) for part in (test, val) for gray in part.images[part.label == NORMAL]]
@@ -50,27 +51,35 @@ def main(data: Path, path: Path, output: Path) -> None:
     others = random_directions(rows, RANDOM, torch.Generator().manual_seed(1))
     drawn = [Concepts(found.maps[:, :1], each[None], found.mean, 0.0, found.layer) for each in others]
 
-    amounts = {name: features(model, found.layer, [change(*each) for each in slices])
-               for name, change in changes(means).items()}
+    amounts = {
+        name: features(model, found.layer, [change(*each) for each in slices])
+        for name, change in changes(means).items()
+    }
     told = [moves(one, amounts, slices) for one in (*split(found), *drawn)]
     table: list[dict[str, Any]] = []
     for at in range(CONCEPTS):
-        table.append({
-            "concept": at,
-            "share": round(found.shares[at].item(), 3),
-            "margin_without": round(effects.removed[:, at].mean().item(), 4),
-            "chance": round(effects.chance[at].item(), 3),
-            **{name: round(value, 3) for name, value in told[at].items()},
-            **{f"as_far_{name}": round(as_far(value, [each[name] for each in told[CONCEPTS:]]), 3)
-               for name, value in told[at].items()},
-        })
+        table.append(
+            {
+                "concept": at,
+                "share": round(found.shares[at].item(), 3),
+                "margin_without": round(effects.removed[:, at].mean().item(), 4),
+                "chance": round(effects.chance[at].item(), 3),
+                **{name: round(value, 3) for name, value in told[at].items()},
+                **{
+                    f"as_far_{name}": round(as_far(value, [each[name] for each in told[CONCEPTS:]]), 3)
+                    for name, value in told[at].items()
+                },
+            }
+        )
     random = {name: np.abs([each[name] for each in told[CONCEPTS:]]) for name in told[0]}
     means_of = effects.removed_by_chance.double().mean(1).abs()
-    table.append({
-        "concept": f"random, 95th percentile of {RANDOM}",
-        "margin_without": round(means_of.flatten().quantile(0.95).item(), 4),
-        **{name: round(float(np.percentile(values, 95)), 3) for name, values in random.items()},
-    })
+    table.append(
+        {
+            "concept": f"random, 95th percentile of {RANDOM}",
+            "margin_without": round(means_of.flatten().quantile(0.95).item(), 4),
+            **{name: round(float(np.percentile(values, 95)), 3) for name, values in random.items()},
+        }
+    )
     with output.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
@@ -96,12 +105,14 @@ def features(model: Any, layer: str, slices: list[Array]) -> torch.Tensor:
 
 def split(found: Concepts) -> list[Concepts]:
     """Each concept alone, so that one is measured as a random direction is: by itself."""
-    return [Concepts(found.maps[:, [at]], found.directions[[at]], found.mean, 0.0, found.layer)
-            for at in range(len(found.directions))]
+    return [
+        Concepts(found.maps[:, [at]], found.directions[[at]], found.mean, 0.0, found.layer)
+        for at in range(len(found.directions))
+    ]
 
 
 def moves(one: Concepts, amounts: dict[str, torch.Tensor], slices: list[tuple[Array, int]]) -> dict[str, float]:
-    """How far a concept's mean amount moves by each change, in standard deviations over slices, and what it goes with."""
+    """How far a concept's mean amount moves by each change, in deviations over slices, and what it goes with."""
     before = in_patches(amounts["nothing"], one)[:, 0]
     each = before.mean((1, 2))
     spread = each.std().item() or 1.0

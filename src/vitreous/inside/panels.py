@@ -171,13 +171,13 @@ def _of_heads(heads: Heads | str) -> list[Panel]:
 def _of_kin(kin: Kinship | str) -> list[Panel]:
     if isinstance(kin, str):
         return [Panel("no kinship of blocks", None, kin)]
-    two = "the other model's" if kin.others != kin.blocks else "each block's"
+    two = kin.others != kin.blocks
     return [
         Panel(
             "how alike blocks are",
             draw_patches(blank(), _plain(kin.values), alpha=1, most=1.0),
             f"linear CKA of {kin.rows} patches; bright: 1",
-            note=f"a row for each block, the first on top; a column for {two}",
+            note="rows: its blocks; columns: the other's" if two else "a row and a column for each block",
         )
     ]
 
@@ -215,7 +215,7 @@ def _of_spoiled(spoiled: ArtifactEffects | str | None, view: Image) -> list[Pane
             "without them",
             draw_patches(view, np.where(hidden, 0, after)),
             f"elsewhere correlated by {spoiled.likeness[0]:.2f}",
-            note=f"class score {moved:+.2g}; without random ones up to ±{most:.2g}",
+            note=f"class score {moved:+.2g}; random patches: ±{most:.2g}",
         ),
     ]
 

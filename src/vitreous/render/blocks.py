@@ -39,7 +39,7 @@ def frame_patches(picture: Image.Image, marked: Bool[np.ndarray, "h w"]) -> Imag
     draw, grid = ImageDraw.Draw(page), (marked.shape[0], marked.shape[1])
     for row, column in np.argwhere(marked).tolist():
         left, top, right, bottom = block_box(picture, grid, row, column)
-        for color, width in ((_INK, 3 * line), (_MARK, 2 * line)):
+        for color, width in ((_INK, 2 * line), (_MARK, line)):
             draw.rectangle((left, top, right - 1, bottom - 1), outline=color, width=width)
     return page
 

@@ -29,6 +29,6 @@ def crop_patch(picture: Image.Image, grid: tuple[int, int], patch: tuple[int, in
     own = block_box(picture, grid, row, column)
     frame = [round(scale * (edge - at)) for edge, at in zip(own, (left, top, left, top), strict=True)]
     draw, line = ImageDraw.Draw(page), thickness(page)
-    for color, width in ((_SHADE, 3 * line), (_FRAME, 2 * line)):
+    for color, width in ((_SHADE, 2 * line), (_FRAME, line)):
         draw.rectangle((frame[0], frame[1], frame[2] - 1, frame[3] - 1), outline=color, width=width)
     return page

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from torch import nn
 
+from vitreous.errors import ObservationError
 from vitreous.explaining.targets import part_of
+from vitreous.inside.artifact_effects import since
+from vitreous.inside.artifacts import artifacts
 from vitreous.interact.relations import regions_of, relations_of
 from vitreous.methods.cases import Beside
 from vitreous.methods.explanation import Explanation
@@ -35,7 +38,27 @@ def related(
     if before:
         return replace(case, relations=relations_of(subject, image, targets, before.relations), regions=before.regions)
     regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
-    return replace(case, relations=relations_of(subject, image, targets), regions=regions)
+    notes = [*case.notes, *_artifacts(subject, image)]
+    return replace(case, notes=notes, relations=relations_of(subject, image, targets), regions=regions)
+
+
+def _artifacts(subject: LoadedModel, image: Images) -> list[str]:
+    """Which patches hold something else than what lies there; nothing of a model whose blocks cannot be seen."""
+    try:
+        found = artifacts(subject, image)
+    except ObservationError:
+        return []
+    odd = since(found.outliers.flatten(2))[0, -2]  # as the last attention meets them
+    if not odd.any():
+        return []
+    named = ", ".join(
+        f"{at // found.norms.shape[3]},{at % found.norms.shape[3]}" for at in odd.nonzero()[:, 0].tolist()
+    )
+    return [
+        f"Artifacts: {int(odd.sum())} of {len(odd)} patches (row,column from 0,0: {named}) have tokens over "
+        f"{found.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
+        "attention may have specks on them."
+    ]
 
 
 def beside(model: nn.Module | LoadedModel) -> Beside:
