@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from tests.cli.conftest import Run
@@ -65,6 +66,17 @@ def test_a_split_that_is_not_there_is_a_usage_error(run: Run, folder: Path) -> N
     done = run("evaluate", "missing.npz", "--model", folder)
     assert done.exit_code == 1
     assert "there is no data set at missing.npz" in done.stderr
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this is a Mac, where it works")
+def test_auto_takes_a_macs_gpu_where_nothing_needs_float64(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    done = run("evaluate", "set.npz", "--model", folder)
+    assert done.exit_code == 1
+    assert 'device "mps" cannot be used' in done.stderr
 
 
 def test_the_output_is_tried_before_the_work(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def evaluate(
     from vitreous.models.zoo import describe, load
 
     console, pixels, names = Console(highlight=False), asked_window(window), read_class_names(class_names or ())
-    where, output_given = find_device(device), output_of(model_output)
+    where, output_given = find_device(device, float64=False), output_of(model_output)
+    if device == "auto" and where.type == "mps":
+        say("Evaluating on mps, this Mac's GPU.")
     loaded = load(model, checkpoint=checkpoint, device=where, output=output_given, link=link)
     loaded = describe(loaded, class_names=names)
     with counting(console, "pictures", again=ANEW) as tell:

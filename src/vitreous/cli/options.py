@@ -137,7 +137,8 @@ Link = Annotated[
     ),
 ]
 Device = Annotated[
-    str, typer.Option(metavar="DEVICE", help="'cpu', 'cuda', 'cuda:1' …; 'auto' takes a GPU where there is one.")
+    str,
+    typer.Option(metavar="DEVICE", help="'cpu', 'cuda', 'cuda:1' …; 'auto' takes a GPU that can, if there is one."),
 ]
 InPrecision = Annotated[Precision, typer.Option(help="Precision that the model runs in.")]
 Window = Annotated[

@@ -28,7 +28,7 @@ from vitreous.settings.typed import Count
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.reading import Output, reading
 from vitreous.trace.recorder import record
-from vitreous.trace.settled import check_input
+from vitreous.trace.settled import check_input, check_precise
 
 Preparation = Preprocess | Callable[[Any], Any]
 
@@ -204,6 +204,7 @@ def inputs_of(
     from vitreous.render.view import View
 
     parameter = next(subject.model.parameters(), torch.empty(0))
+    check_precise(parameter.device)
     if isinstance(images, Tensor):
         batch = images[None] if images.ndim == 3 else images
         if batch.ndim != 4:

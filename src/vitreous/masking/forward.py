@@ -16,6 +16,7 @@ from vitreous.shapes import Images
 from vitreous.trace.chance import no_chance
 from vitreous.trace.changes import changes
 from vitreous.trace.running import run
+from vitreous.trace.settled import check_precise
 from vitreous.trace.target import logits_of
 
 __all__ = ["Masks", "Progress", "masked_logits"]
@@ -58,9 +59,11 @@ def masked_logits(
 
     Raises:
         ShapeError: a mask does not tile the picture, or images have different numbers of masks.
+        ModelError: a Mac's GPU has the images.
 
     Cost: batch × masks forward passes, less what embeds hidden patches.
     """
+    check_precise(images.device)
     each = hidden if isinstance(hidden, list) else [hidden] * len(images)
     if len({len(masks) for masks in each}) != 1 or len(each) != len(images):
         raise ShapeError(

@@ -215,7 +215,7 @@ def scores_behind(found: Logits, model: str) -> Logits:
         link = behind.kind.link if behind.kind.link in LINKS else "sigmoid"
         _check_link(link, found.shape[1], model)
         return _tell(f"what went into its last {link}", scores)
-    shares = found.detach().double()
+    shares = found.detach().cpu().double()  # not every device has float64
     # chance does not sum to 1 in float32; what summed many classes rounded more often
     near = (4 + found.shape[1] ** 0.5) * torch.finfo(torch.promote_types(found.dtype, torch.float32)).eps
     for whole in _SHARES if found.shape[1] > 1 and bool((shares >= 0).all()) else ():

@@ -23,7 +23,7 @@ from vitreous.trace.reading import current_reading, reading
 from vitreous.trace.recording import Recording
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
-from vitreous.trace.settled import check_input, is_scripted, settled
+from vitreous.trace.settled import check_input, check_precise, is_scripted, settled
 from vitreous.trace.unseen import check_open
 
 __all__ = ["SAY_CALL", "record", "tokens_of"]
@@ -60,7 +60,7 @@ def record(
 
     Raises:
         ShapeError: `images` is not finite or not floating point, or an argument is of another type.
-        ModelError: the weights were made in inference mode.
+        ModelError: the weights were made in inference mode, or a Mac's GPU has the images.
         UnknownName: there is no such module.
         ObservationError: a module of which something is to be kept did not run, or had no tensor to keep, or what it
             had was overwritten afterwards, or it is TorchScript; attention that is to be shown is of fewer images than
@@ -74,6 +74,7 @@ def record(
     (('layers.0.self_attn', 'layers.1.self_attn', 'layers.2.self_attn'), (5, 5, 5), torch.Size([1, 5, 8]))
     """
     check_input(images)
+    check_precise(images.device)
     _check_asked(attention, projection, gradients)
     how, is_read = current_reading(), _choice(model, images)
     ran, names, places, unread = list[bool](), list[str](), list[int](), set[str]()
@@ -147,6 +148,7 @@ def tokens_of(model: nn.Module, images: Tensor) -> TokenGrid:
         UnknownName: the part or the call that is to be read does not exist.
     """
     check_input(images)
+    check_precise(images.device)
     try:
         return measure_tokens(model, images, _choice(model, images))
     except NoTokenGrid:  # of several passes one must be chosen first

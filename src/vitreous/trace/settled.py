@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from vitreous.errors import ModelError, NothingObserved, ShapeError
 from vitreous.trace.changes import Changes, changes
 
-__all__ = ["check_input", "check_weights", "evaluating", "is_scripted", "nothing_observed", "settled"]
+__all__ = ["check_input", "check_precise", "check_weights", "evaluating", "is_scripted", "nothing_observed", "settled"]
 
 
 @contextmanager
@@ -68,6 +68,21 @@ def check_input(images: Any) -> None:
     if not images.isfinite().all():
         raise ShapeError(
             f"`images` {tuple(images.shape)} holds NaN or infinite values. Check how they were normalized."
+        )
+
+
+def check_precise(device: torch.device) -> None:
+    """Refuse a device that computes nothing in double precision, as what is measured of a model is in part.
+
+    Raises:
+        ModelError: it is one.
+
+    >>> check_precise(torch.device("cpu"))
+    """
+    if device.type == "mps":
+        raise ModelError(
+            f"the images are on {device}, a Mac's GPU, which computes nothing in float64, as explanations do in part. "
+            "Explain on the CPU: model.cpu() and images.cpu() (--device cpu)."
         )
 
 
