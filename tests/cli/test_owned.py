@@ -205,12 +205,31 @@ def test_a_manifest_that_leads_out_of_its_folder_is_refused(run: Run, folder: Pa
 
 def test_one_run_a_folder(run: Run, folder: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "in", ["cat.png"])
-    for command in ("explain", "interactions"):
+    for command in KINDS:
         with alone_in(tmp_path / command):
             done = run(command, "in", "--model", folder, "--output", command)
         assert done.exit_code == 1
         assert "another run is writing to" in done.stderr
         assert outputs(tmp_path / command) == set()
+
+
+def test_several_models_and_exports_leave_what_is_another_s(run: Run, folder: Path, tmp_path: Path) -> None:
+    pictures(tmp_path / "in", ["cat.png"])
+    words = ("explain", "in", "--model", folder, "--model", folder, "--method", "rollout", "--export", "csv")
+    words = (*words, "--output", "out")
+    assert run(*words).exit_code == 0
+    own = outputs(tmp_path / "out")
+    others = {f"{Path(name).parent}/mine{Path(name).suffix}" for name in own}
+    for name in others:
+        (tmp_path / "out" / name).write_bytes(MINE)
+    held = next(path for path in (tmp_path / "out").iterdir() if path.is_dir() and (path / "manifest.json").exists())
+    with alone_in(held):
+        done = run(*words)
+    assert done.exit_code == 1
+    assert "another run is writing to" in done.stderr
+    assert run(*words).exit_code == 0
+    assert outputs(tmp_path / "out") == own | {name.removeprefix("./") for name in others}
+    assert all((tmp_path / "out" / name).read_bytes() == MINE for name in others)
 
 
 @pytest.mark.slow
