@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,22 @@ def test_what_is_read_in_common_is_observed_once(names: tuple[str, ...]) -> None
     alone = {name: passes(model, lambda name=name: vitreous.explain(model, images, name, 3)) for name in names}
     assert len(set(alone.values())) == 1, "each reads the same"
     assert passes(model, lambda: vitreous.explain(model, images, names, 3)) == alone[names[0]]
+
+
+def test_what_each_reads_in_its_own_way_is_run_besides() -> None:
+    model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()
+
+    def runs(names: Sequence[str]) -> int:
+        ended: list[int] = []
+        methods = {name: make_method(name, **({"steps": 3} if name.startswith("bt_") else {})) for name in names}
+        with model.register_forward_hook(lambda *_: ended.append(1)):  # where tokens lie, no run to the end tells
+            vitreous.explain(model, images, methods, 3)
+        return len(ended)
+
+    shared = ["rollout", "raw_attention", "generic_attention", "attention_grad_cam"]
+    alone = {"ag_cam": 2, "legrad": 2, "bt_head": 4, "bt_token": 5}
+    assert {name: runs([name]) for name in [*shared, *alone]} == dict.fromkeys(shared, 1) | alone
+    assert runs([*shared, *alone]) == 1 + sum(alone.values())
 
 
 def test_layers_share_where_they_are_the_same_layer() -> None:
