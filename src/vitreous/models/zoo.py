@@ -29,7 +29,7 @@ from vitreous.trace.reading import Said
 __all__ = ["PACKAGED", "LoadedModel", "describe", "load"]
 
 PACKAGED = {name: Path(__file__).parent / name for name in ("default", "everyday26", "tiny20", "pneumonia")}
-"""The classifiers that come with the package: everyday things; more of them, and smaller ones, from before; and chest X-rays."""
+"""The classifiers that come with the package: everyday things, two earlier ones, and chest X-rays."""
 
 _SOURCES = ("timm", "torchvision", "hf", "open_clip")
 _HF_CONFIG = "config.json"
@@ -51,10 +51,10 @@ def load(
 
     Args:
         spec: "default", "everyday26", "tiny20", "pneumonia", "timm:NAME", "torchvision:NAME", "hf:ID",
-            "open_clip:NAME/TAG", or a folder that `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and "torchvision:NAME@FILE" take
-            the weights from a file; what its tensors say of classes, channels, patches, a square picture's size,
-            widths and depth need not be said, and pictures are prepared as for the pretrained NAME. Likewise
-            "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
+            "open_clip:NAME/TAG", or a folder that `vitreous train`, transformers or timm wrote. "timm:NAME@FILE" and
+            "torchvision:NAME@FILE" take the weights from a file; what its tensors say of classes, channels, patches, a
+            square picture's size, widths and depth need not be said, and pictures are prepared as for the pretrained
+            NAME. Likewise "open_clip:NAME@FILE" and, where FILE holds published weights, "open_clip:NAME/TAG@FILE".
         checkpoint: the same FILE, given apart.
         device: where to put the model; the CPU if None.
         dtype: of its weights; float32 if None.

@@ -221,9 +221,8 @@ def scores_behind(found: Logits, model: str) -> Logits:
     for whole in _SHARES if found.shape[1] > 1 and bool((shares >= 0).all()) else ():
         if bool(((shares.sum(1) / whole - 1).abs() <= near).all()):
             _check_link("softmax", found.shape[1], model)
-            return _tell(
-                "the logarithms of the probabilities that it returns", _finite((found / whole).log(), found, model)
-            )
+            logarithms = _finite((found / whole).log(), found, model)
+            return _tell("the logarithms of the probabilities that it returns", logarithms)
     if behind is None or behind.kind.is_log:
         return found
     if not behind.is_whole and not (behind.kind.link == "sigmoid" and bool(((shares >= 0) & (shares <= 1)).all())):
@@ -293,8 +292,7 @@ def _finite(scores: Logits, found: Logits, model: str) -> Logits:
     Raises:
         ModelError: some probabilities are 0 or 1.
     """
-    if not scores.detach().isfinite().all():
-        bad = int((~scores.detach().isfinite()).sum())
+    if bad := int((~scores.detach().isfinite()).sum()):
         raise ModelError(
             f"`{model}` returns probabilities, and {bad} of {found.numel()} are so near 0 or 1 that no finite score "
             "stands behind them. Let it return the scores that it makes them of."
