@@ -15,9 +15,10 @@ from torch import Tensor, nn
 import vitreous
 from tests.contract.written import Wrapped, vit
 from vitreous.errors import ModelError, RuleError
-from vitreous.trace.ending import Ending, scores_behind, telling
+from vitreous.trace.ending import Ending, scores_behind
 from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
+from vitreous.trace.telling import telling
 
 METHODS: tuple[str, ...] = (
     "ag_cam",

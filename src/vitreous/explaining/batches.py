@@ -19,11 +19,11 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
 from vitreous.trace.classifier import check_classifier
-from vitreous.trace.ending import telling
 from vitreous.trace.reading import reading
 from vitreous.trace.running import run
 from vitreous.trace.settled import evaluating
 from vitreous.trace.target import Classes, Predicted, Target, logits_of
+from vitreous.trace.telling import telling
 
 __all__ = ["explain_images"]
 

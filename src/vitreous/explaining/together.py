@@ -18,10 +18,10 @@ from vitreous.methods.method import Method, ScorelessMethod
 from vitreous.methods.shared import Failure, explain_each
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.classifier import check_classifier
-from vitreous.trace.ending import telling
 from vitreous.trace.output import everything
 from vitreous.trace.reading import as_scores, reading
 from vitreous.trace.target import Classes, Predicted, Scalar, Target
+from vitreous.trace.telling import telling
 
 __all__ = ["explain_by_all"]
 

@@ -7,9 +7,7 @@ however saturated the probabilities, with gradients and relevance as of the mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +22,9 @@ from vitreous.errors import ModelError
 from vitreous.shapes import Logits
 from vitreous.trace.moves import MOVES
 from vitreous.trace.reading import LINKS, current_reading, link_read
+from vitreous.trace.telling import tell
 
-__all__ = ["Ending", "scores_behind", "telling"]
+__all__ = ["Ending", "scores_behind"]
 
 
 def _called(name: str, special: str = "") -> frozenset[Any]:
@@ -176,25 +175,6 @@ def _follow(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str
     _note(result, func(*args, **kwargs), kind, max(rounding, _rounding(result)), is_whole=whole)
 
 
-_TOLD: ContextVar[list[str] | None] = ContextVar("told", default=None)
-
-
-@contextmanager
-def telling() -> Generator[list[str]]:
-    """Yield a list that is told, in words, where class scores were found that models do not return by themselves."""
-    token = _TOLD.set(told := list[str]())
-    try:
-        yield told
-    finally:
-        _TOLD.reset(token)
-
-
-def _tell(how: str, scores: Logits) -> Logits:
-    if (told := _TOLD.get()) is not None and (words := f"its class scores are {how}") not in told:
-        told.append(words)
-    return scores
-
-
 def scores_behind(found: Logits, model: str) -> Logits:
     """The class scores of a model that returned this: what went into its last softmax or sigmoid, or what it returned.
 
@@ -214,15 +194,16 @@ def scores_behind(found: Logits, model: str) -> Logits:
     if behind is not None and (scores := _made_of(behind, found)) is not None:
         link = behind.kind.link if behind.kind.link in LINKS else "sigmoid"
         _check_link(link, found.shape[1], model)
-        return _tell(f"what went into its last {link}", scores)
+        return tell(f"what went into its last {link}", scores)
     shares = found.detach().cpu().double()  # not every device has float64
     # chance does not sum to 1 in float32; what summed many classes rounded more often
     near = (4 + found.shape[1] ** 0.5) * torch.finfo(torch.promote_types(found.dtype, torch.float32)).eps
     for whole in _SHARES if found.shape[1] > 1 and bool((shares >= 0).all()) else ():
         if bool(((shares.sum(1) / whole - 1).abs() <= near).all()):
             _check_link("softmax", found.shape[1], model)
-            logarithms = _finite((found / whole).log(), found, model)
-            return _tell("the logarithms of the probabilities that it returns", logarithms)
+            return tell(
+                "the logarithms of the probabilities that it returns", _finite((found / whole).log(), found, model)
+            )
     if behind is None or behind.kind.is_log:
         return found
     if not behind.is_whole and not (behind.kind.link == "sigmoid" and bool(((shares >= 0) & (shares <= 1)).all())):
@@ -234,7 +215,7 @@ def scores_behind(found: Logits, model: str) -> Logits:
             "the scores that went into its softmax."
         )
     _check_link("sigmoid", found.shape[1], model)
-    return _tell("the log odds of the probabilities that it returns", _finite(found.logit(), found, model))
+    return tell("the log odds of the probabilities that it returns", _finite(found.logit(), found, model))
 
 
 def _made_of(behind: _Behind, found: Logits) -> Logits | None:
