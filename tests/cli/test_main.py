@@ -79,7 +79,7 @@ def test_what_the_disk_refuses_is_one_line(run: Run) -> None:
 def test_too_little_memory_is_one_line_and_a_bug_keeps_its_traceback(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: RuntimeError
 ) -> None:
-    def fail(_: str) -> None:
+    def fail(_: str, **__: bool) -> None:
         raise error
 
     monkeypatch.setattr("vitreous.models.device.find_device", fail)
