@@ -217,6 +217,11 @@ CORPUS: dict[str, Kept] = {
     "results without a model": Kept(
         "results", "results/*.parquet", with_column("model", lambda found: pyarrow.nulls(len(found), pyarrow.string()))
     ),
+    "half an index of cases": Kept("cases", "a.parquet", cut(0.5)),
+    "an index of names that are no text": Kept("cases", "a.parquet", with_column("picture", no_text)),
+    "an index of no pictures": Kept(
+        "cases", "a.parquet", with_column("shown", lambda found: pyarrow.array([b"x"] * len(found)))
+    ),
     "an explanation in whole numbers": Kept("explanation", "a.npz", with_array("heatmap", lambda it: it.astype("<i8"))),
     "a report of pictures that are none": Kept("report", "out/manifest.json", with_value(["x"], "pictures")),
     "a report of pictures in a table": Kept("report", "out/manifest.json", with_value({"a": 1}, "pictures")),

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import torch
 import typer
@@ -48,6 +49,7 @@ from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.targets import as_target, choose_classes
 from vitreous.files.ledger import open_ledger
 from vitreous.files.manifest import check_own_file, read_own, write_manifest
+from vitreous.inside.case_index import About, open_index, writing
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
 from vitreous.models.checkpoint import read_state
@@ -127,6 +129,20 @@ def _ledger(root: Path) -> Read:
 def _results(root: Path) -> Read:
     Store(root).add([Record("m", "r", "k", f"{at}", "x", [1.0, 2.0]) for at in range(3)])
     return lambda: Store(root).read()
+
+
+def _cases(root: Path) -> Read:
+    about = About(1, "m", "", "layer", "mean", (2, 3), 4)
+    with writing(root / "a.parquet", about) as write:
+        rows = {"picture": ["a", "b"], "label": ["cat", None], "shown": [_png(0), _png(1)]}
+        write(rows | {"whole": np.eye(2, 4, dtype=np.float16), "patches": np.ones((2, 6, 4), np.float16)})
+
+    def read() -> None:
+        index = open_index(root / "a.parquet")
+        for chunk in index.chunks():
+            index.picture(chunk.first)
+
+    return read
 
 
 def _training_folder(root: Path) -> Read:
@@ -386,6 +402,7 @@ READERS: dict[str, Callable[[Path], Read]] = {
     "recipe": _recipe,
     "ledger": _ledger,
     "results": _results,
+    "cases": _cases,
     "training folder": _training_folder,
     "class table": _class_table,
     "class names": _class_names,

@@ -175,8 +175,8 @@ def open_index(path: str | Path) -> Index:
         for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
             if group.total_byte_size > (group.num_rows + 1) * row:
                 raise _foreign(path)
-        names = file.read(["picture", "label"])
-    return Index(path, about, names.column(0).to_pylist(), names.column(1).to_pylist())
+        names, labels = (column.to_pylist() for column in file.read(["picture", "label"]).columns)
+    return Index(path, about, names, labels)
 
 
 def _foreign(path: Path) -> DataError:
@@ -189,7 +189,9 @@ def _reading(path: Path) -> Generator[Any]:
     try:
         with parquet.ParquetFile(path) as file:
             yield file
-    except (OSError, pyarrow.ArrowException) as error:
+    except ExplainError:
+        raise
+    except (OSError, pyarrow.ArrowException, ValueError, TypeError) as error:  # the latter of text that is none
         raise DataError(f"`{path}` cannot be read: {error}. Build the index again.") from None
 
 
