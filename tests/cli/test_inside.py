@@ -22,7 +22,7 @@ from vitreous.models.zoo import describe
 def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> None:
     noise(1).save("one.png")
     done = run(
-        "inside", "one.png", "--model", folder, "--of", "keys", "--patch", "1,2", "--foreground", "--output", "out"
+        "inside", "one.png", "--model", folder, "--of", "keys", "--patch", "2,3", "--foreground", "--output", "out"
     )
     assert done.exit_code == 0, done.output
     assert done.stdout == "Sheet: out/one.png\n"
@@ -33,6 +33,7 @@ def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> N
     heads, lens = vitreous.heads(model, "one.png"), vitreous.logit_lens(model, "one.png")
     colors = vitreous.components(model, "one.png", of="keys", foreground=True)
     with np.load("out/one.npz") as numbers:
+        assert numbers["patch"].tolist() == [1, 2], "from 0, as programs count"
         np.testing.assert_allclose(numbers["similarity"], alike.values, atol=1e-6)
         np.testing.assert_allclose(numbers["components"], colors.values[0], atol=1e-6)
         np.testing.assert_allclose(numbers["share"], colors.share)
@@ -77,7 +78,8 @@ def test_a_picture_that_is_none_does_not_stop_the_others(run: Run, folder: Path)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--patch", "9,0"), "0,0 … 3,3"),
+        (("--patch", "5,1"), 'no patch named "5,1". Known: 1,1 … 4,4'),
+        (("--patch", "0,1"), "counted from 1"),
         (("--layer", "nope"), "no layer named"),
         (("--of", "keys", "--layer", "blocks.0.mlp"), "no attention named"),
         (("--times", "1"), "above 1"),
@@ -97,7 +99,7 @@ def test_the_most_alike_of_an_index_are_on_the_sheet(run: Run, folder: Path, tmp
     assert run("inside", "one.png", "--model", folder, "--output", "plain").exit_code == 0
     done = run("cases", spec, "--model", folder, "--output", "cases.parquet")
     assert (done.exit_code, done.stdout) == (0, f"{PICTURES} pictures by blocks.1.norm1: cases.parquet\n")
-    asked = ("inside", "one.png", "--model", folder, "--patch", "1,2", "--cases", "cases.parquet")
+    asked = ("inside", "one.png", "--model", folder, "--patch", "2,3", "--cases", "cases.parquet")
     assert run(*asked).exit_code == 0
     found = vitreous.find_cases(vitreous.load(str(folder)), "one.png", "cases.parquet", 3)
     with np.load("inside/one.npz") as numbers:

@@ -30,14 +30,14 @@ def prepared(model: LoadedModel, file: Path) -> Tensor:
 def test_a_page_and_numbers_for_every_picture(run: Run, folder: Path) -> None:
     noise(1).save("one.png")
     noise(2).save("two.png")
-    done = run("interactions", "one.png", "two.png", "--model", folder, "--query", "1,2", "--share", "0.25")
+    done = run("interactions", "one.png", "two.png", "--model", folder, "--query", "2,3", "--share", "0.25")
     assert done.exit_code == 0, done.output
     assert "Page: interactions/one.png" in done.stdout
     with Image.open("interactions/one.png") as page:
         assert page.width > 1000
     text = Path("interactions/one.html").read_text()
     assert text.count("<figure>") == 10, "the picture, seven of all blocks, and one of each block"
-    assert "what patch 1,2 takes; half of it from inside the line" in text
+    assert "what patch 2,3 takes; half of it from inside the line" in text
     with np.load("interactions/two.npz") as numbers:
         assert numbers["strength"].shape == numbers["uncertainty"].shape == (2, 16, 16)
         assert numbers["query"].tolist() == [1, 2]
@@ -145,7 +145,7 @@ def test_a_picture_without_impact_does_not_stop_the_others(
     ]
 
 
-@pytest.mark.parametrize(("words", "said"), [(("--block", "2"), "no block named"), (("--query", "0,4"), "no patch")])
+@pytest.mark.parametrize(("words", "said"), [(("--block", "2"), "no block named"), (("--query", "1,5"), "no patch")])
 def test_what_is_not_there_is_said_before_a_data_set_is_read(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
 ) -> None:
@@ -167,7 +167,8 @@ def test_what_is_not_there_is_said_before_a_data_set_is_read(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--query", "7,0"), 'no patch named "7,0"'),
+        (("--query", "5,1"), 'no patch named "5,1". Known: 1,1 … 4,4'),
+        (("--query", "1,0"), "counted from 1"),
         (("--query", "7"), "is not two whole numbers"),
         (("--block", "2"), 'no block named "2"'),
         (("--share", "1"), "`share` must be at least 0 and below 1"),

@@ -18,7 +18,7 @@ from vitreous.cli.options import (
     Sample,
     Window,
     asked_files,
-    pair_of,
+    patch_of,
 )
 from vitreous.cli.reads import Said, reads
 
@@ -67,7 +67,8 @@ def inside(
         str,
         typer.Option(
             metavar="ROW,COLUMN",
-            help="The patch that the others are compared with, from 0,0. Without it: the one in the middle.",
+            help="The patch that the others are compared with, rows and columns counted from 1, as on the sheet. "
+            "Without it: the one in the middle.",
             show_default=False,
         ),
     ] = "",
@@ -118,7 +119,7 @@ def inside(
             param_hint="--model",
         )
     files = asked_files(pictures, sample, output, JOB)
-    place = pair_of(patch, "--patch")
+    place = patch_of(patch, "--patch")
     check_writable(output)
     console = Console(highlight=False)
     with console.status("Loading the model …"):

@@ -18,7 +18,7 @@ from vitreous.cli.options import (
     Sample,
     Window,
     asked_files,
-    pair_of,
+    patch_of,
 )
 from vitreous.cli.reads import Said, reads
 
@@ -68,8 +68,8 @@ def interactions(
         str,
         typer.Option(
             metavar="ROW,COLUMN",
-            help="The patch that is looked from, from 0,0. Without it: the one that matters most to the class; of a "
-            "data set, or without a class, the one that others use most unevenly.",
+            help="The patch that is looked from, rows and columns counted from 1, as on the page. Without it: the one "
+            "that matters most to the class; of a data set, or without a class, the one that others use most unevenly.",
             show_default=False,
         ),
     ] = "",
@@ -117,7 +117,7 @@ def interactions(
     if dataset and (len(pictures or ()) > 1 or sample):
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
     files = [] if dataset else asked_files(pictures, sample, output, JOB)
-    place, names = pair_of(query, "--query"), read_class_names(class_names or ())
+    place, names = patch_of(query, "--query"), read_class_names(class_names or ())
     check_writable(output)
     console = Console(highlight=False)
     with console.status("Loading the model …"):

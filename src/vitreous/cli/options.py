@@ -33,6 +33,7 @@ __all__ = [
     "find_files",
     "output_of",
     "pair_of",
+    "patch_of",
     "without_outputs",
 ]
 
@@ -225,3 +226,19 @@ def pair_of(text: str, option: str) -> tuple[int, int] | None:
             f"'{text}' is not two whole numbers. Write them with a comma between.", param_hint=option
         )
     return int(sides[0]), int(sides[1])
+
+
+def patch_of(text: str, option: str) -> tuple[int, int] | None:
+    """ROW,COLUMN of a patch, counted from 1 as on pages and sheets, as indices from 0; nothing of an empty text.
+
+    >>> patch_of("3,4", "--patch")
+    (2, 3)
+    """
+    place = pair_of(text, option)
+    if place is None:
+        return None
+    if 0 in place:
+        raise typer.BadParameter(
+            f"'{text}' is no patch: rows and columns are counted from 1, as on pages and sheets.", param_hint=option
+        )
+    return place[0] - 1, place[1] - 1

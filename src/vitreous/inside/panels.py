@@ -18,6 +18,7 @@ from vitreous.inside.lens import Lens
 from vitreous.inside.similarity import Similarity
 from vitreous.render.blocks import frame_patches
 from vitreous.render.interactions import draw_patches, draw_query
+from vitreous.render.numbers import patch_name
 from vitreous.render.patch_colors import draw_colors
 from vitreous.render.patch_crop import crop_patch
 from vitreous.render.sheet import PANEL, Panel, blank
@@ -120,7 +121,7 @@ def panels_of(found: Found, view: Image, marked: Image, names: Sequence[str], li
     return [
         Panel("what the model saw", marked),
         Panel("principal components", draw_colors(colors.colors[0].numpy(), view.size), f"{held} of the variance"),
-        Panel(f"alike to patch {row},{column}", draw_query(view, alike, found.patch, nothing), scale),
+        Panel(f"alike to patch {patch_name(row, column)}", draw_query(view, alike, found.patch, nothing), scale),
         *_of_cases(found),
         *_of_heads(found.heads),
         *_of_kin(found.kin),
@@ -140,7 +141,7 @@ def _of_cases(found: Found) -> list[Panel]:
     wholes = [(f"alike picture {at}", case, cases.picture(case)) for at, case in enumerate(cases.whole, 1)]
     patches = [
         (
-            f"alike to patch {row},{column}, in picture {at}",
+            f"alike to patch {patch_name(row, column)}, in picture {at}",
             case,
             crop_patch(cases.picture(case), grid, case.patch, PANEL),
         )

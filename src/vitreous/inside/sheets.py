@@ -28,6 +28,7 @@ from vitreous.inside.panels import CASES, Found, panels_of
 from vitreous.inside.similarity import compare
 from vitreous.medical.scan import NOT_FOR_DIAGNOSIS
 from vitreous.models.loaded import LoadedModel
+from vitreous.render.numbers import check_patch
 from vitreous.render.sheet import save_page, sheet
 from vitreous.shapes import Images
 from vitreous.trace.features import Features, patch_features
@@ -164,12 +165,14 @@ def _look(job: InsideJob, file: Path, images: Images) -> Found:
     with reading(model.reading):
         read = patch_features(model.model, images, job.layer, job.of)
     alike, colors = compare(read, read, job.of), fitted(read, job.of, foreground=job.foreground)
+    patch = job.patch or (alike.grid[0] // 2, alike.grid[1] // 2)
+    check_patch(patch, alike.grid)
     odd = _or_why(lambda: artifacts(model, images, times=job.times))
     stand_out = isinstance(odd, Artifacts) and odd.outliers[:, :-1].any()
     return Found(
         alike,
         colors,
-        job.patch or (alike.grid[0] // 2, alike.grid[1] // 2),
+        patch,
         odd,
         _or_why(lambda: heads(model, images)),
         _or_why(lambda: _kinship(job, file, images)),

@@ -19,6 +19,7 @@ from vitreous.render.interactions import (
     draw_removed,
     draw_windows,
 )
+from vitreous.render.numbers import patch_name
 from vitreous.render.sheet import Panel, blank, sheet
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["Drawn", "draw_interactions"]
 
 _HOW = (
     "In every block of the model each patch of the picture takes something from the others. Strength is how much, "
-    "where 1 is what it takes if it takes from all alike. Patches are named by row and column from 0, the top left one."
+    "where 1 is what it takes if it takes from all alike. Patches are named by row and column, the top left one 1,1."
 )
 
 
@@ -84,7 +85,7 @@ def draw_interactions(
     middle = {(h * tokens.height // 4, w * tokens.width // 4) for h in (1, 3) for w in (1, 3)} - {found.query}
     tendency = laid(whole["tendency"].nan_to_num())  # a patch that takes nothing leans nowhere
     longest = float(np.linalg.norm(tendency, axis=-1).max())
-    patch = f"patch {row},{column}"  # rows and columns from 0, the top left one
+    patch = f"patch {patch_name(row, column)}"
     inside = "half of it" if job.mass == 0.5 else f"{job.mass:.0%} of it"
     queries = {f"what {patch} takes": (whole["indicator"], whole["field"])}
     if job.block is None:

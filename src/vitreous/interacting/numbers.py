@@ -18,6 +18,7 @@ from vitreous.interact.indicator import Averages, Pairs, certainty, discriminati
 from vitreous.interact.responsive_fields import attention_distance, responsive_fields, shape_of
 from vitreous.interact.use import kept_patches
 from vitreous.models.loaded import LoadedModel
+from vitreous.render.numbers import check_patch
 from vitreous.trace.observed import TokenGrid
 
 __all__ = ["Indicator", "InteractionsJob", "PictureInteractions", "check_place", "find"]
@@ -95,9 +96,7 @@ def check_place(job: InteractionsJob, blocks: int, tokens: TokenGrid) -> None:
     """
     if job.block is not None and not 0 <= job.block < blocks:
         raise UnknownName("block", str(job.block), [f"0 … {blocks - 1}"])
-    row, column = job.query or (0, 0)
-    if not (0 <= row < tokens.height and 0 <= column < tokens.width):
-        raise UnknownName("patch", f"{row},{column}", [f"0,0 … {tokens.height - 1},{tokens.width - 1}"])
+    check_patch(job.query or (0, 0), (tokens.height, tokens.width))
 
 
 def find(

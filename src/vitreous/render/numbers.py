@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["number"]
+from vitreous.errors import UnknownName
+
+__all__ = ["check_patch", "number", "patch_name"]
 
 
 def number(value: float, form: str = ".3g") -> str:
@@ -13,3 +15,23 @@ def number(value: float, form: str = ".3g") -> str:
     """
     digits, power, exponent = f"{value:{form}}".partition("e")
     return f"{digits}e{int(exponent):+}" if power else digits
+
+
+def patch_name(row: int, column: int) -> str:
+    """A patch as people are told of it, row and column counted from 1; what programs read counts from 0.
+
+    >>> patch_name(0, 2)
+    '1,3'
+    """
+    return f"{row + 1},{column + 1}"
+
+
+def check_patch(patch: tuple[int, int], grid: tuple[int, int]) -> None:
+    """Refuse a patch, (row, column) from 0, that a grid of (height, width) has not.
+
+    Raises:
+        UnknownName: there is no such patch.
+    """
+    if not all(0 <= at < size for at, size in zip(patch, grid, strict=True)):
+        height, width = grid
+        raise UnknownName("patch", patch_name(*patch), [f"{patch_name(0, 0)} … {patch_name(height - 1, width - 1)}"])

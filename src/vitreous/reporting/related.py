@@ -17,6 +17,7 @@ from vitreous.methods.explanation import Explanation
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe
 from vitreous.render.case import Case
+from vitreous.render.numbers import patch_name
 from vitreous.shapes import Images
 from vitreous.trace.target import Target
 
@@ -51,12 +52,10 @@ def _artifacts(subject: LoadedModel, image: Images) -> list[str]:
     odd = since(found.outliers.flatten(2))[0, -2]  # as the last attention meets them
     if not odd.any():
         return []
-    named = ", ".join(
-        f"{at // found.norms.shape[3]},{at % found.norms.shape[3]}" for at in odd.nonzero()[:, 0].tolist()
-    )
+    named = "; ".join(patch_name(*divmod(at, found.norms.shape[3])) for at in odd.nonzero()[:, 0].tolist())
     return [
-        f"Artifacts: {int(odd.sum())} of {len(odd)} patches (row,column from 0,0: {named}) have tokens over "
-        f"{found.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
+        f"Artifacts: {int(odd.sum())} of {len(odd)} patches (row,column from 1,1: {named}) have tokens "
+        f"over {found.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
         "attention may have specks on them."
     ]
 
