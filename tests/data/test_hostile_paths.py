@@ -10,7 +10,7 @@ import pytest
 from tests.data.trees import write
 from vitreous.data.finding import find_pictures, left_out
 from vitreous.data.pictures import open_picture
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainWarning
 from vitreous.files import reading
 from vitreous.files.reading import read_bytes, walk
 
@@ -24,7 +24,10 @@ def test_files_that_never_end_or_are_too_large(tmp_path: Path) -> None:
             read_bytes(path, "Copy it again.")
     with pytest.raises(DataError, match="is not a file"):
         open_picture(tmp_path / "pipe.jpg")
-    assert not list(walk(tmp_path))
+    with pytest.raises(DataError, match="is a pipe, a socket or a device"):
+        find_pictures([tmp_path / "pipe.jpg"])
+    with pytest.warns(ExplainWarning, match=r"pipe, socket or device is no picture: `pipe\.jpg`"):
+        assert not list(walk(tmp_path))
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(4 * GIB)
     with pytest.raises(DataError, match=r"has 4,294,967,296 bytes, more than 1,073,741,824"):
@@ -60,6 +63,7 @@ def test_links_that_lead_to_very_many_folders(tmp_path: Path, monkeypatch: pytes
         list(walk(tmp_path))
 
 
-def test_links_to_nothing_are_left_out_by_name(tmp_path: Path) -> None:
+def test_links_to_nothing_and_pipes_are_left_out_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("nothing")
-    assert left_out([tmp_path], []) == [tmp_path / "a.png"]
+    os.mkfifo(tmp_path / "pipe")
+    assert left_out([tmp_path], []) == [tmp_path / "a.png", tmp_path / "pipe"]

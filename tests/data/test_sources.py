@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import fsspec
@@ -46,6 +47,20 @@ def as_zip(path: Path) -> None:
         archive.writestr("notes.md", "no picture")
 
 
+def as_archive(path: Path, held: Mapping[str, bytes]) -> None:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("s/", b"")
+            for name, content in held.items():
+                packed.writestr(name, content)
+        return
+    with tarfile.open(path, "w") as archive:
+        for name, content in held.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
 def as_tar(path: Path, *, kind: int = tarfile.GNU_FORMAT, names: str = "") -> None:
     with tarfile.open(path, "w", format=kind) as archive:
         for at, (name, content) in enumerate(FILES.items()):
@@ -82,6 +97,47 @@ def test_dicom_is_known_by_its_beginning_and_others_are_left_out_with_a_line(tmp
     store.pipe({"/scans/IM1": dicom, "/scans/other": b"none"})
     with pytest.warns(ExplainWarning, match="left out: `other`"):
         assert read("memory://scans") == {"IM1": dicom}
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar"])
+def test_dicom_in_an_archive_is_known_by_its_beginning(tmp_path: Path, suffix: str) -> None:
+    dicom = bytes(128) + b"DICM and so on"
+    held = {
+        "s/1.2.840.7": dicom,
+        "s/IM1": dicom,
+        "s/LICENSE": b"none",
+        "s/short": b"",
+        "s/.IM2": dicom,
+        "s/a.md": dicom,
+    }
+    packed = tmp_path / f"a.{suffix}"
+    as_archive(packed, held)
+    with warnings.catch_warnings(action="error"):
+        assert read(packed, 1) == {f"a.{suffix}/s/{name}": dicom for name in ("1.2.840.7", "IM1")}
+    as_archive(packed, held | {"s/ct.nii.gz": b"volume", "s/._ct.nii": b"none"})
+    with pytest.warns(
+        ExplainWarning, match=rf"`.*a\.{suffix}`: a NIfTI volume left out\. Unpack them, and name slices"
+    ):
+        assert len(read(packed, 1)) == 2
+
+
+def test_a_member_that_cannot_be_opened_is_no_dicom_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("IM1", bytes(128) + b"DICM")
+        archive.writestr("b.png", b"1", zipfile.ZIP_STORED)
+    assert list(read(tmp_path)) == ["a.zip/b.png"]
+
+
+def test_pipes_in_a_folder_are_told_and_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    for name in ("IM1", "b.png", ".hidden"):
+        os.mkfifo(tmp_path / name)
+    with pytest.warns(
+        ExplainWarning, match=r"left out, since a pipe, socket or device is no picture: `IM1`, `b\.png`\.$"
+    ):
+        assert read(tmp_path) == {"a.png": b"1"}
+    with pytest.raises(DataError, match=r"IM1` is a pipe, a socket or a device, and no file"):
+        read(tmp_path / "IM1")
 
 
 def test_an_archive_without_pictures_is_left_out_with_a_line(tmp_path: Path) -> None:

@@ -19,6 +19,13 @@ def test_artifacts_are_named_on_the_page() -> None:
     assert note.startswith("Artifacts: 1 of 16 patches (row,column from 1,1: 2,3) have tokens over 3 times as long")
 
 
+def test_artifacts_are_named_for_another_class_of_the_same_picture() -> None:
+    model, images = spoiled()
+    first = related(Case("x", None, [], [None], notes=["of one class"]), describe(model), images[:1], [])
+    second = related(Case("x", None, [], [None], notes=["of another"]), describe(model), images[:1], [], first)
+    assert second.notes == ["of another", first.notes[1]]
+
+
 @pytest.mark.parametrize("name", ["timm_vit", "timm_resnet"])
 def test_pages_without_artifacts_say_nothing_of_them(name: str) -> None:
     model, images = CASES[name].model(), CASES[name].images(1)

@@ -27,14 +27,13 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def left_out(paths: Iterable[str | Path], found: Iterable[Path]) -> list[Path]:
-    """The files in the folders among the paths, and links to nothing, that are not found; hidden ones do not count."""
+    """What lies in the folders among the paths and is not found: files, pipes and the like, links to nothing.
+
+    Hidden ones do not count.
+    """
     known = {within(file)[0] for file in found}
     inside = (file for path in paths if Path(path).is_dir() for file in sorted(Path(path).rglob("*")))
-    return [file for file in inside if file.name[0] != "." and _is_file(file) and file not in known]
-
-
-def _is_file(file: Path) -> bool:
-    return file.is_file() or (file.is_symlink() and not file.exists())
+    return [file for file in inside if file.name[0] != "." and not file.is_dir() and file not in known]
 
 
 def _find(path: Path) -> list[Path]:
@@ -42,6 +41,8 @@ def _find(path: Path) -> list[Path]:
         return places(path)
     if path.is_file():
         return [path]
+    if path.exists() and not path.is_dir():
+        raise DataError(f"`{path}` is a pipe, a socket or a device, and no file. Write the picture to a file first.")
     if path.is_dir():
         candidates: Iterator[Path] = path.rglob("*")
     elif glob.has_magic(str(path)):

@@ -11,8 +11,9 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
+from warnings import warn
 
-from vitreous.errors import DataError, ExplainError
+from vitreous.errors import DataError, ExplainError, ExplainWarning
 from vitreous.files.names import printable
 
 __all__ = [
@@ -225,8 +226,11 @@ def walk(folder: Path) -> Iterator[str]:
 
     Raises:
         DataError: a folder may not be read, or the links lead to too many.
+
+    Warns:
+        ExplainWarning: pipes and the like are left out, which nobody could read to their end; hidden ones do not count.
     """
-    linked = 0
+    linked, odd = 0, list[str]()
     todo: list[tuple[str, str, tuple[tuple[int, int], ...]]] = [(str(folder), "", (_identity(folder),))]
     while todo:
         place, inner, above = todo.pop()
@@ -243,7 +247,12 @@ def walk(folder: Path) -> Iterator[str]:
                 linked += 1
                 if linked > _LINKED:
                     raise DataError(f"links in `{folder}` lead to more than {_LINKED:,} folders. Remove some.")
+            elif not kind and entry.name[0] != ".":
+                odd.append(f"`{printable(name)}`")
         todo += reversed(below)
+    if odd:
+        named = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
+        warn(f"`{folder}`: left out, since a pipe, socket or device is no picture: {named}.", ExplainWarning, 2)
 
 
 def _entries(place: str) -> list[os.DirEntry[str]]:

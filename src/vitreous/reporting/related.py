@@ -23,6 +23,9 @@ from vitreous.trace.target import Target
 
 __all__ = ["beside", "related"]
 
+_ARTIFACTS = "Artifacts:"
+"""What the note about them begins with, which holds for every class."""
+
 
 def related(
     case: Case, subject: LoadedModel, image: Images, targets: Sequence[Target], before: Case | None = None
@@ -37,7 +40,9 @@ def related(
         before: a case of the same picture and model, for any classes: what depends on none is taken from there.
     """
     if before:
-        return replace(case, relations=relations_of(subject, image, targets, before.relations), regions=before.regions)
+        relations = relations_of(subject, image, targets, before.relations)
+        notes = [*case.notes, *(note for note in before.notes if note.startswith(_ARTIFACTS))]
+        return replace(case, notes=notes, relations=relations, regions=before.regions)
     regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
     notes = [*case.notes, *_artifacts(subject, image)]
     return replace(case, notes=notes, relations=relations_of(subject, image, targets), regions=regions)
@@ -54,7 +59,7 @@ def _artifacts(subject: LoadedModel, image: Images) -> list[str]:
         return []
     named = "; ".join(patch_name(*divmod(at, found.norms.shape[3])) for at in odd.nonzero()[:, 0].tolist())
     return [
-        f"Artifacts: {int(odd.sum())} of {len(odd)} patches (row,column from 1,1: {named}) have tokens "
+        f"{_ARTIFACTS} {int(odd.sum())} of {len(odd)} patches (row,column from 1,1: {named}) have tokens "
         f"over {found.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
         "attention may have specks on them."
     ]

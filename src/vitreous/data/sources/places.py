@@ -75,6 +75,10 @@ def _here(path: Path) -> Files:
         return Files(str(path), lambda: (_stamped(path, name) for name in walk(path)))
     if path.is_file():
         return Files(str(path.parent), lambda: iter([_stamped(path.parent, path.name)]), named=True)
+    if path.exists():
+        raise DataError(
+            f"`{printable(str(path))}` is a pipe, a socket or a device, and no file. Write it to a file first."
+        )
     if not glob.has_magic(str(path)):
         raise DataError(f"there is no file or folder `{printable(str(path))}`. Check the path.")
     plain = plain_part(path)

@@ -6,11 +6,12 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from vitreous.data.pictures import SUFFIXES
+from vitreous.data.sources.members import is_picture, is_volume, tell_volumes
 from vitreous.data.sources.places import AGAIN, open_place
 from vitreous.errors import DataError
 from vitreous.files.names import printable
 from vitreous.files.reading import MOST_BYTES
+from vitreous.medical.files import HEAD
 
 __all__ = ["find_members", "read_members"]
 
@@ -26,8 +27,11 @@ def find_members(place: str, size: int) -> Iterator[tuple[int, int]]:
         DataError, MissingExtra: it cannot be read, or is damaged or cut short.
     """
     with open_place(place) as file:
-        start, count = 0, 0
-        for member in _pictures(file, place):
+        start, count, volumes = 0, 0, 0
+        for member in _files(file, place):
+            volumes += is_volume(member.name)
+            if not _is_picture(file, member):
+                continue
             start = start if count else member.offset
             count += 1
             if count == size:
@@ -35,6 +39,7 @@ def find_members(place: str, size: int) -> Iterator[tuple[int, int]]:
                 count = 0
         if count:
             yield start, count
+        tell_volumes(place, volumes)
 
 
 def read_members(place: str, first: int, count: int) -> Iterator[tuple[str, bytes | DataError]]:
@@ -46,7 +51,9 @@ def read_members(place: str, first: int, count: int) -> Iterator[tuple[str, byte
     with open_place(place) as file:
         file.seek(first)
         left = count
-        for member in _pictures(file, place):
+        for member in _files(file, place):
+            if not _is_picture(file, member):
+                continue
             name = printable(member.name)
             if member.issparse() or member.size > MOST_BYTES:
                 said = f"`{name}` in `{place}` is sparse or has {member.size:,} bytes. Pack it again as it is."
@@ -60,16 +67,23 @@ def read_members(place: str, first: int, count: int) -> Iterator[tuple[str, byte
     raise DataError(f"`{place}` has {left} pictures fewer than there were. {AGAIN}")
 
 
-def _pictures(file: BinaryIO, place: str) -> Iterator[tarfile.TarInfo]:
-    """The pictures from where the file stands to its end."""
+def _is_picture(file: BinaryIO, member: tarfile.TarInfo) -> bool:
+    def head() -> bytes:
+        file.seek(member.offset_data)
+        return b"" if member.issparse() else file.read(min(HEAD, member.size))
+
+    return is_picture(member.name, head)
+
+
+def _files(file: BinaryIO, place: str) -> Iterator[tarfile.TarInfo]:
+    """The files from where the file stands to its end."""
     damaged = DataError(f"`{place}` is damaged or cut short, or no tar archive. Copy, download or pack it again.")
     goes_on = DataError(f"`{place}` goes on behind its end: it is damaged, or several in one. Pack it again.")
     try:
         archive: Any = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115  # the file is somebody else's
         while (member := archive.next()) is not None:
             archive.members.clear()  # it would remember them all
-            name = member.name.rpartition("/")[2]
-            if member.isreg() and name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if member.isreg():
                 yield member
         file.seek(archive.offset)
         end = file.read(tarfile.BLOCKSIZE)

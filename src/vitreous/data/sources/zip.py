@@ -5,11 +5,12 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 
-from vitreous.data.pictures import SUFFIXES
+from vitreous.data.sources.members import is_picture, is_volume, tell_volumes
 from vitreous.data.sources.places import AGAIN, open_place
 from vitreous.errors import DataError
 from vitreous.files.names import printable
-from vitreous.files.reading import open_zip, read_member
+from vitreous.files.reading import find_member, open_zip, read_member, unpacking
+from vitreous.medical.files import HEAD
 
 __all__ = ["count_pictures", "read_pictures"]
 
@@ -21,7 +22,9 @@ def count_pictures(place: str) -> int:
         DataError, MissingExtra: it cannot be read.
     """
     with open_place(place) as file:
-        return len(_pictures(open_zip(place, AGAIN, opened=file)))
+        archive = open_zip(place, AGAIN, opened=file)
+        tell_volumes(place, sum(is_volume(each.filename) for each in archive.infolist()))
+        return len(_pictures(archive))
 
 
 def read_pictures(place: str, first: int, count: int) -> Iterator[tuple[str, bytes | DataError]]:
@@ -42,6 +45,15 @@ def read_pictures(place: str, first: int, count: int) -> Iterator[tuple[str, byt
 
 def _pictures(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """By name; of one name, there may be several."""
-    found = (each for each in archive.infolist() if each.filename.lower().endswith(SUFFIXES))
-    shown = (each for each in found if not each.filename.rpartition("/")[2].startswith("."))
-    return sorted(shown, key=lambda each: (each.filename, each.header_offset))
+    files = (each for each in archive.infolist() if not each.is_dir())
+    found = (each for each in files if is_picture(each.filename, lambda member=each: _head(archive, member)))
+    return sorted(found, key=lambda each: (each.filename, each.header_offset))
+
+
+def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    try:
+        found = find_member(archive, member, AGAIN)
+        with unpacking(member.filename, AGAIN), archive.open(found) as opened:
+            return opened.read(HEAD)
+    except DataError:  # whatever it is, nobody can tell
+        return b""
