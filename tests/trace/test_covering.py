@@ -145,3 +145,31 @@ def test_maps_of_a_cropped_picture_are_refused(fit: Callable[[Tensor], Tensor], 
         find_layer(Convolutions(fit), pictures)
     with reading(Reading(grid=(4, 4))):  # as the message says
         assert find_layer(Convolutions(fit), pictures).name == "stem"
+
+
+@pytest.mark.parametrize(
+    ("fit", "why"),
+    [
+        (lambda x: F.pad(x, (8, 8, 8, 8)), r"lies 1\.9 of its 12 cells off the picture, from top to bottom"),
+        (lambda x: F.pad(x, (16, 0, 16, 0)), r"lies \d\.\d of its 12 cells off"),
+        (lambda x: x.roll(8, -1), r"lies 2\.\d of its 8 cells off the picture, from left to right"),
+        # of the shape that no map of the picture has: 16 channels of 16 rows, of 24, taken for rows, columns, channels
+        (lambda x: F.pad(x, (0, 16)), "does not follow the picture from top to bottom"),
+    ],
+)
+def test_maps_of_a_padded_picture_are_refused(fit: Callable[[Tensor], Tensor], why: str) -> None:
+    pictures = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(Uncovered, match=why):
+        find_layer(Convolutions(fit), pictures)
+
+
+@pytest.mark.parametrize("moved", range(1, 9))
+def test_a_shift_of_less_than_half_a_patch_is_the_most_that_is_taken(moved: int) -> None:
+    """At one side, what is cut there comes back as a margin at the other."""
+    pictures = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model = Fits(lambda x: F.pad(x, (moved, -moved)), vit())
+    if moved <= 3:
+        assert measure_tokens(model, pictures) == TokenGrid(1, 4, 4)
+    else:
+        with pytest.raises(NoTokenGrid):
+            measure_tokens(model, pictures)

@@ -21,7 +21,7 @@ from vitreous.trace.gradient import gradients
 from vitreous.trace.observed import TokenGrid
 from vitreous.trace.probe import Positions, Probe, ramp
 
-__all__ = ["TokensOf", "check_covers"]
+__all__ = ["Along", "TokensOf", "check_covers", "reached_along"]
 
 TokensOf = Callable[[Images], Float[Tensor, "tokens numbers"]]
 
@@ -127,7 +127,7 @@ def _cells(length: int, cells: int) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class _Along:
+class Along:
     """Which patches the pixels reach along one side of the picture.
 
     Attributes:
@@ -144,6 +144,17 @@ class _Along:
     means: Positions
     spread: float
 
+    def fit(self, cells: int) -> tuple[float, float]:
+        """Of so many cells along the side, how far their middle lies from the picture's, and how many share it out.
+
+        The first in cells, the second as a share of them: 0 and 1 where the cells are shares of the picture. The middle
+        is that of the picture's inner half, as its edges draw the means of what reaches far inwards.
+        """
+        places = (torch.arange(self.first, self.last) + 0.5).to(self.means) * cells / self.length
+        off, inner = self.means + 0.5 - places, slice(len(places) // 4, -(len(places) // 4) or None)
+        around = places - places.mean()
+        return off[inner].mean().item(), 1 + ((off * around).sum() / around.square().sum()).nan_to_num().item()
+
     def patch(self, count: int) -> float | None:
         """How many pixels a patch has, of so many in a row; None where no edges between patches can be told."""
         if self.spread > _SPREAD or count < 2:
@@ -158,7 +169,7 @@ class _Along:
 
 def _reach(
     tokens_of: TokensOf, probe: Probe, picture: Images, tokens: TokenGrid, model: str
-) -> list[tuple[tuple[str, str, str], _Along]] | None:
+) -> list[tuple[tuple[str, str, str], Along]] | None:
     """Along both sides of the picture, which patches its pixels reach; None where no gradient gets there."""
     with torch.enable_grad():
         leaf = picture.detach().clone().requires_grad_()
@@ -178,12 +189,12 @@ def _reach(
     even, *indexed = (torch.cat(each) for each in zip(*found, strict=True))
     names = ("top", "bottom", "high"), ("left", "right", "wide")
     return [
-        (name, _along(even.transpose(-1, axis), each.transpose(-1, axis)))
+        (name, reached_along(even.transpose(-1, axis), each.transpose(-1, axis)))
         for name, each, axis in zip(names, indexed, (-2, -1), strict=True)
     ]
 
 
-def _along(even: Tensor, indexed: Tensor) -> _Along:
+def reached_along(even: Tensor, indexed: Tensor) -> Along:
     """Along the last axis of gradients of Σ⟨r, token⟩ and Σ index·⟨r, token⟩, for some r."""
     across = tuple(range(even.ndim - 1))
     strength = even.square().sum(across)
@@ -192,4 +203,4 @@ def _along(even: Tensor, indexed: Tensor) -> _Along:
     strength = strength[first:last].clamp_min(strength.max() * _UNMOVED)
     means = (even * indexed).sum(across)[first:last] / strength
     around = (indexed.square().sum(across)[first:last] / strength - means.square()).clamp_min(0)
-    return _Along(even.shape[-1], first, last, means.cpu(), around.median().sqrt().item())
+    return Along(even.shape[-1], first, last, means.cpu(), around.median().sqrt().item())
