@@ -2,7 +2,7 @@
 
     python benchmarks/chefer_cost.py --authors FOLDER [--architecture vit_tiny_patch16_224] [--batch 8] [--pairs 3]
 
-With --arguments '{"img_size": 64, "patch_size": 8, "depth": 6, "num_heads": 6}', on the shape of the embedded default.
+With --arguments '{"img_size": 64, "patch_size": 8, "depth": 6, "num_heads": 6}', on the shape of the embedded `tiny20`.
 FOLDER is a checkout of hila-chefer/Transformer-Explainability; it needs einops. Both run in one process on the same
 random weights; in float64 their maps are compared first.
 """

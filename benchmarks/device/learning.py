@@ -1,4 +1,4 @@
-"""The recipe of the default model, without its teacher, for the time that is left."""
+"""The recipe of `everyday26`, from scratch and without its teacher, for the time that is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vitreous.training.classify import train
 from vitreous.training.log import EpochDone, StepDone
 from vitreous.training.recipe import read_recipe
 
-RECIPE = Path(vitreous.models.__file__).parent / "default" / "recipe.toml"
+RECIPE = Path(vitreous.models.__file__).parent / "everyday26" / "recipe.toml"
 
 
 def learn(setup: Setup) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""ABPC of the patch posterior by design and number of masks, on the default: `python designs.py DATA HALF COUNT TABLE`.
+"""ABPC of the patch posterior by design and number of masks, on `everyday26`: `python designs.py DATA HALF COUNT TABLE`.
 
 DATA is everyday26.npz; its validation photographs are drawn at random, HALF (even, odd) of them are taken, of these the
 first COUNT. TABLE has a row for each photograph, design, number of masks and seed; one that is there goes on.
@@ -24,7 +24,7 @@ RUNS = {("random", 256): 3, ("random", 128): 3, ("variance", 64): 1, ("variance"
 """By design and number of masks, how many seeds."""
 
 data, half, count, table = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
-loaded, (pictures, _) = load(), load_split(data, "val")
+loaded, (pictures, _) = load("everyday26"), load_split(data, "val")
 prepare = loaded.prepared()
 abpc = Perturbation(mean=prepare.mean, std=prepare.std)
 drawn = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(21)).tolist()

@@ -261,7 +261,7 @@ def test_autocast_to_half_precision_is_refused() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ShapeError, match="`steps` must be at least 1"):
+    with pytest.raises(ShapeError, match="`steps` of `integrated_gradients` is 0"):
         make_method("integrated_gradients", steps=0)
     with pytest.raises(ShapeError, match="`linear_gamma` must be at least 0"):
         make_method("attn_lrp", linear_gamma=-1.0)

@@ -82,7 +82,7 @@ def test_a_method_made_by_hand_is_checked_as_well() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("rise", {"masks": 1.5}, "`masks` of `rise` is 1.5. Give a whole number."),
+        ("rise", {"masks": 1.5}, "`masks` of `rise` is 1.5. Give a whole number from 1 to 100000."),
         ("center_gaussian", {"sigma": math.nan}, "`sigma` of `center_gaussian` is nan. Give a finite number."),
         ("grad_cam", {"layer": 3}, "`layer` of `grad_cam` is 3. Give a text."),
         ("rollout", {"readout": [1]}, "`readout` of `rollout` is [1]. Give 'class' or 'mean'."),

@@ -95,7 +95,7 @@ def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Rea
     step = probe.step(dtype)
     most = _MOST_DRAWS * (1 if torch.finfo(dtype).bits > 16 else 2)
     moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
-    earlier = None
+    earlier = list[TokenGrid | None]()
     for draws in itertools.count(1):
         if draws > _MOST_DRAWS:  # of a pale picture, 16 bits may hide a little noise
             step = 1.0
@@ -109,8 +109,8 @@ def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Rea
         places = (answers / moved).cpu()[:, patches]
         found = grid_of(places[0], places[1])
         tokens = found and TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
-        if draws < most and (tokens is None or tokens != earlier):  # of few tokens, one draw may show one by chance
-            earlier = tokens
+        if draws < most and (tokens is None or tokens not in earlier):  # of few tokens, one draw may show one by chance
+            earlier.append(tokens)
             continue
         again = tokens_of(probe.like(picture))
         check_same(before, again, dtype, kind)
