@@ -16,8 +16,7 @@ def test_artifacts_are_named_on_the_page() -> None:
     case = related(Case("x", None, [], [None], notes=["before"]), describe(model), images[:1], [])
     before, note = case.notes
     assert before == "before"
-<<<<<<< HEAD
-    assert note.startswith("Artifacts: 1 of 16 patches (row,column from 1,1: 2,3) have tokens over 3 times as long")
+    assert note.startswith("Artifacts: 1 of 16 patches (row 2, column 3) have tokens over 3 times as long")
 
 
 def test_artifacts_are_named_for_another_class_of_the_same_picture() -> None:
@@ -25,9 +24,6 @@ def test_artifacts_are_named_for_another_class_of_the_same_picture() -> None:
     first = related(Case("x", None, [], [None], notes=["of one class"]), describe(model), images[:1], [])
     second = related(Case("x", None, [], [None], notes=["of another"]), describe(model), images[:1], [], first)
     assert second.notes == ["of another", first.notes[1]]
-=======
-    assert note.startswith("Artifacts: 1 of 16 patches (row 2, column 3) have tokens over 3 times as long")
->>>>>>> 1a0f611 (What was measured on a model that was the default names it; artifacts on a page are named as its patches are)
 
 
 @pytest.mark.parametrize("name", ["timm_vit", "timm_resnet"])
