@@ -57,10 +57,9 @@ def _artifacts(subject: LoadedModel, image: Images) -> list[str]:
     odd = since(found.outliers.flatten(2))[0, -2]  # as the last attention meets them
     if not odd.any():
         return []
-    width = found.norms.shape[3]
-    named = "; ".join(f"row {at // width + 1}, column {at % width + 1}" for at in odd.nonzero()[:, 0].tolist())
+    named = "; ".join(patch_name(*divmod(at, found.norms.shape[3])) for at in odd.nonzero()[:, 0].tolist())
     return [
-        f"{_ARTIFACTS} {int(odd.sum())} of {len(odd)} patches ({named}) have tokens over "
+        f"{_ARTIFACTS} {int(odd.sum())} of {len(odd)} patches (row,column from 1,1: {named}) have tokens over "
         f"{found.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
         "attention may have specks on them."
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -134,13 +135,15 @@ class Along:
         length: pixels.
         first: the first that reaches any.
         last: the one after the last that does.
-        means: of those between, the mean place of the patches that each reaches, from 0.
+        gap: how many of those between, side by side, reach none: of strides that skip pixels.
+        means: of those between, the mean place of the patches that each reaches, from 0; or that its neighbors reach.
         spread: how many patches to each side of the mean a pixel reaches, in the middle.
     """
 
     length: int
     first: int
     last: int
+    gap: int
     means: Positions
     spread: float
 
@@ -200,7 +203,8 @@ def reached_along(even: Tensor, indexed: Tensor) -> Along:
     strength = even.square().sum(across)
     reached = (strength > _UNMOVED * strength.max()).nonzero()[:, 0]
     first, last = int(reached[0]), int(reached[-1]) + 1
-    strength = strength[first:last].clamp_min(strength.max() * _UNMOVED)
-    means = (even * indexed).sum(across)[first:last] / strength
-    around = (indexed.square().sum(across)[first:last] / strength - means.square()).clamp_min(0)
-    return Along(even.shape[-1], first, last, means.cpu(), around.median().sqrt().item())
+    means = (even * indexed).sum(across)[reached] / strength[reached]
+    around = (indexed.square().sum(across)[reached] / strength[reached] - means.square()).clamp_min(0)
+    between = np.interp(np.arange(first, last), reached.cpu().numpy(), means.cpu().numpy())
+    gap = int(reached.diff().max()) - 1 if len(reached) > 1 else 0
+    return Along(even.shape[-1], first, last, gap, torch.from_numpy(between), around.median().sqrt().item())

@@ -29,9 +29,9 @@ _OFF = 0.49
 _MOVED = 0.75
 """Of a map's cell: so far from the picture it may lie at most. Convolutions of stride 2 alone move maps by half of one.
 
-Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels: at most 0.49 of the middle, and 0.17 at
-the edges. Padding of half the picture at one side moves them by 0.4 where there are 3×3 cells, which is taken, and by 1.5
-of 7×7; at both sides, it is told where receptive fields are narrow.
+Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels: at most 0.49 of the middle, and 0.17
+at the edges. Padding of half the picture at one side moves them by 0.4 where there are 3×3 cells, which is taken, and
+by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow.
 """
 _DRAWS = 16
 """Of what looks moved by one; tokens of a few pixels are told roughly by that."""
@@ -148,7 +148,7 @@ def _moved(even: Tensor, indexed: list[Tensor], grid: tuple[int, int], *, is_amb
     for cells, each, (axis, (start, end)) in zip(grid, indexed, sides, strict=True):
         along = reached_along(even.transpose(-1, axis), each.transpose(-1, axis))
         missed, (lean, share) = (along.first, along.length - along.last), along.fit(cells)
-        if max(missed) >= _OFF * along.length / cells:
+        if max(missed) - along.gap >= _OFF * along.length / cells:
             return f"does not depend on {missed[0]} pixels at the {start} of the picture and {missed[1]} at the {end}"
         beyond = (1 - share) * cells / 2 if along.spread < cells * _NARROW else 0.0
         if (moved := max(abs(lean), abs(beyond))) >= _MOVED:
