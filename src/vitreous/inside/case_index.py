@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.data.pictures import open_encoded
-from vitreous.errors import DataError, ExplainError, MissingExtra
+from vitreous.errors import DataError, ExplainError, MissingExtra, first_sentence
+from vitreous.files.reading import check_file
 from vitreous.files.writing import whole_file
 from vitreous.settings.typed import typed
 
@@ -186,13 +187,14 @@ def _foreign(path: Path) -> DataError:
 @contextmanager
 def _reading(path: Path) -> Generator[Any]:
     pyarrow, parquet = _arrow()
+    check_file(path, "Build an index, or give another file.")
     try:
         with parquet.ParquetFile(path) as file:
             yield file
     except ExplainError:
         raise
     except (OSError, pyarrow.ArrowException, ValueError, TypeError) as error:  # the latter of text that is none
-        raise DataError(f"`{path}` cannot be read: {error}. Build the index again.") from None
+        raise DataError(f"`{path}` cannot be read: {first_sentence(error)}. Build the index again.") from None
 
 
 def _schema(about: About) -> Any:

@@ -45,7 +45,8 @@ _HOW = (
 _TEST = (
     "Whether the class score rests on it was measured: it was taken out of all patches, or put into all, and the model "
     "ran on from there. Random directions, drawn as the features vary, took its place at the same length. A concept "
-    "that moves the score no farther than they do is a name for a direction, and no reason."
+    "that moves the score no farther than they do is a name for a direction, and no reason. As far: how many of the "
+    "random directions and itself move the score at least as far."
 )
 
 
