@@ -50,6 +50,8 @@ from vitreous.explaining.targets import as_target, choose_classes
 from vitreous.files.ledger import open_ledger
 from vitreous.files.manifest import check_own_file, read_own, write_manifest
 from vitreous.inside.case_index import About, open_index, writing
+from vitreous.interacting.verification.job import Trial, verify
+from vitreous.interacting.verification.pruned import Removal
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
 from vitreous.models.checkpoint import read_state
@@ -288,6 +290,17 @@ def _benchmark(root: Path) -> Read:
     return lambda: join(read_own(root, "benchmark"), said, root)
 
 
+def _verification(root: Path) -> Read:
+    """A verification that goes on from what it found."""
+    model, data = root.parent.parent / "model", root.parent.parent / "set"
+    save_model(model, embed_dim=8, depth=1, num_heads=1)
+    for at, kind in enumerate(("cat", "dog")):
+        (data / kind).mkdir(parents=True)
+        noise(at, (8, 8)).save(data / kind / "a.png")
+    trial = Trial(f"folder:{data}", str(model), labels="position", calibrated=1, resamples=100)
+    return lambda: verify(Removal((0.5,), ("mask",)), trial, root, device=torch.device("cpu"), dtype=torch.float32)
+
+
 def _dicom(root: Path) -> Read:
     path = dicom(root / "a.dcm", body(8), WindowCenter=[40, 50], WindowWidth=[400, 80], PixelPaddingValue=-1000)
     return lambda: open_picture(path)
@@ -414,6 +427,7 @@ READERS: dict[str, Callable[[Path], Read]] = {
     "detection recipe": _detection_recipe,
     "answers": _answers,
     "figures": _figures,
+    "verification": _verification,
     **{f"pictures{suffix}": functools.partial(_source, suffix) for suffix in MADE},
     "batch": _batch,
     "benchmark": _benchmark,

@@ -162,6 +162,8 @@ def test_what_cannot_be_is_refused(dataset: str, subject: LoadedModel, tmp_path:
     for shares in ((), (0.5, 0.2), (0.0,), (1.0,)):
         with pytest.raises(ShapeError, match="`shares` must rise"):
             Removal(shares)
+    with pytest.raises(UnknownName, match='no place of removal named "999'):
+        Removal((0.5,), ("9" * 5000,))  # Python reads no number of so many digits
     with pytest.raises(UnknownName, match='no place of removal named "0"'):
         Removal(places=("0",))
     with pytest.raises(UnknownName, match='no number of blocks before removal named "2"'):

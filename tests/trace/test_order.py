@@ -202,3 +202,25 @@ def test_models_that_keep_their_order_are_measured_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(recorder, "check_order", measured)
     for name in ("timm_vit", "timm_vit_unfused", "timm_dinov3", "timm_eva02", "timm_beit", "hf_deit_eager", "hf_yolos"):
         _ = record(CASES[name].model(), CASES[name].images()).tokens
+
+
+def test_two_patches_that_change_places_are_told() -> None:
+    class Swaps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = vit()
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            tokens = self.inner._pos_embed(self.inner.patch_embed(pictures))
+            tokens = self.inner.blocks[0](tokens)
+            order = list(range(tokens.shape[1]))
+            order[6:8] = order[7], order[6]
+            tokens = tokens[:, order]
+            for block in self.inner.blocks[1:]:
+                tokens = block(tokens)
+            return self.inner.forward_head(self.inner.norm(tokens))
+
+    pictures = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for dtype in (torch.float32, torch.bfloat16):
+        with pytest.raises(NoTokenGrid, match="stand in another order at `inner.blocks.1.attn` than at its first"):
+            vitreous.explain(Swaps().to(dtype), pictures.to(dtype), method="rollout")

@@ -19,11 +19,18 @@ from vitreous.trace.recorder import record
 __all__ = ["check_upright", "check_whole"]
 
 _ALIKE = 0.5
-"""Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image."""
+"""Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image.
+
+Measured where `_CLEAR` holds: 0.99 and more, or -0.99 and less; of pictures turned by a quarter, 0.21 and 0.41.
+"""
 _IN_ORDER = 0.9
 """The same, where only a layer's shape says that it lies on the picture."""
 _CLEAR = 0.25
-"""Share of the picture's side that rows or columns must spread over to tell their order: what sees all tells none."""
+"""Share of the picture's side that rows or columns must spread over to tell their order: what sees all tells none.
+
+Measured on nine untrained CNNs and Swin-likes: 0.82 and more of 7×7 cells, 0.5 to 0.67 of most of 3×3, but 0.22 of a
+MobileNetV3 and 0.07 of a PoolFormer, of which mirror images are taken; noise across reaches 0.09.
+"""
 _OFF = 0.49
 """Of a map's cell, half of it but for rounding: so much of the picture may be left out at an edge, as with patches."""
 _MOVED = 0.75

@@ -5,6 +5,7 @@ The abstract verifies the indicator so; how is our own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -34,6 +35,9 @@ from vitreous.trace.target import logits_of
 
 __all__ = ["Removal"]
 
+_BLOCKS = re.compile("[1-9][0-9]{0,3}")
+"""No model has more blocks than these say, and Python reads no number of any length."""
+
 
 @dataclass(frozen=True)
 class Removal(Check):
@@ -59,7 +63,7 @@ class Removal(Check):
                 "Give shares of the patches."
             )
         for place in self.places:
-            if place not in ("input", "mask") and not (place.isdecimal() and int(place)):
+            if place not in ("input", "mask") and not _BLOCKS.fullmatch(place):
                 raise UnknownName("place of removal", place, ["input", "mask", "1", "2", "…"])
 
     def measure(self, model: nn.Module, batch: LabelledBatch, averages: Averages | None) -> Measured:
