@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -285,3 +286,37 @@ def test_a_run_that_is_killed_goes_on(folder: Path, tmp_path: Path, command: str
     told, once = manifest(tmp_path / "out"), manifest(tmp_path / "fresh")
     assert [each["file"] for each in told["pictures"]] == [each["file"] for each in once["pictures"]]
     assert not told["earlier"]
+
+
+@pytest.mark.slow
+def test_several_models_and_exports_go_on_after_kills(folder: Path, pooling: Path, tmp_path: Path) -> None:
+    """At any moment: the end is that of a run that nobody killed, and what is another's stays."""
+    pictures(tmp_path / "in", [f"{at % 2}/{at}.png" for at in range(8)])
+    (tmp_path / "out" / "0").mkdir(parents=True)
+    (tmp_path / "fresh" / "0").mkdir(parents=True)
+    words = ("explain", "in", "--model", folder, "--model", pooling, "--method", "input_x_gradient", "--export", "csv")
+    fresh = start(*words, "--output", "fresh", cwd=tmp_path)
+    _, said = fresh.communicate(timeout=300)
+    assert fresh.returncode == 0, said
+    expected = contents(tmp_path / "fresh")
+    mine = {f"{Path(name).parent}/mine{Path(name).suffix}" for name in expected}
+    for name in mine:
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_bytes(MINE)
+    chance = random.Random(0)
+    for _ in range(6):
+        process = start(*words, "--output", "out", cwd=tmp_path)
+        least = len(list((tmp_path / "out").glob("*/*/*.npz"))) + 1
+        wait_for(lambda least=least: len(list((tmp_path / "out").glob("*/*/*.npz"))) >= least, process)
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        process.communicate(timeout=120)
+    last = start(*words, "--output", "out", cwd=tmp_path)
+    _, said = last.communicate(timeout=300)
+    assert last.returncode == 0, said
+    found = contents(tmp_path / "out")
+    assert found.keys() == expected.keys() | {name.removeprefix("./") for name in mine}
+    assert all((tmp_path / "out" / name).read_bytes() == MINE for name in mine)
+    assert not list((tmp_path / "out").rglob(".part-*"))
+    differ = {name for name in expected if found[name] != expected[name]}
+    assert not {name for name in differ if Path(name).suffix in (".png", ".csv")}, differ

@@ -121,12 +121,16 @@ def test_overlapping_receptive_fields_are_told_from_a_crop() -> None:
 
 
 def test_few_patches_of_an_overlapping_stem_are_not_taken_for_a_crop() -> None:
-    for seed in range(3):
-        pictures = torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(seed))
+    """Of 2×3 patches that see nearly all of the picture, a grid may not be found, but nothing was cropped."""
+
+    def said(seed: int) -> str:
         try:
-            assert measure_tokens(Stem(), pictures) == TokenGrid(0, 3, 3)
-        except NoTokenGrid as error:  # 3×3 patches that see nearly all may not be told apart
-            assert "lie on no grid" in str(error)
+            measure_tokens(Stem(), torch.randn(1, 3, 16, 24, generator=torch.Generator().manual_seed(seed)), seed=seed)
+        except NoTokenGrid as error:
+            return str(error)
+        return ""
+
+    assert not [seed for seed in range(8) if "do not share out" in said(seed)]
 
 
 class Convolutions(nn.Module):

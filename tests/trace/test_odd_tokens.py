@@ -1,4 +1,4 @@
-"""Models that merge, drop, overlap or window their tokens, written at home: a right map, or the sentence that says why."""
+"""Models written at home that merge, drop, overlap or window their tokens: a right map, or why there is none."""
 
 from __future__ import annotations
 

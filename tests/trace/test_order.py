@@ -222,5 +222,5 @@ def test_two_patches_that_change_places_are_told() -> None:
 
     pictures = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for dtype in (torch.float32, torch.bfloat16):
-        with pytest.raises(NoTokenGrid, match="stand in another order at `inner.blocks.1.attn` than at its first"):
+        with pytest.raises(NoTokenGrid, match=r"stand in another order at `inner.blocks.1.attn` than at its first"):
             vitreous.explain(Swaps().to(dtype), pictures.to(dtype), method="rollout")

@@ -33,11 +33,17 @@ _ENOUGH = 4
 _OFF = 0.49
 """Of a patch, half of it but for rounding: farther from the picture's edge, a cell shows more of its neighbor.
 
-So far a map may be moved at most. Measured by models that crop, pad or move a picture of 32 pixels by themselves, at one
-side or at all: what is taken are 1 of 4 pixels, 3 of 8 and 7 of 16. Less is not refused, as most ViTs leave out the
+So far a map may be moved at most. Measured by models that crop, pad or move a picture of 32 pixels by themselves, at
+one side or at all: what is taken are 1 of 4 pixels, 3 of 8 and 7 of 16. Less is not refused, as most ViTs leave out the
 pixels at the right and at the bottom that fill no patch. Where receptive fields reach over more than a patch to each
 side, padding is not told at all.
 """
+_UNMOVED = 1e-6
+"""Of what a patch moves by, rounding."""
+_SAMPLES = 1024
+"""Rows, or columns, of pixels that each mean is taken over at least: pictures differ little from patch to patch."""
+_SPREAD = 1.0
+"""In patches: what reaches more, to each side, tells no edge between two."""
 _BLURRED = 0.25
 """Of the pixels: of fewer than `_ENOUGH` patches, where more reach several, edges do not show how large patches are."""
 

@@ -29,8 +29,8 @@ __all__ = ["check_order"]
 _APART = 0.75
 """Of a patch: a token that answers to a place farther from where it stood is another, whose place is one off at least.
 
-Measured on 13 untrained ViTs of 4×4 patches, in one draw: at most 0.38 in float32 and 0.67 in bfloat16, and two neighbors
-that change places 1.
+Measured on 13 untrained ViTs of 4×4 patches, in one draw: at most 0.38 in float32 and 0.67 in bfloat16, and two
+neighbors that change places 1.
 """
 _DRAWS = 4
 """Of noise, where one shows tokens apart: rounding to 16 bits moves a few of many by chance."""
@@ -81,8 +81,8 @@ def check_order(model: nn.Module, images: Images, tokens: TokenGrid, is_read: Re
             break
     if elsewhere:
         raise NoTokenGrid(
-            f"the tokens of `{kind}` stand in another order at `{elsewhere}` than at its first attention, `{names[0]}`, "
-            f"so its attentions are of no one grid. {_INSTEAD}"
+            f"the tokens of `{kind}` stand in another order at `{elsewhere}` than at its first attention, "
+            f"`{names[0]}`, so its attentions are of no one grid. {_INSTEAD}"
         )
     if len(images) > 1:
         _, both = unmixed(probe.like(torch.cat([probe.noise() + probe.middle, picture])))

@@ -36,7 +36,7 @@ _OFF = 0.49
 _MOVED = 0.75
 """Of a map's cell: so far from the picture it may lie at most. Convolutions of stride 2 alone move maps by half of one.
 
-Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels: at most 0.49 of the middle, and 0.17
+Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels: at most 0.49 of the middle, and 0.36
 at the edges. Padding of half the picture at one side moves them by 0.4 where there are 3×3 cells, which is taken, and
 by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow.
 """
