@@ -116,6 +116,11 @@ def test_what_is_not_there_is_refused(run: Run, folder: Path, pictures: str, wor
     assert not Path("concepts/concepts.html").exists()
 
 
+def test_a_class_that_is_not_there_claims_no_folder(run: Run, folder: Path, pictures: str) -> None:
+    assert run("concepts", pictures, "--class", "horse", "--model", folder, "--output", "out").exit_code == 2
+    assert not Path("out/manifest.json").exists()
+
+
 def test_classes_that_the_model_does_not_know_are_no_guess(run: Run, folder: Path, tmp_path: Path) -> None:
     for name in ("red", "blue", "green"):
         (tmp_path / "set" / name).mkdir(parents=True)

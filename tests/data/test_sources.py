@@ -116,7 +116,7 @@ def test_dicom_in_an_archive_is_known_by_its_beginning(tmp_path: Path, suffix: s
         assert read(packed, 1) == {f"a.{suffix}/s/{name}": dicom for name in ("1.2.840.7", "IM1")}
     as_archive(packed, held | {"s/ct.nii.gz": b"volume", "s/._ct.nii": b"none"})
     with pytest.warns(
-        ExplainWarning, match=rf"`.*a\.{suffix}`: a NIfTI volume left out\. Unpack them, and name slices"
+        ExplainWarning, match=rf"`.*a\.{suffix}`: a NIfTI volume left out\. Unpack the archive to name slices"
     ):
         assert len(read(packed, 1)) == 2
 

@@ -113,10 +113,10 @@ def concept_page(job: ConceptsJob, progress: Progress | None = None) -> Concepts
     """
     check_writable(job.output)
     with alone_in(job.output):
-        claim(job.output, JOB, FILES)
         started = now()
         every = open_pictures(job.place, job.window)
         samples, target = of_class(every, job.class_name, job.model)
+        claim(job.output, JOB, FILES)  # no folder is ours for a class that is not there
         looked = _look(job, gather(job.model, samples, job.limit, job.seed), target, progress)
         _write(job, looked)
         asked = ("place", "class_name", "layer", "count", "draws", "limit", "seed", "batch_size", "window")

@@ -41,5 +41,5 @@ def tell_volumes(place: str, count: int) -> None:
     """
     if count:
         what = "a NIfTI volume" if count == 1 else f"{count:,} NIfTI volumes"
-        said = f"`{printable(place)}`: {what} left out. Unpack them, and name slices for `vitreous explain`."
+        said = f"`{printable(place)}`: {what} left out. Unpack the archive to name slices for `vitreous explain`."
         warn(said, ExplainWarning, stacklevel=3)
