@@ -52,6 +52,12 @@ def test_a_recipe_without_architecture_takes_what_the_start_says(trained: Path) 
         completed(FINETUNE, read_start(trained / "model.safetensors"))
 
 
+def test_a_model_that_comes_along_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = completed(FINETUNE, read_start("default"))
+    assert (recipe.architecture, recipe.image_size) == ("vit_tiny_patch16_224", 128)
+
+
 def test_a_model_of_timms_with_weights_of_a_file(tmp_path: Path) -> None:
     model = timm.create_model("resnet10t", num_classes=3)
     save_file(model.state_dict(), tmp_path / "own.safetensors")

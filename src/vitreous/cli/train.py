@@ -52,8 +52,8 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            help="Trained weights to start from: timm:NAME, timm:NAME@FILE, a folder that an earlier run wrote, or a "
-            "checkpoint."
+            help="Trained weights to start from: timm:NAME, timm:NAME@FILE, a folder that an earlier run wrote, a "
+            "model that comes along (default), or a checkpoint."
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,

@@ -14,7 +14,7 @@ from vitreous.errors import DataError, ModelError, first_sentence
 from vitreous.models.card import CARD, WEIGHTS, ModelCard
 from vitreous.models.checkpoint import read_state
 from vitreous.models.preprocess import Preprocess
-from vitreous.models.zoo import load
+from vitreous.models.zoo import PACKAGED, load
 from vitreous.training.recipe import Recipe
 
 __all__ = ["Start", "completed", "read_start", "start_from"]
@@ -43,8 +43,8 @@ def read_start(place: str | Path) -> Start:
     """Trained weights.
 
     Args:
-        place: a folder that `vitreous train` wrote; a checkpoint; or a model of timm's, "timm:NAME" with its published
-            weights, "timm:NAME@FILE" with those of a file.
+        place: a folder that `vitreous train` wrote; a checkpoint; a model that comes along, such as "default"; or a
+            model of timm's, "timm:NAME" with its published weights, "timm:NAME@FILE" with those of a file.
 
     Raises:
         ModelError: there are none, or they cannot be downloaded or read.
@@ -54,11 +54,11 @@ def read_start(place: str | Path) -> Start:
         loaded: Any = load(str(place))
         architecture = loaded.model.pretrained_cfg["architecture"]
         return Start(str(place), loaded.model.state_dict(), architecture, preprocess=loaded.preprocess)
-    path = Path(place)
+    path = PACKAGED.get(place, Path(place)) if isinstance(place, str) else place
     if not (path / CARD).is_file():
         return Start(str(path), read_state(path / WEIGHTS if path.is_dir() else path))
     card = ModelCard.read(path)
-    return Start(str(path), read_state(path / WEIGHTS), card.architecture, card.arguments, card.preprocess)
+    return Start(str(place), read_state(path / WEIGHTS), card.architecture, card.arguments, card.preprocess)
 
 
 def completed(recipe: Recipe, start: Start | None) -> Recipe:
