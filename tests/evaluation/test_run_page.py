@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from vitreous.data.archives import ArraySplit
 from vitreous.errors import DataError
 from vitreous.evaluation.evaluate import answers
 from vitreous.evaluation.run_page import write_run_page
-from vitreous.models.card import ModelCard
+from vitreous.models.card import ModelCard, read_weights
 from vitreous.models.zoo import load
 
 PIXELS = np.stack([np.asarray(noise(seed)) for seed in range(12)])
@@ -51,6 +52,14 @@ def test_curves_classes_and_mistakes(tmp_path: Path) -> None:
     assert len(re.findall("predicted .* is .* AG-CAM", text)) == 1
     assert text.count("<img") == 3 * 3  # each mistake: the picture and two maps
     assert "://" not in text
+
+
+def test_what_a_run_began_with_is_told(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    card, weights = ModelCard.read(folder), read_weights(folder)
+    replace(card, notes={"start": "default", "teacher": "vit.safetensors"}).save(folder, weights)
+    text = write_run_page(folder, labelled(folder, right=12)).read_text(encoding="utf-8")
+    assert re.search(r">start</th>\s*<td>default</td>.*>teacher</th>\s*<td>vit\.safetensors</td>", text, re.DOTALL)
 
 
 def test_the_worst_mistake_comes_first(tmp_path: Path) -> None:

@@ -66,9 +66,11 @@ def write_run_page(
         raise DataError(f"`{folder / 'summary.json'}` does not say `top1`. {_GIVE}")
     model = load(folder, device=device)
     given = answers(model, pictures, workers=workers)
-    title = f"{ModelCard.read(folder).architecture}: {summary['top1']:.1%} of the validation pictures right"
+    card = ModelCard.read(folder)
+    title = f"{summary['top1']:.1%} of the validation pictures right · {card.architecture}"
     parts = [page.paragraph(_verdict(given, model.class_names))]
     told = {name: number(value, ".6g") if isinstance(value, float) else str(value) for name, value in summary.items()}
+    told |= {name: str(card.notes[name]) for name in ("start", "teacher") if name in card.notes}
     parts += [page.facts([(name.replace("_", " "), text) for name, text in told.items()])]
     curves = [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
     parts += [page.heading("Curves over epochs"), page.figures(curves)]
@@ -116,7 +118,7 @@ def _mistakes(given: Answers, model: LoadedModel, pictures: LabelledPictures) ->
     worst = wrong[own[wrong].argsort()][:_MISTAKES].tolist()
     parts = [
         page.paragraph(
-            f"{len(wrong)} of {len(own)} pictures are wrong. Beside a picture: what speaks for the class "
+            f"{len(wrong)} of {len(own)} pictures are wrong. After each picture: what speaks for the class "
             "that was predicted, then what speaks for its own; each map on its own scale."
         )
     ]

@@ -172,7 +172,7 @@ def _foreign(place: str, remedy: str = AGAIN) -> Generator[None]:
     except FileNotFoundError:
         raise DataError(f"there is no `{shown}` any more. {AGAIN}") from None
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "fsspec", "batch") from None
+        raise MissingExtra((error.name or "fsspec").partition(".")[0], "batch") from None
     except ImportError as error:  # fsspec says which package
         raise DataError(f"`{shown}` cannot be opened: {first_sentence(error)}. Install that package.") from None
     except Exception as error:  # stores raise anything
