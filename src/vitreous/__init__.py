@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from vitreous.inside.artifact_effects import artifact_effects as artifact_effects
     from vitreous.inside.artifacts import artifacts as artifacts
     from vitreous.inside.artifacts import dataset_artifacts as dataset_artifacts
+    from vitreous.inside.autoencoder import SparseAutoencoder as SparseAutoencoder
+    from vitreous.inside.autoencoder import load_autoencoder as load_autoencoder
+    from vitreous.inside.autoencoder_training import train_autoencoder as train_autoencoder
     from vitreous.inside.case_building import build_cases as build_cases
     from vitreous.inside.cases import find_cases as find_cases
     from vitreous.inside.components import components as components
@@ -61,6 +64,7 @@ __all__ = [
     "Margin",
     "Predicted",
     "Preprocess",
+    "SparseAutoencoder",
     "Trust",
     "TrustSettings",
     "View",
@@ -79,6 +83,7 @@ __all__ = [
     "interactions",
     "live",
     "load",
+    "load_autoencoder",
     "logit_lens",
     "observe",
     "open_picture",
@@ -87,6 +92,7 @@ __all__ = [
     "report",
     "similarity",
     "stop_gradient",
+    "train_autoencoder",
     "trust",
 ]
 
@@ -102,6 +108,7 @@ _ROOMS = {
     "Margin": "trace.target",
     "Predicted": "trace.target",
     "Preprocess": "models.preprocess",
+    "SparseAutoencoder": "inside.autoencoder",
     "Trust": "explaining.trust.records",
     "TrustSettings": "explaining.trust.measure",
     "View": "render.view",
@@ -120,6 +127,7 @@ _ROOMS = {
     "interactions": "interacting.interactions",
     "live": "serving.notebook",
     "load": "models.zoo",
+    "load_autoencoder": "inside.autoencoder",
     "logit_lens": "inside.lens",
     "observe": "trace.observe",
     "open_picture": "data.pictures",
@@ -128,6 +136,7 @@ _ROOMS = {
     "report": "reporting.report",
     "similarity": "inside.similarity",
     "stop_gradient": "trace.edit",
+    "train_autoencoder": "inside.autoencoder_training",
     "trust": "explaining.trust.measure",
 }
 

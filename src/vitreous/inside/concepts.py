@@ -17,14 +17,14 @@ from vitreous.inside.factors import factorize, loadings
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.settings.arguments import checked
 from vitreous.settings.typed import Count
-from vitreous.shapes import FeatureMaps
+from vitreous.shapes import FeatureMaps, Images
 from vitreous.trace.features import patch_features
 from vitreous.trace.reading import Said, reading
 
 if TYPE_CHECKING:
     from vitreous.explaining.explain import Picture
 
-__all__ = ["Concepts", "PatchOf", "concepts", "find_concepts", "in_patches"]
+__all__ = ["Concepts", "PatchOf", "concepts", "find_concepts", "in_patches", "read_patches"]
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,20 @@ def concepts(
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
     with reading(subject.reading):
-        first, *rest = inputs.split(batch_size)
-        read = patch_features(subject.model, first, layer)
-        maps = [read.maps, *(patch_features(subject.model, part, read.layer).maps for part in rest)]
-    return find_concepts(torch.cat([each.cpu() for each in maps]), read.layer, count)
+        features, name = read_patches(subject.model, inputs, layer, batch_size)
+    return find_concepts(features, name, count)
+
+
+def read_patches(model: nn.Module, inputs: Images, layer: str, batch_size: int) -> tuple[FeatureMaps, str]:
+    """The features of all patches of many pictures, in main memory, and the layer that was read.
+
+    Raises:
+        ExplainError: as `patch_features`.
+    """
+    first, *rest = inputs.split(batch_size)
+    read = patch_features(model, first, layer)
+    maps = [read.maps, *(patch_features(model, part, read.layer).maps for part in rest)]
+    return torch.cat([each.cpu() for each in maps]), read.layer
 
 
 def find_concepts(features: FeatureMaps, layer: str, count: int) -> Concepts:

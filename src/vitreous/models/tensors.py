@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from vitreous.errors import ExplainError, ModelError, first_sentence
 from vitreous.files.reading import check_file, check_growth, find_member, is_zip, open_zip
 
-__all__ = ["check_stored", "read_pickle", "read_tensors"]
+__all__ = ["check_stored", "read_metadata", "read_pickle", "read_tensors"]
 
 _Error = type[ExplainError]
 
@@ -29,6 +30,20 @@ def read_tensors(path: Path, remedy: str, error: _Error = ModelError) -> dict[st
     check_file(path, remedy, error)
     try:
         return load_file(path)
+    except Exception as said:  # of a damaged header, anything
+        raise error(f"`{path}` cannot be read: {first_sentence(said)}. {remedy}") from None
+
+
+def read_metadata(path: Path, remedy: str, error: _Error = ModelError) -> dict[str, str]:
+    """What a safetensors file says beside its tensors.
+
+    Raises:
+        ModelError: or `error`: as `read_tensors`.
+    """
+    check_file(path, remedy, error)
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
     except Exception as said:  # of a damaged header, anything
         raise error(f"`{path}` cannot be read: {first_sentence(said)}. {remedy}") from None
 
