@@ -39,6 +39,8 @@ NEEDED: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (vitreous.logit_lens, {"model": None, "images": None}),
     (vitreous.concepts, {"model": None, "images": None}),
     (vitreous.concept_effects, {"model": None, "images": None, "found": CONCEPTS}),
+    (vitreous.train_autoencoder, {"model": None, "images": None}),
+    (vitreous.load_autoencoder, {"path": "x"}),
     (vitreous.prune, {"model": nn.Identity(), "share": 0.5}),
     (vitreous.trust, {"model": None, "explanation": None}),
     (vitreous.report, {"explanations": None}),

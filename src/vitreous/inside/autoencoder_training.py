@@ -36,7 +36,8 @@ _TOGETHER = 1024
 _RATE = 1e-3
 _DRAWN_FROM = 4096
 """Tokens that the first directions are drawn from."""
-_HELD_OUT = 0.2
+_HELD_OUT, _SAME = 0.2, 1e-6
+"""Of the pictures; and what tokens vary by rounding, over their length."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,9 +116,10 @@ def train_autoencoder(
     many = max(1, round(_HELD_OUT * len(inputs)))
     held, own = order[:many].sort().values, order[many:]
     with reading(subject.reading):
-        maps, name = read_patches(subject.model, inputs, layer, batch_size)
+        read = read_patches(subject.model, inputs, layer, batch_size)
+        maps = read.maps
         found = fit(rows_of(maps[own]).to(inputs.device), features, k, steps, generator, progress=progress)
-        found = replace(found, layer=name)
+        found = replace(found, layer=read.layer)
         fidelity = measure(subject.model, inputs[held], maps[held], found, batch_size)
     seen = torch.stack([(found.encode(rows_of(part)) > 0).any(0) for part in maps.split(batch_size)]).any(0)
     return TrainedAutoencoder(found, fidelity, int((~seen).sum()), tuple(held.tolist()), maps)
@@ -141,7 +143,7 @@ def fit(
         raise ShapeError(f"`k` is {k}, and there are {features} features. Give at most as many.")
     mean = rows.mean(0)
     scale = (rows - mean).square().sum(1).mean().sqrt()
-    if not scale > 0:
+    if not scale > _SAME * rows.square().sum(1).mean().sqrt():
         raise ShapeError(f"all {len(rows)} tokens are the same. Give other pictures, or another layer.")
     rows = (rows - mean) / scale
     drawn = torch.randint(len(rows), (min(len(rows), _DRAWN_FROM),), generator=generator)

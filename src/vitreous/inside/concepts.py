@@ -18,7 +18,7 @@ from vitreous.models.zoo import LoadedModel, describe
 from vitreous.settings.arguments import checked
 from vitreous.settings.typed import Count
 from vitreous.shapes import FeatureMaps, Images
-from vitreous.trace.features import patch_features
+from vitreous.trace.features import PatchFeatures, patch_features
 from vitreous.trace.reading import Said, reading
 
 if TYPE_CHECKING:
@@ -145,12 +145,12 @@ def concepts(
     subject = describe(model).read_as(**how)
     inputs, _ = inputs_of(subject, images, preprocess, pixel_window)
     with reading(subject.reading):
-        features, name = read_patches(subject.model, inputs, layer, batch_size)
-    return find_concepts(features, name, count)
+        read = read_patches(subject.model, inputs, layer, batch_size)
+    return find_concepts(read.maps, read.layer, count)
 
 
-def read_patches(model: nn.Module, inputs: Images, layer: str, batch_size: int) -> tuple[FeatureMaps, str]:
-    """The features of all patches of many pictures, in main memory, and the layer that was read.
+def read_patches(model: nn.Module, inputs: Images, layer: str, batch_size: int) -> PatchFeatures:
+    """The features of all patches of many pictures, in main memory.
 
     Raises:
         ExplainError: as `patch_features`.
@@ -158,7 +158,7 @@ def read_patches(model: nn.Module, inputs: Images, layer: str, batch_size: int) 
     first, *rest = inputs.split(batch_size)
     read = patch_features(model, first, layer)
     maps = [read.maps, *(patch_features(model, part, read.layer).maps for part in rest)]
-    return torch.cat([each.cpu() for each in maps]), read.layer
+    return PatchFeatures(read.layer, torch.cat([each.cpu() for each in maps]))
 
 
 def find_concepts(features: FeatureMaps, layer: str, count: int) -> Concepts:

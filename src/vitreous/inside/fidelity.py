@@ -58,7 +58,11 @@ class Fidelity:
 
 
 def measure(
-    model: nn.Module, inputs: Images, features: FeatureMaps, found: SparseAutoencoder, batch_size: int
+    model: nn.Module,
+    inputs: Images,
+    features: Float[Tensor, "batch depth h w"],
+    found: SparseAutoencoder,
+    batch_size: int,
 ) -> Fidelity:
     """Hold an autoencoder against pictures, and what its layer gives of their patches.
 
