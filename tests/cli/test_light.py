@@ -93,7 +93,8 @@ def squeezed(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", ["explain", "benchmark", "inside", "concepts", "cases", "interactions", "evaluate", "reproduce"]
+    "command",
+    ["explain", "benchmark", "inside", "concepts", "autoencoder", "cases", "interactions", "evaluate", "reproduce"],
 )
 def test_defaults_are_whole_at_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")

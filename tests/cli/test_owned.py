@@ -150,6 +150,7 @@ def test_outputs_among_the_pictures_are_no_pictures(run: Run, folder: Path, tmp_
         ("inside", "in/cat.png", "--output", "out"),
         ("interactions", "folder:set", "--output", "out"),
         ("concepts", "folder:set", "--count", "1", "--draws", "1", "--output", "out"),
+        ("autoencoder", "folder:set", "--features", "4", "--k", "2", "--steps", "1", "--output", "out"),
         ("benchmark", "folder:set", "--method", "rollout", "--metric", "cor_loc", "--output", "out"),
         ("verify", "windows", "folder:set", "--output", "out"),
     ],
@@ -175,6 +176,7 @@ def test_the_manifest_of_others_is_left_alone(
         (("verify", "windows", "folder:set"), "plot.svg"),
         (("interactions", "folder:set"), "average.npz"),
         (("concepts", "folder:set", "--count", "1", "--draws", "1"), "concepts.csv"),
+        (("autoencoder", "folder:set", "--features", "4", "--k", "2", "--steps", "1"), "autoencoder.safetensors"),
     ],
 )
 def test_a_file_of_a_fixed_name_is_refused_unless_it_is_its_own(

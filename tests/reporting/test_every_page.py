@@ -1,4 +1,4 @@
-"""The other pages, of benchmarks, interactions, concepts and runs: they fit, and everybody can read them."""
+"""The other pages, of benchmarks, interactions, concepts, autoencoders and runs: they fit, and everybody can read them."""
 
 from __future__ import annotations
 
@@ -33,18 +33,21 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Path, d
     run("benchmark", dataset, "--model", model_folder, *measures, "--output", "benchmark")
     run("interactions", "--model", model_folder, *tmp_path.glob("*.png"), "--output", "interactions")
     run("concepts", dataset, "--model", model_folder, "--count", "2", "--draws", "2", "--output", "concepts")
+    sizes = ("--features", "8", "--k", "2", "--steps", "2")
+    run("autoencoder", dataset, "--model", model_folder, *sizes, "--output", "autoencoder")
     names = ("a class of a name that is longer than a telephone is wide, by far", "dog", "cat", "x" * 80)
     folder = a_run(tmp_path / "run", names)
     return [
         *sorted(tmp_path.glob("benchmark/*.html")),
         *sorted(tmp_path.glob("interactions/*.html")),
         *sorted(tmp_path.glob("concepts/*.html")),
+        *sorted(tmp_path.glob("autoencoder/*.html")),
         write_run_page(folder, labelled(folder, right=9)),
     ]
 
 
 def test_pages_fit_and_are_accessible(browser: Any, pages: list[Path]) -> None:
-    assert len(pages) == 4
+    assert len(pages) == 5
     for width, theme in LOOKS:
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme, bypass_csp=True)
         page = context.new_page()

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from vitreous import __version__
+from vitreous.cli.autoencoder import autoencoder
 from vitreous.cli.batch import EXAMPLES as BATCHES
 from vitreous.cli.batch import batch
 from vitreous.cli.benchmark import EXAMPLES as BENCHMARKS
@@ -96,6 +97,7 @@ app.command("batch", epilog=BATCHES)(batch)
 app.command("interactions")(interactions)
 app.command("inside")(inside)
 app.command("concepts")(concepts)
+app.command("autoencoder")(autoencoder)
 app.command("cases")(cases)
 app.add_typer(verify, name="verify")
 app.command("benchmark", epilog=BENCHMARKS)(benchmark)

@@ -30,7 +30,7 @@ from vitreous.render.patch_crop import crop_patch
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "ConceptsJob", "ConceptsPage", "concept_page"]
+__all__ = ["JOB", "ConceptsJob", "ConceptsPage", "concept_figures", "concept_page"]
 
 JOB = "concepts"
 """Whose the output folder is."""
@@ -192,7 +192,8 @@ def _page(job: ConceptsJob, looked: _Looked) -> str:
         ]
     views = dict[int, "Image"]()
     for row in rows:
-        parts += _concept(job, looked, row, views)
+        parts += [page.heading(f"Concept {row.concept}"), page.paragraph(row.verdict)]
+        parts += concept_figures(job.model, pictures, found, row.concept, views)
     if pictures.unread:
         parts += [page.heading("Not read"), page.items([*pictures.unread.values()])]
     return page.page(f"Concepts of {job.class_name}" if job.class_name else "Concepts", parts)
@@ -219,24 +220,31 @@ def _table(rows: Sequence[ConceptRow]) -> Markup:
     return page.table([head, *body])
 
 
-def _concept(job: ConceptsJob, looked: _Looked, row: ConceptRow, views: dict[int, Image]) -> list[Markup]:
-    """One concept: its verdict, the pictures that have the most of it, and the patches."""
-    entries, found = looked.pictures.entries, looked.found
-    maps = found.maps[:, row.concept]
+def concept_figures(
+    model: LoadedModel, pictures: Gathered, found: Concepts, concept: int, views: dict[int, Image]
+) -> list[Markup]:
+    """The pictures that have the most of a concept, and the patches.
+
+    Args:
+        model: that the pictures were prepared for.
+        pictures: those that the concepts were found in.
+        found: in them.
+        concept: which of them.
+        views: pictures that were drawn before, by their places; those that are drawn are added.
+    """
+    maps = found.maps[:, concept]
     grid, most = (maps.shape[1], maps.shape[2]), maps.max().item()
 
     def view(at: int) -> Image:
         if at not in views:
-            views[at] = view_of(job.model, entries[at])
+            views[at] = view_of(model, pictures.entries[at])
         return views[at]
 
-    best, patches = found.pictures(row.concept, _PICTURES), found.patches(row.concept, _PATCHES)
+    best, patches = found.pictures(concept, _PICTURES), found.patches(concept, _PATCHES)
     drawn = [draw_patches(view(at), maps[at].float().numpy(), most=most) for at in best]
-    named = ", ".join(entries[at].id for at in best)
+    named = ", ".join(pictures.entries[at].id for at in best)
     crops = [crop_patch(view(each.image), grid, (each.row, each.column)) for each in patches]
     return [
-        page.heading(f"Concept {row.concept}"),
-        page.paragraph(row.verdict),
         page.figures([page.figure(drawn, f"Pictures that have the most of it: {named}")]),
         page.figures([page.figure(crops, "Patches that have the most of it, of every picture one")]),
     ]

@@ -1,0 +1,208 @@
+"""A sparse autoencoder of a model's patch tokens in a folder: itself, what it is worth, and its features on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from vitreous.data.depth import Window
+from vitreous.explaining.picture_job import describe_model
+from vitreous.files.manifest import change_manifest, claim, now
+from vitreous.files.writing import alone_in, check_writable, whole_file
+from vitreous.inside.autoencoder_training import TrainedAutoencoder, train_autoencoder
+from vitreous.inside.concept_page import concept_figures
+from vitreous.inside.concepts import Concepts
+from vitreous.inside.fidelity import rows_of
+from vitreous.inside.gathered import Gathered, gather, open_pictures
+from vitreous.masking.forward import Progress
+from vitreous.methods.saved import rows_as_csv
+from vitreous.models.loaded import LoadedModel
+from vitreous.render import page
+from vitreous.render.numbers import number
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["JOB", "AutoencoderJob", "AutoencoderPage", "FeatureRow", "autoencoder_page", "feature_rows"]
+
+JOB = "autoencoder"
+"""Whose the output folder is."""
+FILES = ("autoencoder.html", "autoencoder.csv", "autoencoder.safetensors")
+_SHOWN = 10
+_HOW = (
+    "Few features make up each patch's token. Shown are those that hold the most of all tokens: maps are bright where "
+    "a patch has much of a feature, on one scale for all pictures; below them, the patches that have the most, in their "
+    "surroundings. What a feature means is for you to see."
+)
+
+
+@dataclass(frozen=True)
+class AutoencoderJob:
+    """What is to be trained, and on what.
+
+    Attributes:
+        model: from `vitreous.load`.
+        place: of the pictures, as in `open_pictures`.
+        layer: as in `train_autoencoder`; likewise `features`, `k`, `steps` and `batch_size`.
+        limit: pictures drawn at random; 0 takes all.
+        seed: of the pictures and of the training.
+        output: the folder for the page, the table, the autoencoder and the manifest.
+        window: of gray pictures of more than 8 bits, as in `open_picture`.
+    """
+
+    model: LoadedModel
+    place: str
+    layer: str = ""
+    features: int = 512
+    k: int = 16
+    steps: int = 2000
+    limit: int = 256
+    seed: int = 0
+    batch_size: int = 8
+    output: Path = Path("autoencoder")
+    window: Window = None
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """A feature, over all pictures.
+
+    Attributes:
+        feature: its number, from 0.
+        tokens: the share of the tokens that have it.
+        much: how much of it those have, the mean.
+        share: Σ much² over that of all features.
+    """
+
+    feature: int
+    tokens: float
+    much: float
+    share: float
+
+
+@dataclass(frozen=True)
+class AutoencoderPage:
+    """What was made.
+
+    Attributes:
+        page: the file.
+        about: what it is worth, by name, in words.
+        unread: pictures that could not be read, and why.
+    """
+
+    page: Path
+    about: Sequence[tuple[str, str]]
+    unread: dict[str, str]
+
+
+def autoencoder_page(job: AutoencoderJob, progress: Progress | None = None) -> AutoencoderPage:
+    """Train an autoencoder, and write `autoencoder.safetensors`, `autoencoder.csv` and `autoencoder.html`.
+
+    Args:
+        job: what is to be trained.
+        progress: told how many steps are done, of how many.
+
+    Raises:
+        DataError: the pictures or the output folder cannot be used, or the folder is another command's.
+        ExplainError: as `train_autoencoder`.
+    """
+    check_writable(job.output)
+    with alone_in(job.output):
+        claim(job.output, JOB, FILES)
+        started = now()
+        every = open_pictures(job.place, job.window)
+        pictures = gather(job.model, every, job.limit, job.seed)
+        asked = {name: getattr(job, name) for name in ("layer", "features", "k", "steps", "seed", "batch_size")}
+        made = train_autoencoder(job.model, pictures.images, progress=progress, **asked)
+        about, rows = _about(job, pictures, made), feature_rows(made)
+        html, table, weights = (job.output / name for name in FILES)
+        made.autoencoder.save(weights)
+        with whole_file(table) as part:
+            part.write_text(rows_as_csv([asdict(row) for row in rows]), encoding="utf-8")
+        with whole_file(html) as part:
+            text = _page(job, pictures, made, rows, about)
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        kept = made.fidelity
+        told = {
+            "started": started,
+            **describe_model(job.model),
+            **{name: getattr(job, name) for name in (*asked, "place", "limit", "window")},
+            "fingerprint": every.fingerprint,
+            "read": made.autoencoder.layer,
+            "pictures": [entry.id for entry in pictures.entries],
+            "held_out": [pictures.entries[at].id for at in made.held_out],
+            "unread": pictures.unread,
+            **asdict(kept),
+            "recovered_zero": kept.recovered_zero,
+            "recovered_mean": kept.recovered_mean,
+            "dead": made.dead,
+        }
+        change_manifest(job.output, lambda values: {**values, **told})
+    return AutoencoderPage(html, about, pictures.unread)
+
+
+def feature_rows(made: TrainedAutoencoder) -> list[FeatureRow]:
+    """A row for each feature that a token has, that which holds the most of all tokens first."""
+    there, total, held = torch.zeros(3, len(made.autoencoder.encoder_bias), dtype=torch.float64)
+    for part in made.features:
+        much = made.autoencoder.encode(rows_of(part[None])).double()
+        there += (much > 0).sum(0)
+        total += much.sum(0)
+        held += much.square().sum(0)
+    tokens = len(made.features) * made.features[0, 0].numel()
+    order = held.argsort(descending=True, stable=True)
+    return [
+        FeatureRow(at, there[at].item() / tokens, (total[at] / there[at]).item(), (held[at] / held.sum()).item())
+        for at in order.tolist()
+        if there[at]
+    ]
+
+
+def _about(job: AutoencoderJob, pictures: Gathered, made: TrainedAutoencoder) -> list[tuple[str, str]]:
+    kept, own = made.fidelity, made.autoencoder
+
+    def recovered(share: float | None, by: str) -> str:
+        return f"{share:.1%} against {by}" if share is not None else f"{by} do not move the decision"
+
+    about = [
+        ("pictures", f"{len(pictures.entries)} of {job.place}, {len(made.held_out)} of them held out"),
+        ("model", job.model.short_name),
+        ("layer", f"`{own.layer}`"),
+        ("features", f"{len(own.encoder_bias)}, {own.k} of a token at most; {made.dead} dead"),
+        ("explained", f"{kept.explained:.1%} of the variance of tokens held out"),
+        ("active", f"{number(kept.active, '.3g')} features of a token"),
+    ]
+    if kept.loss is None:
+        return about
+    sides = recovered(kept.recovered_zero, "zeros"), recovered(kept.recovered_mean, "mean tokens")
+    return [*about, ("loss recovered", "; ".join(sides))]
+
+
+def _page(
+    job: AutoencoderJob,
+    pictures: Gathered,
+    made: TrainedAutoencoder,
+    rows: Sequence[FeatureRow],
+    about: Sequence[tuple[str, str]],
+) -> str:
+    shown = rows[:_SHOWN]
+    body = [(str(row.feature), f"{row.tokens:.1%}", number(row.much, ".3g"), f"{row.share:.1%}") for row in shown]
+    parts = [page.facts(about), page.paragraph(_HOW)]
+    parts += [page.table([("feature", "tokens that have it", "how much, mean", "share of all"), *body])]
+    found, views = _as_concepts(made, [row.feature for row in shown]), dict[int, "Image"]()
+    for at, row in enumerate(shown):
+        parts += [page.heading(f"Feature {row.feature}"), *concept_figures(job.model, pictures, found, at, views)]
+    if pictures.unread:
+        parts += [page.heading("Not read"), page.items([*pictures.unread.values()])]
+    return page.page("Sparse autoencoder", parts)
+
+
+def _as_concepts(made: TrainedAutoencoder, features: list[int]) -> Concepts:
+    """Some of the features as concepts."""
+    own, grid = made.autoencoder, made.features.shape[2:]
+    maps = [own.encode(rows_of(part[None]))[:, features].mT.unflatten(1, grid) for part in made.features]
+    return Concepts(torch.stack(maps), own.decoder[features], own.decoder_bias, made.fidelity.explained, own.layer)
