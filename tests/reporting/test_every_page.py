@@ -1,4 +1,4 @@
-"""The other pages, of benchmarks, interactions, concepts, autoencoders and runs: they fit, and everybody can read them."""
+"""The other pages, of benchmarks, interactions, concepts, autoencoders and runs: they fit, and all can read them."""
 
 from __future__ import annotations
 

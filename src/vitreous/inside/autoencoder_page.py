@@ -35,8 +35,8 @@ FILES = ("autoencoder.html", "autoencoder.csv", "autoencoder.safetensors")
 _SHOWN = 10
 _HOW = (
     "Few features make up each patch's token. Shown are those that hold the most of all tokens: maps are bright where "
-    "a patch has much of a feature, on one scale for all pictures; below them, the patches that have the most, in their "
-    "surroundings. What a feature means is for you to see."
+    "a patch has much of a feature, on one scale for all pictures; below them, the patches that have the most, in "
+    "their surroundings. What a feature means is for you to see."
 )
 
 
