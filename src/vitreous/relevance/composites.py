@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitreous.relevance.gradient_rules import (
+    frozen_group_norm,
     frozen_layer_norm,
     frozen_rms_norm,
     gamma,
@@ -59,6 +60,7 @@ _ACTIVATION = (
     *(torch.relu, Tensor.relu, F.tanh, torch.tanh, Tensor.tanh),
 )
 _LAYER_NORM = (F.layer_norm, torch.layer_norm)
+_GROUP_NORM = (F.group_norm, torch.group_norm)
 _RMS_NORM = (F.rms_norm, torch.rms_norm)
 _MEAN = (torch.mean, Tensor.mean, torch.sum, Tensor.sum, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
 _NEGATIVE = (torch.neg, Tensor.neg, Tensor.__neg__)
@@ -89,7 +91,7 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
         **dict.fromkeys(_SUM, rule("input other", residual if rules == "ours" else sum_z)),
         **dict.fromkeys(_PRODUCT, rule("input other", product)),
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
-        **dict.fromkeys((*_LAYER_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
+        **dict.fromkeys((*_LAYER_NORM, *_GROUP_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
         **dict.fromkeys(_MEAN, rule("input", mean_z)),
         **dict.fromkeys(_LOGARITHM, Rule(("input",), logarithm)),
         Tensor.__getitem__: replace(rule("input index", chosen), applies=_takes_a_token),
@@ -110,6 +112,7 @@ def _all(operations: tuple[Callable[..., Any], ...], backward: Backward) -> Comp
 
 _RATIO, _NUMERATOR = Rule(("input",), ratio), Rule(("input", "other"), numerator)
 _FROZEN_LAYER_NORM = Rule(("input", "normalized_shape", "weight", "bias", "eps"), frozen_layer_norm)
+_FROZEN_GROUP_NORM = Rule(("input", "num_groups", "weight", "bias", "eps"), frozen_group_norm)
 _FROZEN_RMS_NORM = Rule(("input", "normalized_shape", "weight", "eps"), frozen_rms_norm)
 
 CP_LRP: Composite = {
@@ -117,6 +120,7 @@ CP_LRP: Composite = {
     **_all((F.batch_norm, F.max_pool2d, F.avg_pool2d, *_PRODUCT, *_ACTIVATION, *_SIGMOID), autograd_rule),
     **_all(_SOFTMAX, constant_rule),
     **_all(_LAYER_NORM, _FROZEN_LAYER_NORM),
+    **_all(_GROUP_NORM, _FROZEN_GROUP_NORM),
     **_all(_RMS_NORM, _FROZEN_RMS_NORM),
     **_all((F.normalize,), _RATIO),
     **_all(_QUOTIENT, _NUMERATOR),

@@ -5,6 +5,8 @@ With y = x·s and the factor s held constant, an operand's gradient is the resul
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,16 @@ from vitreous.errors import RuleError
 from vitreous.relevance.rule import Operation
 from vitreous.relevance.rules import linear_map
 
-__all__ = ["frozen_layer_norm", "frozen_rms_norm", "gamma", "logarithm", "numerator", "ratio", "unreached"]
+__all__ = [
+    "frozen_group_norm",
+    "frozen_layer_norm",
+    "frozen_rms_norm",
+    "gamma",
+    "logarithm",
+    "numerator",
+    "ratio",
+    "unreached",
+]
 
 
 def ratio(step: Operation, gradient: Tensor) -> tuple[Tensor]:
@@ -28,6 +39,17 @@ def frozen_layer_norm(step: Operation, gradient: Tensor) -> tuple[Tensor]:
     variance = x.var(dims, correction=0, keepdim=True) + (1e-5 if epsilon is None else epsilon)
     scaled = gradient * variance.rsqrt() if weight is None else gradient * weight * variance.rsqrt()
     return (scaled - scaled.mean(dims, keepdim=True),)
+
+
+def frozen_group_norm(step: Operation, gradient: Tensor) -> tuple[Tensor]:
+    """Group normalization with its variance held constant."""
+    x, groups, weight, _, epsilon = step.operands
+    groups_of = partial(Tensor.unflatten, dim=1, sizes=(groups, -1))
+    dims = tuple(range(2, x.ndim + 1))
+    variance = groups_of(x).var(dims, correction=0, keepdim=True) + (1e-5 if epsilon is None else epsilon)
+    scaled = gradient if weight is None else gradient * weight.view(-1, *(1,) * (x.ndim - 2))
+    scaled = groups_of(scaled) * variance.rsqrt()
+    return ((scaled - scaled.mean(dims, keepdim=True)).flatten(1, 2),)
 
 
 def frozen_rms_norm(step: Operation, gradient: Tensor) -> tuple[Tensor]:
