@@ -1,12 +1,12 @@
-"""Relevance on hierarchical transformers next to hilrp's, on the same random weights, at the pixels and after every stage.
+"""Relevance on hierarchical transformers next to hilrp's, on the same random weights: pixels and every stage.
 
     pip install --target PEER --no-deps --ignore-requires-python hilrp==0.2.0 lxt==2.1 zennit==1.0.0 \
         transformers==4.57.1 huggingface_hub==0.36.2 tokenizers==0.22.2
     PYTHONPATH=PEER python benchmarks/hilrp_agreement.py [--models swin_tiny_patch4_window7_224 …] [--gammas 0 0.25]
 
 Prints, per model, how far the two maps correlate and what share of the class score each map adds up to. All is in
-float64, so that rules differ and not rounding; without biases a right map adds up to the score. hilrp changes classes for
-the rest of a process: each model has one of its own, and ours runs first. lxt needs a transformers older than 5.
+float64, so that rules differ and not rounding; without biases a right map adds up to the score. hilrp changes classes
+for the rest of a process: each model has one of its own, and ours runs first. lxt needs a transformers older than 5.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import copy
 import multiprocessing
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,11 +152,14 @@ def out_of_place(model: nn.Module) -> nn.Module | None:
     return model if inside else None
 
 
-def compared(name: str, bias: float, gammas: list[float]) -> Iterator[str]:
+def compared(name: str, bias: float, gammas: list[float]) -> list[str]:
     """Rows of the table for one model."""
+    rows: list[str] = []
     case, (model, image) = CASES[name], prepared(name, bias)
     alike = {**LIBRA_GRAD, **dict.fromkeys(case.plain, autograd_rule)}
-    sides = [("libra_grad", model, LIBRA_GRAD), ("attn_lrp", model, ATTN_LRP), ("as hilrp", folded(model), alike)]
+    sides = [("libra_grad", model, LIBRA_GRAD), ("attn_lrp", model, ATTN_LRP)]
+    if case.plain or any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        sides.append(("as hilrp", folded(model), alike))
     mine = {
         (label, gamma): ours(side, image, case.stages, with_gamma(composite, gamma, gamma))
         for gamma in gammas
@@ -178,14 +180,11 @@ def compared(name: str, bias: float, gammas: list[float]) -> Iterator[str]:
                 if own.target != other.target or abs(own.score - other.score) > 1e-6 * abs(own.score):
                     raise SystemExit(f"{name}: the two explain different scores, {own.score} and {other.score}.")
                 pixels, *rest = own.correlations(other)
-                yield (
+                rows.append(
                     f"| {name} | {bias:g} | {gamma:g} | {kind} | {other.conserved:.3f} | {label} | "
                     f"{own.conserved:.3f} | {pixels:.5f} | {min(rest):.5f} |"
                 )
-
-
-def rows(name: str, bias: float, gammas: list[float]) -> list[str]:
-    return list(compared(name, bias, gammas))
+    return rows
 
 
 def main() -> None:
@@ -208,7 +207,7 @@ def main() -> None:
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         for name in options.models:
             for bias in options.biases:
-                print(*pool.submit(rows, name, bias, options.gammas).result(), sep="\n", flush=True)
+                print(*pool.submit(compared, name, bias, options.gammas).result(), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

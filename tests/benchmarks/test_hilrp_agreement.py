@@ -24,7 +24,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_missing_peer_is_told(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hilrp", None)
     monkeypatch.setattr(sys, "argv", ["hilrp_agreement"])
-    with pytest.raises(SystemExit, match="The other side is missing: .*hilrp"):
+    with pytest.raises(SystemExit, match=r"The other side is missing: .*hilrp"):
         benchmark.main()
 
 

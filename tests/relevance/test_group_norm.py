@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitreous.relevance.composites import ATTN_LRP, CP_LRP, LIBRA_GRAD
+from vitreous.relevance.composites import ATTN_LRP, CHEFER, CP_LRP, LIBRA_GRAD
 from vitreous.relevance.propagate import propagate
 from vitreous.trace.pixels import pixel_response
 from vitreous.trace.target import Classes
@@ -51,3 +52,11 @@ def test_group_norm_is_the_one_that_is_written_out(
         total = (images * slopes[-1]).sum((1, 2, 3))
         torch.testing.assert_close(total, response.logits[:, 1].detach())
     torch.testing.assert_close(slopes[0], slopes[1])
+
+
+def test_chefers_rules_pass_it_on_as_it_is() -> None:
+    x = torch.randn(2, 6, 3).requires_grad_()
+    with propagate(nn.Identity(), CHEFER):
+        result = F.group_norm(x, 2)
+    start = torch.randn(2, 6, 3)
+    assert torch.equal(*torch.autograd.grad(result, x, start), start)
