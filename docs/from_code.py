@@ -217,7 +217,7 @@ def _datasets_page() -> Iterator[str]:
     yield from (
         "# Layouts of data sets",
         "",
-        "`KIND:PATH` or `KIND:PATH:SPLIT`, for `vitreous benchmark`, `interactions`, `concepts` and",
+        "`KIND:PATH` or `KIND:PATH:SPLIT`, for `vitreous benchmark`, `interactions`, `concepts`, `autoencoder` and",
     )
     yield "`verify`. Archives are read where they lie; nothing is unpacked."
     for kind, reader in DATASETS.items():
