@@ -293,7 +293,7 @@ def _benchmark(root: Path) -> Read:
 def _verification(root: Path) -> Read:
     """A verification that goes on from what it found."""
     model, data = root.parent.parent / "model", root.parent.parent / "set"
-    save_model(model, embed_dim=8, depth=1, num_heads=1)
+    save_model(model, embed_dim=8, depth=2, num_heads=1)
     for at, kind in enumerate(("cat", "dog")):
         (data / kind).mkdir(parents=True)
         noise(at, (8, 8)).save(data / kind / "a.png")

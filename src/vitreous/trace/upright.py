@@ -38,7 +38,8 @@ _MOVED = 0.75
 
 Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels: at most 0.49 of the middle, and 0.36
 at the edges. Padding of half the picture at one side moves them by 0.4 where there are 3×3 cells, which is taken, and
-by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow.
+by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow. No shift is told that is smaller than what a
+pixel reaches to each side: the finest maps of a feature pyramid lean as their coarsest do, by several of their own cells.
 """
 _DRAWS = 16
 """Of what looks moved by one; tokens of a few pixels are told roughly by that."""
@@ -130,8 +131,8 @@ def check_whole(model: nn.Module, images: Images, layer: Layer) -> None:
         except ObservationError:
             return  # where no gradient gets back to the picture, nothing is told
         even, *indexed = (torch.cat(each) for each in zip(*found, strict=True))
-        if not even.any():
-            return
+        if not even.any() or not even.isfinite().all():
+            return  # a map of what has no numbers is refused where it is made
         why = _moved(even, indexed, (height, width), is_ambiguous=layer.channels == -1)
         if not why:
             return
@@ -158,7 +159,7 @@ def _moved(even: Tensor, indexed: list[Tensor], grid: tuple[int, int], *, is_amb
         if max(missed) - along.gap >= _OFF * along.length / cells:
             return f"does not depend on {missed[0]} pixels at the {start} of the picture and {missed[1]} at the {end}"
         beyond = (1 - share) * cells / 2 if along.spread < cells * _NARROW else 0.0
-        if (moved := max(abs(lean), abs(beyond))) >= _MOVED:
+        if (moved := max(abs(lean), abs(beyond))) >= max(_MOVED, along.spread):
             return f"lies {moved:.2g} of its {cells} cells off the picture, from {start} to {end}"
         if is_ambiguous and cells >= _MANY and share < _FLAT:
             return f"does not follow the picture from {start} to {end}"
