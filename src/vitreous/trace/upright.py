@@ -38,8 +38,8 @@ _MOVED = 0.75
 
 Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels: at most 0.49 of the middle, and 0.36
 at the edges. Padding of half the picture at one side moves them by 0.4 where there are 3×3 cells, which is taken, and
-by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow. No shift is told that is smaller than what a
-pixel reaches to each side: the finest maps of a feature pyramid lean as their coarsest do, by several of their own cells.
+by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow. No shift is told that is smaller than what
+a pixel reaches to each side: the finest maps of a pyramid lean as its coarsest do, by several of their own cells.
 """
 _DRAWS = 16
 """Of what looks moved by one; tokens of a few pixels are told roughly by that."""
