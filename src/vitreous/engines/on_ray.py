@@ -176,8 +176,13 @@ def _ray(address: str, cpus: int | None) -> Generator[Any]:
         yield ray
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    # its shared memory holds the model once; by itself it would take a third of the machine's
-    here: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _SHARED}
+    # by itself it would join a cluster that runs here, and take a third of the memory to share
+    here: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": cpus,
+        "include_dashboard": False,
+        "object_store_memory": _SHARED,
+    }
     try:
         ray.init(**quiet, **({"address": address} if address else here))
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:

@@ -17,7 +17,7 @@ from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import claim, read_own
 from vitreous.files.reading import within
-from vitreous.files.writing import alone_in, whole_file, write_json
+from vitreous.files.writing import alone_in, sweep, whole_file, write_json
 from vitreous.medical.files import kind_of
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.exports import FORMATS, Exported, coco, export
@@ -56,10 +56,15 @@ def check_exports(folder: Path) -> None:
     Raises:
         DataError: it holds something else.
     """
-    if os.path.lexists(folder) and not (folder.is_dir() and (read_own(folder, _JOB) or not any(folder.iterdir()))):
+    if os.path.lexists(folder) and not (folder.is_dir() and (read_own(folder, _JOB) or _is_bare(folder))):
         raise DataError(
             f"`{folder}` is there already, and no `{_JOB}` made it. Move it away, or choose another output folder."
         )
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether nothing is there but what a run leaves that died before it wrote its manifest: a lock, a part."""
+    return all(each.name.startswith(".") for each in folder.iterdir())
 
 
 def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
@@ -86,6 +91,7 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
         claim(folder, _JOB, [each["name"] for each in told if suffixes or "dicom" in formats])
         listed: dict[str, list[Exported]] = {}
         for each in told:
+            sweep(folder / each["name"])
             _write(job, each, folder / each["name"], suffixes)
             if _CSV in formats:
                 _write_tables(each, folder / each["name"])

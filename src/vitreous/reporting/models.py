@@ -19,7 +19,7 @@ from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.targets import as_target, is_top
 from vitreous.files.ledger import common_folder
 from vitreous.files.manifest import claim
-from vitreous.files.writing import alone_in, whole_file
+from vitreous.files.writing import alone_in, sweep, whole_file
 from vitreous.models.labels import labels_of
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.case import Attempt, Case, MethodCase, ToldClass
@@ -119,6 +119,7 @@ def sheet_models(jobs: Mapping[str, PictureJob], output: Path) -> int:
             claim(output, SEVERAL, [f"{name}.png"])
             path, count = output / f"{name}.png", count + 1
             path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(path.parent)
             with whole_file(path) as part:
                 save_page(_sheet(cases, rows[0].job), part)
     return count
