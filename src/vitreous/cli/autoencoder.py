@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, PicturesOrData, Precision, Window
+from vitreous.cli.options import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    InPrecision,
+    Limit,
+    Model,
+    PicturesOrData,
+    Precision,
+    ReadLayer,
+    Window,
+)
 from vitreous.cli.reads import Said, reads
 
 __all__ = ["autoencoder"]
@@ -20,14 +31,7 @@ def autoencoder(
     model: Model = "default",
     checkpoint: Checkpoint = None,
     how: Said,
-    layer: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Dotted name of the layer whose patch tokens are read. Without it: the one that a CAM would read.",
-            show_default=False,
-        ),
-    ] = "",
+    layer: ReadLayer = "",
     features: Annotated[
         int, typer.Option(metavar="COUNT", min=1, max=100_000, help="How many features the autoencoder has.")
     ] = 512,
@@ -37,11 +41,9 @@ def autoencoder(
     steps: Annotated[
         int, typer.Option(metavar="COUNT", min=1, max=100_000, help="Steps of training, each on 1024 tokens.")
     ] = 2000,
-    limit: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures, drawn at random; 0 takes all.")] = 256,
+    limit: Limit = 256,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures and the training.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, help="Pictures that run at once; bounds memory.")
-    ] = 8,
+    batch_size: BatchSize = 8,
     output: Annotated[
         Path,
         typer.Option(

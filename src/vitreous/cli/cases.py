@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, PicturesOrData, Precision, Window
+from vitreous.cli.options import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    InPrecision,
+    Limit,
+    Model,
+    PicturesOrData,
+    Precision,
+    ReadLayer,
+    Window,
+)
 from vitreous.cli.reads import Said, reads
 
 __all__ = ["Stands", "cases"]
@@ -28,22 +39,13 @@ def cases(
     model: Model = "default",
     checkpoint: Checkpoint = None,
     how: Said,
-    layer: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Dotted name of the layer whose features are kept. Without it: the one that a CAM would read.",
-            show_default=False,
-        ),
-    ] = "",
+    layer: ReadLayer = "",
     whole: Annotated[
         Stands, typer.Option(help="What stands for a whole picture: the mean of its patches, or the class token.")
     ] = Stands.mean,
-    limit: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures, drawn at random; 0 takes all.")] = 0,
+    limit: Limit = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, help="Pictures that run at once; bounds memory.")
-    ] = 8,
+    batch_size: BatchSize = 8,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The index, a Parquet file.")] = Path("cases.parquet"),
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,

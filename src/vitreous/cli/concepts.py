@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from vitreous.cli.options import Checkpoint, Device, InPrecision, Model, NamesFile, PicturesOrData, Precision, Window
+from vitreous.cli.options import (
+    BatchSize,
+    Checkpoint,
+    Device,
+    InPrecision,
+    Limit,
+    Model,
+    NamesFile,
+    PicturesOrData,
+    Precision,
+    ReadLayer,
+    Window,
+)
 from vitreous.cli.reads import Said, reads
 
 __all__ = ["concepts"]
@@ -31,23 +43,14 @@ def concepts(
     checkpoint: Checkpoint = None,
     class_names: NamesFile = None,
     how: Said,
-    layer: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Dotted name of the layer whose features are read. Without it: the one that a CAM would read.",
-            show_default=False,
-        ),
-    ] = "",
+    layer: ReadLayer = "",
     count: Annotated[int, typer.Option(metavar="COUNT", min=1, help="How many concepts are looked for.")] = 8,
     draws: Annotated[
         int, typer.Option(metavar="COUNT", min=1, help="Random directions that each is held against.")
     ] = 20,
-    limit: Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures, drawn at random; 0 takes all.")] = 32,
+    limit: Limit = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures and the random directions.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, help="Pictures that run at once; bounds memory.")
-    ] = 8,
+    batch_size: BatchSize = 8,
     output: Annotated[
         Path,
         typer.Option(metavar="FOLDER", help="Folder for concepts.html, concepts.csv, concepts.npz and manifest.json."),

@@ -15,11 +15,13 @@ from vitreous.errors import DataError
 
 __all__ = [
     "Address",
+    "BatchSize",
     "CheckContents",
     "Checkpoint",
     "Device",
     "Engine",
     "InPrecision",
+    "Limit",
     "Link",
     "Model",
     "ModelOutput",
@@ -27,6 +29,7 @@ __all__ = [
     "Pictures",
     "PicturesOrData",
     "Precision",
+    "ReadLayer",
     "Sample",
     "Window",
     "asked_files",
@@ -142,6 +145,16 @@ Device = Annotated[
     typer.Option(metavar="DEVICE", help="'cpu', 'cuda', 'cuda:1' …; 'auto' takes a GPU that can, if there is one."),
 ]
 InPrecision = Annotated[Precision, typer.Option(help="Precision that the model runs in.")]
+Limit = Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures drawn at random; 0 takes all.")]
+BatchSize = Annotated[int, typer.Option(metavar="COUNT", min=1, help="Pictures that run at once; bounds memory.")]
+ReadLayer = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Dotted name of the layer whose patch tokens are read. Without it: the one that a CAM would read.",
+        show_default=False,
+    ),
+]
 Window = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.options import CheckContents, Device, InPrecision, Model, Precision, Window
+from vitreous.cli.options import BatchSize, CheckContents, Device, InPrecision, Limit, Model, Precision, Window
 from vitreous.cli.reads import Said, reads
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ Dataset = Annotated[
 Labels = Annotated[
     str, typer.Option(help="How the data's labels are the model's: by 'name', by 'position', or 'auto'.")
 ]
-Limit = Annotated[int, typer.Option(metavar="COUNT", min=0, help="Pictures drawn at random; 0 takes all.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of the draw, of the random controls and of the bootstrap.")]
-BatchSize = Annotated[int, typer.Option(metavar="COUNT", min=1, help="Pictures at once; bounds memory.")]
 Output = Annotated[
     Path,
     typer.Option(
