@@ -60,21 +60,16 @@ def autoencoder(
     Says how much of the tokens' variance it makes up, and how far the model's own decision survives where the layer
     gives the tokens that it makes; a page shows the ten strongest features.
     """
-    import torch
-
     from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.loading import loading
     from vitreous.cli.progress import ANEW, counting
     from vitreous.data.depth import asked_window
     from vitreous.files.writing import check_writable
     from vitreous.inside.autoencoder_page import AutoencoderJob, autoencoder_page
-    from vitreous.models.device import find_device
-    from vitreous.models.zoo import load
 
     check_writable(output)
     console = Console(highlight=False)
-    with console.status("Loading the model …"):
-        where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
+    (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
     sizes = features, k, steps, limit, seed, batch_size
     job = AutoencoderJob(loaded, pictures, layer, *sizes, output, asked_window(window))
     with counting(console, "steps", again=ANEW) as tell:

@@ -55,21 +55,16 @@ def cases(
 
     The index holds a small copy of every picture: give it only to whom you may give the pictures.
     """
-    import torch
-
     from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.loading import loading
     from vitreous.cli.progress import ANEW, counting
     from vitreous.data.depth import asked_window
     from vitreous.files.writing import check_writable
     from vitreous.inside.case_building import build_cases
-    from vitreous.models.device import find_device
-    from vitreous.models.zoo import load
 
     check_writable(output.parent)
     console = Console(highlight=False)
-    with console.status("Loading the model …"):
-        where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
+    (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
     with counting(console, "pictures", again=ANEW) as tell:
         built = build_cases(
             *(loaded, pictures, output),

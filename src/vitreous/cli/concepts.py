@@ -64,23 +64,19 @@ def concepts(
     A page with every concept's maps, the pictures and patches that show it most, and how far the class score moves
     without it, against random directions of the same length.
     """
-    import torch
-
     from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.loading import loading
     from vitreous.cli.progress import ANEW, counting
     from vitreous.data.depth import asked_window
     from vitreous.explaining.asked import read_class_names
     from vitreous.files.writing import check_writable
     from vitreous.inside.concept_page import ConceptsJob, concept_page
-    from vitreous.models.device import find_device
-    from vitreous.models.zoo import describe, load
+    from vitreous.models.zoo import describe
 
     names = read_class_names(class_names or ())
     check_writable(output)
     console = Console(highlight=False)
-    with console.status("Loading the model …"):
-        where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
+    (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
     job = ConceptsJob(
         describe(loaded, class_names=names),
         pictures,

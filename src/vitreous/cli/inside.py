@@ -101,15 +101,12 @@ def inside(
     One sheet per picture: principal components as colors, which patches are alike, artifacts, how far heads look, how
     alike blocks are, and the logit lens. The model needs no classifier but for the lens.
     """
-    import torch
-
     from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.loading import loading
     from vitreous.cli.progress import stoppable
     from vitreous.data.depth import asked_window
     from vitreous.files.writing import check_writable
     from vitreous.inside.sheets import JOB, InsideJob, inside_sheets
-    from vitreous.models.device import find_device
-    from vitreous.models.zoo import load
 
     models = model or ["default"]
     if len(models) > 2 or (len(models) == 2 and checkpoint):
@@ -122,9 +119,7 @@ def inside(
     place = patch_of(patch, "--patch")
     check_writable(output)
     console = Console(highlight=False)
-    with console.status("Loading the model …"):
-        where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded, *others = (load(each, checkpoint=checkpoint, device=where, dtype=precision, **how) for each in models)
+    loaded, *others = loading(console, models, how, checkpoint=checkpoint, device=device, dtype=dtype)
     job = InsideJob(loaded, layer, of.value, place, foreground, times, output, asked_window(window), cases, *others)
     failed, done = False, 0
     with stoppable(lambda: (done, len(files))):

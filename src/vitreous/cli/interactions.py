@@ -100,9 +100,8 @@ def interactions(
 
     A reconstruction after the abstract of arXiv 2203.05922; its formulas are our own.
     """
-    import torch
-
     from vitreous.cli.console import Console, complain, say
+    from vitreous.cli.loading import loading
     from vitreous.cli.progress import counting, stoppable
     from vitreous.data.depth import asked_window
     from vitreous.data.readers import DATASETS
@@ -110,8 +109,6 @@ def interactions(
     from vitreous.files.writing import check_writable
     from vitreous.interacting.numbers import InteractionsJob
     from vitreous.interacting.pages import JOB, average_page, interaction_pages
-    from vitreous.models.device import find_device
-    from vitreous.models.zoo import load
 
     dataset = next((name for name in pictures or () if name.partition(":")[0] in DATASETS), "")
     if dataset and (len(pictures or ()) > 1 or sample):
@@ -120,9 +117,7 @@ def interactions(
     place, names = patch_of(query, "--query"), read_class_names(class_names or ())
     check_writable(output)
     console = Console(highlight=False)
-    with console.status("Loading the model …"):
-        where, precision = find_device(device), getattr(torch, dtype.value)
-        loaded = load(model, checkpoint=checkpoint, device=where, dtype=precision, **how)
+    (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
     job = InteractionsJob(loaded, indicator.value, block, place, mass, share, output, asked_window(window), names)
     if dataset:
         with counting(console, "pictures", again="an average is begun anew when it is run again") as tell:
