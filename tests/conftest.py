@@ -33,11 +33,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     check_programs(item)
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random ViT, saved."""

@@ -23,6 +23,7 @@ from vitreous.metrics.localization import (
     Pointing,
     overlap,
 )
+from vitreous.metrics.metric import scaled
 from vitreous.metrics.perturbation import PRESETS, Perturbation, bands_of
 from vitreous.metrics.saco import SaCo, saco
 from vitreous.metrics.score import Score
@@ -46,6 +47,13 @@ def noise(seed: int, *shape: int) -> Tensor:
 
 def rectangle(top: int, left: int, height: int, width: int, side: int = 12) -> Tensor:
     return union_of_boxes(torch.tensor([[left, top, left + width, top + height]]), (side, side))[None]
+
+
+@given(seeds)
+def test_pixels_beyond_the_outermost_centres_are_equal(seed: int) -> None:
+    values = scaled(noise(seed, 1, 4, 4) * 3, (32, 32))[0]
+    for corner in (values[:4, :4], values[:4, -4:], values[-4:, :4], values[-4:, -4:]):
+        assert len(corner.unique()) == 1
 
 
 boxes = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 3), st.integers(1, 3))
