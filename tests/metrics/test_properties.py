@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vitreous.masking.components import component_boxes, components
-from vitreous.metrics.bands import Bands, band_logits, ranks
+from vitreous.metrics.bands import Bands, band_logits, levelled, ranks
 from vitreous.metrics.boxes import box_iou, resize_boxes, union_of_boxes
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.localization import (
@@ -23,7 +23,6 @@ from vitreous.metrics.localization import (
     Pointing,
     overlap,
 )
-from vitreous.metrics.metric import scaled
 from vitreous.metrics.perturbation import PRESETS, Perturbation, bands_of
 from vitreous.metrics.saco import SaCo, saco
 from vitreous.metrics.score import Score
@@ -51,7 +50,7 @@ def rectangle(top: int, left: int, height: int, width: int, side: int = 12) -> T
 
 @given(seeds)
 def test_pixels_beyond_the_outermost_centres_are_equal(seed: int) -> None:
-    values = scaled(noise(seed, 1, 4, 4) * 3, (32, 32))[0]
+    values = levelled(noise(seed, 1, 4, 4) * 3, (32, 32))[0]
     for corner in (values[:4, :4], values[:4, -4:], values[-4:, :4], values[-4:, -4:]):
         assert len(corner.unique()) == 1
 

@@ -16,10 +16,19 @@ from vitreous.masking.forward import Masks, Progress, masked_logits
 from vitreous.metrics.metric import PictureMap, scaled
 from vitreous.shapes import Heatmap, Images, TargetClass
 
-__all__ = ["Band", "Bands", "band_logits", "hidden_logits", "one_hot", "ranks"]
+__all__ = ["Band", "Bands", "band_logits", "hidden_logits", "levelled", "one_hot", "ranks"]
 
 Band = tuple[int, int]
 """Ranks from … up to, not including, …; rank 0 is the pixel where the map is highest."""
+
+
+def levelled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
+    """`scaled` maps for what compares their pixels: those of one value are equal.
+
+    Enlarged in double and compared in single precision, since rounding would put the flat borders of a map in an order
+    of its own, another one for each batch size and processor.
+    """
+    return scaled(heatmap.double(), size).float()
 
 
 def ranks(values: PictureMap) -> Int[Tensor, "batch height width"]:
@@ -77,7 +86,7 @@ def band_logits(
     """
     plain = [band if band[0] < band[1] else (0, 0) for band in bands]
     different = list(dict.fromkeys(plain))
-    rank = ranks(scaled(heatmap, (images.shape[2], images.shape[3])))
+    rank = ranks(levelled(heatmap, (images.shape[2], images.shape[3])))
     low, high = torch.tensor(different, device=rank.device).T
     masks: list[Masks] = [Bands(each, low, high) for each in rank]
     logits = hidden_logits(model, images, masks, fill, batch_size=batch_size, precision=precision)

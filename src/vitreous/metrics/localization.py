@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError
 from vitreous.masking.components import Boxes, component_boxes
+from vitreous.metrics.bands import levelled
 from vitreous.metrics.boxes import box_iou, check_boxes, union_of_boxes
 from vitreous.metrics.metric import Metric, Number, PictureMap, PictureMask, check_truth, scaled
 from vitreous.shapes import Heatmap
@@ -208,7 +209,7 @@ class Pointing(Metric):
         """Values per image: 1 for a hit."""
         check_truth(heatmap, truth)
         height, width = truth.shape[1:]
-        highest = scaled(heatmap, (height, width)).flatten(1).argmax(1)[:, None, None]
+        highest = levelled(heatmap, (height, width)).flatten(1).argmax(1)[:, None, None]
         rows, columns = (torch.arange(side, device=truth.device) for side in (height, width))
         squared = (rows[:, None] - highest // width) ** 2 + (columns - highest % width) ** 2
         # a tolerance below one pixel still accepts the pixel itself

@@ -180,8 +180,7 @@ class Metric(ABC):
 def scaled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
     """Maps at the size of the picture, each from 0 to 1. Every metric on pixels reads them like this.
 
-    Bilinear with `align_corners=False`, then min-max of each map on its own, without an epsilon. In double precision
-    until the end, so that pixels of one value are equal: by less, rounding alone would rank them.
+    Bilinear with `align_corners=False`, then min-max of each map on its own, without an epsilon.
 
     Raises:
         DegenerateMap: a map is constant or not finite.
@@ -189,14 +188,14 @@ def scaled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
     >>> scaled(torch.tensor([[[3.0, 5.0]]]), (1, 4))
     tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
-    kind = torch.promote_types(heatmap.dtype, torch.float32)
-    wide = F.interpolate(heatmap.detach().double()[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    wide = heatmap.detach().to(torch.promote_types(heatmap.dtype, torch.float32))
+    wide = F.interpolate(wide[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     low, high = wide.amin((1, 2), keepdim=True), wide.amax((1, 2), keepdim=True)
-    rounding = 4 * torch.finfo(kind).eps * wide.abs().amax((1, 2))  # what a map's own type tells apart
+    rounding = 4 * torch.finfo(wide.dtype).eps * wide.abs().amax((1, 2))  # what enlarging alone tells apart
     bad = (~wide.isfinite().all(2).all(1) | ((high - low)[:, 0, 0] <= rounding)).nonzero()
     if len(bad):
         raise DegenerateMap("the heat map is constant or not finite", int(bad[0, 0]), "Leave out or repair such maps.")
-    return ((wide - low) / (high - low)).to(kind)
+    return (wide - low) / (high - low)
 
 
 def check_truth(heatmap: Heatmap, truth: PictureMask) -> None:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError, check_setting
-from vitreous.metrics.bands import ranks
-from vitreous.metrics.metric import Metric, Number, PictureMask, scaled
+from vitreous.metrics.bands import levelled, ranks
+from vitreous.metrics.metric import Metric, Number, PictureMask
 from vitreous.metrics.perturbation import CurveScale, Order, bands_of, values_of
 from vitreous.settings.typed import Passes, Seed
 from vitreous.shapes import Heatmap, Images, TargetClass
@@ -81,7 +81,7 @@ class Road(Metric):
         orders: tuple[Order, ...] = ("morf", "lerf")
         bands = [band for order in orders for band in bands_of(order, pixels, self.parts, self.parts - 1)[1:]]
         low, high = torch.tensor(bands, device=images.device).T[:, :, None, None]
-        rank = ranks(scaled(heatmap, (images.shape[2], images.shape[3])))
+        rank = ranks(levelled(heatmap, (images.shape[2], images.shape[3])))
         parts: list[Tensor] = []
         jobs = [(image, band) for image in range(len(images)) for band in range(len(bands))]
         with evaluation(model):

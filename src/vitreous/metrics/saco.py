@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError
 from vitreous.masking.forward import Masks
 from vitreous.masking.moves import moving_values, rounding
-from vitreous.metrics.bands import band_logits, hidden_logits, one_hot, ranks
+from vitreous.metrics.bands import band_logits, hidden_logits, levelled, one_hot, ranks
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.metric import Metric, Number, scaled
 from vitreous.metrics.perturbation import values_of
@@ -61,7 +61,7 @@ class SaCo(Metric):
         Raises:
             DegenerateMap: no group changes the score, so that any order would be as right.
         """
-        values = scaled(heatmap, (images.shape[2], images.shape[3]))
+        values = levelled(heatmap, (images.shape[2], images.shape[3]))
         pixels = values[0].numel()
         cuts = [pixels * group // self.groups for group in range(self.groups + 1)]
         bands = list(pairwise(cuts))
