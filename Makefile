@@ -12,8 +12,8 @@ VENV := .venv$(patsubst python%,-%,$(filter-out python3 python,$(notdir $(PYTHON
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 SOURCES := conftest.py src tests benchmarks docs
-# a file's tests share what they make, so one process runs them all; what takes long is told
-TESTS := -n 2 --dist loadfile --durations 10 --durations-min 3
+# the same tests in the same order every time; a file's tests share what they make, so one process runs them all
+TESTS := -p no:randomly -n 2 --dist loadfile --durations 10 --durations-min 3
 # rooms whose tests train, judge or write a method again from its paper
 LONG := training benchmarking interacting reference golden
 

@@ -18,7 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is deaf to it, as are its children
 check_shapes("vitreous")
 torch.set_num_threads(1)
-settings.register_profile("vitreous", deadline=None, max_examples=30)
+settings.register_profile("vitreous", deadline=None, max_examples=30, derandomize="VITREOUS_FUZZ" not in os.environ)
 settings.load_profile("vitreous")
 
 from tests.tiny import save_model, save_pictures  # noqa: E402 - after the import hook

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import tempfile
 import time
@@ -143,7 +142,6 @@ def fuzz(name: str, cases: int) -> None:
             max_examples=cases,
             deadline=None,
             database=None,
-            derandomize="VITREOUS_FUZZ" not in os.environ,
             suppress_health_check=list(HealthCheck),
         )
         @given(st.sampled_from(files), EDITS)
