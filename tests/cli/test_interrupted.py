@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
-from tests.cli.test_owned import start, wait_for
+from tests.cli.owned import start, wait_for
 from tests.tiny import noise
 from tests.training.test_classify import RECIPE, dark_and_light
 

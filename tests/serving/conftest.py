@@ -31,6 +31,10 @@ def png(seed: int = 1, size: tuple[int, int] = (40, 30)) -> bytes:
     return file.getvalue()
 
 
+def asked(picture: str, **more: Any) -> dict[str, Any]:
+    return {"picture": picture, "methods": ["ag_cam"], "trust": False, **more}
+
+
 def lines(answer: Any) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     return [json.loads(line) for line in answer.text.splitlines()]
