@@ -72,6 +72,17 @@ def test_a_border_is_cut_off() -> None:
     assert found.overlay(whole=True).size == (90, 60)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.7), (0.2, 0.9), (1 / 3, 1.0)])
+def test_a_plateau_at_the_threshold_is_marked_as_one(explained: Explanation, low: float, high: float) -> None:
+    heatmap = torch.full((1, 7, 7), (low + high) / 2)
+    heatmap[0, 0, 0], heatmap[0, -1, -1] = low, high
+    made = alone(explained, heatmap, views=explained.views[:1])
+    left, top, right, bottom = made.views[0].box
+    middle = made.mask(0.5)[top:bottom, left:right][20:-20, 20:-20]
+    assert middle.numel() > 100
+    assert middle.all(), "rounding speckled it"
+
+
 def test_mask_and_boxes_hold_what_is_above_the_threshold(explained: Explanation) -> None:
     heatmap = torch.zeros(1, 4, 4)
     heatmap[0, 0, 0], heatmap[0, 3, 2:] = 3.0, 5.0

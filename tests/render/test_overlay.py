@@ -73,7 +73,7 @@ def test_nothing_to_color(value: float, signed: bool) -> None:
 def test_a_constant_map_is_constant_at_any_size() -> None:
     heatmap = torch.full((4, 4), 0.1)
     wide = upsample(heatmap, (30, 30))
-    assert wide.min() < wide.max(), "resizing gives it some grain"
+    assert wide.min() == wide.max(), "in single precision, resizing gives it some grain"
     with pytest.raises(ShapeError, match="nothing to color"):
         overlay(Image.new("RGB", (30, 30)), heatmap)
 

@@ -88,7 +88,8 @@ class Placed:
         values = self.at_picture_size(index, picture=picture).double()
         scale = Scale.of([self.heatmap[index]], signed=self.signed)
         low = 0.0 if self.signed else scale.low
-        return values >= low + threshold * (scale.high - low)
+        # in single precision, so that what reaches the threshold but for rounding reaches it
+        return ((values - low) / (scale.high - low)).float() >= threshold
 
     @checked("picture")
     def boxes(self, threshold: float = 0.5, index: int = 0, *, picture: Image | View | None = None) -> list[Box]:

@@ -75,6 +75,8 @@ class Scale:
 def upsample(heatmap: Tensor, size: tuple[int, int], *, blocks: bool = False) -> Float[Tensor, "height width"]:
     """One map (h, w) at (height, width), edge to edge: bilinear, or each number fills its block.
 
+    Computed in double precision: what lies between equal numbers of a map in single precision is equal to them.
+
     Raises:
         ShapeError: not one map.
     """
@@ -83,7 +85,7 @@ def upsample(heatmap: Tensor, size: tuple[int, int], *, blocks: bool = False) ->
     wide = heatmap.to(torch.promote_types(heatmap.dtype, torch.float32))
     if blocks:
         return F.interpolate(wide[None, None], size, mode="nearest-exact")[0, 0]
-    return F.interpolate(wide[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    return F.interpolate(wide.double()[None, None], size, mode="bilinear", align_corners=False)[0, 0].to(wide)
 
 
 def spread(
