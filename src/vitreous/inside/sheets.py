@@ -15,7 +15,8 @@ from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, DegenerateMap, NoClassScores, ObservationError, ShapeError
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.picture_job import describe_model
-from vitreous.files.ledger import Ledger, open_ledger
+from vitreous.files.ledger import Ledger, full_path, open_ledger, told_from
+from vitreous.files.reading import check_file
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.inside.artifact_effects import artifact_effects
 from vitreous.inside.artifacts import Artifacts, artifacts
@@ -37,7 +38,7 @@ from vitreous.trace.reading import reading
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "SUFFIXES", "InsideJob", "Sheet", "inside_sheets"]
+__all__ = ["JOB", "SUFFIXES", "InsideJob", "Sheet", "digest_of", "inside_sheets"]
 
 T = TypeVar("T")
 
@@ -132,11 +133,18 @@ def _about(job: InsideJob) -> dict[str, Any]:
     return describe_model(job.model) | {
         **{name: getattr(job, name) for name in ("layer", "of", "patch", "foreground", "times", "window")},
         "other": job.other and describe_model(job.other),
-        "cases_sha256": job.cases and _digest(job.cases),
+        "cases": job.cases and told_from(job.output, full_path(job.cases)),
+        "cases_sha256": job.cases and digest_of(job.cases),
     }
 
 
-def _digest(file: Path) -> str:
+def digest_of(file: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        DataError: there is none.
+    """
+    check_file(file, "Put it back, or give another.")
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from vitreous.benchmarking.plan import reading_of
 from vitreous.errors import DataError
-from vitreous.files.manifest import MANIFEST
+from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import load
 from vitreous.settings.named import is_own
 from vitreous.settings.typed import typed
 
@@ -26,7 +28,7 @@ class Asked:
 
     Attributes:
         values: of the manifest.
-        folder: that it lies in, with the results.
+        path: of the file that they are from.
         output: a new folder.
         own: classes of one's own, whose code may run.
         data: where the data set is now; empty for where it was.
@@ -34,16 +36,16 @@ class Asked:
     """
 
     values: Mapping[str, Any]
-    folder: Path
+    path: Path
     output: Path
     own: Sequence[str]
     data: str
     device: torch.device
 
     @property
-    def path(self) -> Path:
-        """Of the manifest."""
-        return self.folder / MANIFEST
+    def folder(self) -> Path:
+        """That the manifest lies in, with the results."""
+        return self.path.parent
 
     @property
     def dtype(self) -> torch.dtype:
@@ -67,6 +69,26 @@ class Asked:
                 "you trust that code."
             )
         return name
+
+    def load(self, about: Mapping[str, Any]) -> LoadedModel:
+        """The model that `describe_model` told about, with the weights that it had.
+
+        Raises:
+            DataError: they are others.
+            ExplainError: it cannot be loaded.
+        """
+        said = reading_of(about["reading"], self.path).said()
+        texts = typed(tuple[str, ...], about.get("prompts") or ())
+        model = load(
+            typed(str, about["model"]), device=self.device, dtype=_DTYPES[about["dtype"]], prompts=texts, **said
+        )
+        self.check_weights(model.weights_sha256, about["weights_sha256"], model.name)
+        return model
+
+    def check_fingerprint(self, found: str, told: str, dataset: str) -> None:
+        """Refuse another data set than that of the manifest."""
+        if found != told:
+            raise DataError(f"`{dataset}` has other pictures than those of the manifest. Put back those that it had.")
 
     def check_weights(self, found: str | None, told: str | None, model: str) -> None:
         """Refuse other weights than those of the manifest."""

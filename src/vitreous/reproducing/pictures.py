@@ -7,20 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitreous.benchmarking.plan import reading_of
 from vitreous.errors import DataError
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.trust.measure import TrustSettings
-from vitreous.files.ledger import written_maps
+from vitreous.files.ledger import full_path, written_maps
 from vitreous.files.manifest import read_manifest
 from vitreous.files.reading import within
+from vitreous.inside.sheets import JOB as INSIDE
+from vitreous.inside.sheets import InsideJob, digest_of, inside_sheets
 from vitreous.interacting.numbers import InteractionsJob
+from vitreous.interacting.pages import JOB as INTERACTIONS
 from vitreous.interacting.pages import SUFFIXES, average_page, interaction_pages
 from vitreous.methods import METHODS, make_method
 from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
-from vitreous.models.zoo import load
 from vitreous.reproducing.asked import REMEDY, Asked
 from vitreous.reproducing.compare import Compared, compare_files
 from vitreous.settings.typed import typed, typed_fields
@@ -35,10 +36,8 @@ def pictures(asked: Asked) -> Iterator[Compared]:
         raise DataError(f"`{asked.path}` tells of no picture with results. {REMEDY}")
     if gone := [path for path in before if not within(Path(path))[0].is_file()]:
         raise DataError(f"{len(gone)} of {len(before)} pictures are gone, such as `{gone[0]}`. Put them back.")
-    model = _load(asked)
-    files = [Path(path) for path in before]
-    run = _explain(asked, model, files) if asked.values["job"] == EXPLAIN else _interactions(asked, model, files)
-    errors = dict(run)
+    model = asked.load(asked.values)
+    errors = dict(_RUNS[asked.values["job"]](asked, model, [Path(path) for path in before]))
     after = written_maps(asked.output, read_manifest(asked.output))
     for path, old in before.items():
         new = after.get(path)
@@ -68,13 +67,28 @@ def _interactions(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> It
         yield Path(page.file), page.error
 
 
+def _inside(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    names = ("layer", "of", "patch", "foreground", "times", "window")
+    given = typed_fields(InsideJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
+    other, told = asked.values["other"], asked.values["cases_sha256"]
+    cases = Path(full_path(asked.folder / typed(str, asked.values["cases"]))) if told else None
+    if cases and digest_of(cases) != told:
+        raise DataError(f"`{cases}` is not the index of the manifest. Put back the file that it was.")
+    second = asked.load(other) if other else None
+    for sheet in inside_sheets(InsideJob(model, output=asked.output, cases=cases, other=second, **given), files):
+        yield sheet.file, sheet.error
+
+
+_RUNS = {EXPLAIN: _explain, INTERACTIONS: _interactions, INSIDE: _inside}
+"""By the command: what became of every picture."""
+
+
 def averages(asked: Asked) -> Iterator[Compared]:
     """The numbers of a data set's average."""
     dataset = asked.dataset(asked.values["dataset"])
     limit, seed, batch_size = (typed(int, asked.values[name]) for name in ("limit", "seed", "batch_size"))
-    average_page(_job(asked, _load(asked)), dataset, limit=limit, seed=seed, batch_size=batch_size)
-    if read_manifest(asked.output)["fingerprint"] != asked.values["fingerprint"]:
-        raise DataError(f"`{dataset}` has other pictures than those of the manifest. Put back those that it had.")
+    average_page(_job(asked, asked.load(asked.values)), dataset, limit=limit, seed=seed, batch_size=batch_size)
+    asked.check_fingerprint(read_manifest(asked.output)["fingerprint"], asked.values["fingerprint"], dataset)
     name = f"average{SUFFIXES[1]}"
     yield compare_files(dataset, asked.folder / name, asked.output / name)
 
@@ -84,12 +98,3 @@ def _job(asked: Asked, model: LoadedModel) -> InteractionsJob:
     given = typed_fields(InteractionsJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
     named = typed(tuple[str, ...], asked.values.get("class_names") or ())
     return InteractionsJob(model, output=asked.output, class_names=named, **given)
-
-
-def _load(asked: Asked) -> LoadedModel:
-    reading = reading_of(asked.values["reading"], asked.path)
-    texts = typed(tuple[str, ...], asked.values.get("prompts") or ())
-    name = typed(str, asked.values["model"])
-    model = load(name, device=asked.device, dtype=asked.dtype, prompts=texts, **reading.said())
-    asked.check_weights(model.weights_sha256, asked.values["weights_sha256"], model.name)
-    return model

@@ -12,6 +12,7 @@ from vitreous.benchmarking.job import JOB as BENCHMARK
 from vitreous.errors import DataError
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.files.manifest import MANIFEST, read_manifest, versions
+from vitreous.inside.sheets import JOB as INSIDE
 from vitreous.interacting.pages import AVERAGES
 from vitreous.interacting.pages import JOB as INTERACTIONS
 from vitreous.models.card import read_card
@@ -27,6 +28,7 @@ __all__ = ["Reproduction", "reproduce"]
 _JOBS = {
     EXPLAIN: pictures,
     INTERACTIONS: pictures,
+    INSIDE: pictures,
     AVERAGES: averages,
     BENCHMARK: table,
     **dict.fromkeys(CHECKS, verification),
@@ -84,7 +86,7 @@ def reproduce(
         )
     try:
         where = device or values.get("device") or next(values[at]["device"] for at in _PLACES if at in values)
-        asked = Asked(values, folder, output, own, dataset, find_device(typed(str, where)))
+        asked = Asked(values, folder / MANIFEST, output, own, dataset, find_device(typed(str, where)))
         then, now = dict(values["versions"]), versions()
         changed = [f"{name} {then[name]}, now {now[name]}" for name in now if then.get(name) not in (None, now[name])]
         parts = list(_JOBS[values["job"]](asked))
