@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from PIL import Image
 import vitreous
 from tests.cli.conftest import Run
 from tests.tiny import PICTURES, noise, save_pictures
+from vitreous.inside import sheets
 from vitreous.inside.sheets import InsideJob, inside_sheets
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.zoo import describe
+from vitreous.render.sheet import Panel
 
 
 def test_a_sheet_and_the_numbers_of_the_python_face(run: Run, folder: Path) -> None:
@@ -158,3 +161,18 @@ def test_blocks_of_two_models_are_compared(run: Run, folder: Path, pooling: Path
     assert "Lacking: `VisionTransformer` has 4×4 patches and `VisionTransformer` 8×8" in done.stdout
     for words in (("--model", pooling, "--model", "default"), ("--model", pooling, "--checkpoint", "x.pth")):
         assert run("inside", "one.png", "--model", folder, *words).exit_code == 2
+
+
+def test_the_sheet_counts_blocks_from_1(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    drawn = sheets.sheet
+
+    def watched(panels: list[Panel], **words: Any) -> Image.Image:
+        titles.extend(panel.title for panel in panels)
+        return drawn(panels, **words)
+
+    monkeypatch.setattr(sheets, "sheet", watched)
+    noise(1).save("one.png")
+    assert run("inside", "one.png", "--model", folder).exit_code == 0
+    assert [each for each in titles if each.startswith("norms")] == ["norms after block 1", "norms after block 2"]
+    assert [each for each in titles if each.startswith("if")] == [f"if block {at} were the last" for at in (1, 2)]

@@ -72,8 +72,10 @@ def test_classes_are_named_by_a_file(run: Run, folder: Path) -> None:
 
 @pytest.mark.parametrize("indicator", ["strength", "certainty", "uncertainty", "impact"])
 def test_one_block_by_any_indicator(run: Run, folder: Path, indicator: str) -> None:
-    done = run("interactions", "--model", folder, "--indicator", indicator, "--block", 0)
+    done = run("interactions", "--model", folder, "--indicator", indicator, "--block", 1)
     assert done.exit_code == 0, done.output
+    assert f"{indicator} in block 1" in Path("interactions/chelsea.html").read_text()
+    assert json.loads(Path("interactions/manifest.json").read_text())["block"] == 0
     with np.load("interactions/chelsea.npz") as numbers:
         model = vitreous.load(str(folder))
         expected = {
@@ -92,7 +94,7 @@ def test_impact_of_all_blocks_keeps_signs_until_it_is_summed(run: Run, folder: P
     effects = effect(model.model, prepared(model, SAMPLE))[0].numpy()
     with np.load("interactions/chelsea.npz") as numbers:
         np.testing.assert_allclose(numbers["indicator"], np.abs(effects.sum(0)), rtol=1e-4, atol=1e-9)
-    last = run("interactions", "--model", folder, "--indicator", "impact", "--block", 1)  # its patches are not read
+    last = run("interactions", "--model", folder, "--indicator", "impact", "--block", 2)  # its patches are not read
     assert last.exit_code == 1
     assert "no interaction between patches has an impact" in last.stderr
 
@@ -145,7 +147,7 @@ def test_a_picture_without_impact_does_not_stop_the_others(
     ]
 
 
-@pytest.mark.parametrize(("words", "said"), [(("--block", "2"), "no block named"), (("--query", "1,5"), "no patch")])
+@pytest.mark.parametrize(("words", "said"), [(("--block", "3"), "no block named"), (("--query", "1,5"), "no patch")])
 def test_what_is_not_there_is_said_before_a_data_set_is_read(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
 ) -> None:
@@ -170,7 +172,9 @@ def test_what_is_not_there_is_said_before_a_data_set_is_read(
         (("--query", "5,1"), 'no patch named "5,1". Known: 1,1 … 4,4'),
         (("--query", "1,0"), "counted from 1"),
         (("--query", "7"), "is not two whole numbers"),
-        (("--block", "2"), 'no block named "2"'),
+        (("--block", "3"), 'no block named "3". Known: 1 … 2. Commands and pages count blocks from 1'),
+        (("--block", "0"), "'0' is no block: they are counted from 1"),
+        (("--block", "-1"), "'-1' is no block"),
         (("--share", "1"), "`share` must be at least 0 and below 1"),
         (("--mass", "0"), "`mass` above 0"),
     ],

@@ -38,13 +38,25 @@ def test_a_table_and_a_plot(run: Run, folder: Path, pictures: str, words: tuple[
     assert "data:image/svg+xml" in Path("found/summary.html").read_text()
 
 
+def test_people_read_blocks_from_1_and_programs_from_0(run: Run, folder: Path, pictures: str) -> None:
+    words = ("--block", "1", "--pairs", "3", "--limit", "1")
+    done = run("verify", "indicators", pictures, "--model", folder, "--output", "found", *words)
+    assert done.exit_code == 0, done.output
+    for file in ("summary.md", "summary.tex", "summary.html"):
+        assert "block 1" in (said := Path("found", file).read_text())
+        assert "block 0" not in said
+    assert ",block 0," in Path("found/summary.csv").read_text()
+    assert json.loads(Path("found/manifest.json").read_text())["check"]["blocks"] == [0]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("removal", "--place", "middle"), 'no place of removal named "middle"'),
         (("removal", "--shares", "half"), "is not numbers with commas between"),
         (("windows", "--indicator", "impact"), 'no indicator named "impact"'),
-        (("indicators", "--block", "7"), 'no block named "7"'),
+        (("indicators", "--block", "7"), 'no block named "7". Known: 1 … 2.'),
+        (("indicators", "--block", "0"), "'0' is no block: they are counted from 1"),
         (("windows", "--labels", "guess"), 'no value of `labels` named "guess"'),
     ],
 )

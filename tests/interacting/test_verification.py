@@ -172,7 +172,7 @@ def test_what_cannot_be_is_refused(dataset: str, subject: LoadedModel, tmp_path:
         Windows(radii=(1,))
     with pytest.raises(UnknownName, match='no indicator named "impact"'):
         Windows("impact")
-    with pytest.raises(UnknownName, match='no block named "2"'):
+    with pytest.raises(UnknownName, match=r'no block named "3"\. Known: 1 … 2'):
         run(Indicators((2,)), dataset, subject, tmp_path / "block")
     with pytest.raises(ShapeError, match="`pairs` must be"):
         Indicators(pairs=2)

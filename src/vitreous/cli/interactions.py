@@ -18,6 +18,7 @@ from vitreous.cli.options import (
     Sample,
     Window,
     asked_files,
+    block_of,
     patch_of,
 )
 from vitreous.cli.reads import Said, reads
@@ -61,7 +62,9 @@ def interactions(
     block: Annotated[
         int | None,
         typer.Option(
-            metavar="INDEX", min=0, help="One block, from 0. Without it: the mean of all.", show_default=False
+            metavar="NUMBER",
+            help="One block, counted from 1, as on the page. Without it: the mean of all.",
+            show_default=False,
         ),
     ] = None,
     query: Annotated[
@@ -114,11 +117,12 @@ def interactions(
     if dataset and (len(pictures or ()) > 1 or sample):
         raise typer.BadParameter(f"'{dataset}' is a data set. Give it alone, or pictures.", param_hint="PICTURE")
     files = [] if dataset else asked_files(pictures, sample, output, JOB)
+    which = None if block is None else block_of(block, "--block")
     place, names = patch_of(query, "--query"), read_class_names(class_names or ())
     check_writable(output)
     console = Console(highlight=False)
     (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
-    job = InteractionsJob(loaded, indicator.value, block, place, mass, share, output, asked_window(window), names)
+    job = InteractionsJob(loaded, indicator.value, which, place, mass, share, output, asked_window(window), names)
     if dataset:
         with counting(console, "pictures", again="an average is begun anew when it is run again") as tell:
             pages = [average_page(job, dataset, limit=limit, seed=seed, batch_size=batch_size, tell=tell)]

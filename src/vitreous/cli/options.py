@@ -33,6 +33,7 @@ __all__ = [
     "Sample",
     "Window",
     "asked_files",
+    "block_of",
     "find_files",
     "output_of",
     "pair_of",
@@ -239,6 +240,19 @@ def pair_of(text: str, option: str) -> tuple[int, int] | None:
             f"'{text}' is not two whole numbers. Write them with a comma between.", param_hint=option
         )
     return int(sides[0]), int(sides[1])
+
+
+def block_of(number: int, option: str) -> int:
+    """A block counted from 1, as on pages and sheets, as an index from 0.
+
+    >>> block_of(12, "--block")
+    11
+    """
+    if number < 1:
+        raise typer.BadParameter(
+            f"'{number}' is no block: they are counted from 1, as on pages and sheets.", param_hint=option
+        )
+    return number - 1
 
 
 def patch_of(text: str, option: str) -> tuple[int, int] | None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitreous.cli.options import BatchSize, CheckContents, Device, InPrecision, Limit, Model, Precision, Window
+from vitreous.cli.options import (
+    BatchSize,
+    CheckContents,
+    Device,
+    InPrecision,
+    Limit,
+    Model,
+    Precision,
+    Window,
+    block_of,
+)
 from vitreous.cli.reads import Said, reads
 
 if TYPE_CHECKING:
@@ -138,7 +148,9 @@ def indicators(
     how: Said,
     block: Annotated[
         list[int] | None,
-        typer.Option(metavar="INDEX", min=0, help="A block, from 0; repeat it. [default: all but the last]"),
+        typer.Option(
+            metavar="NUMBER", help="A block, counted from 1, as in the table; repeat it. [default: all but the last]"
+        ),
     ] = None,
     pairs: Annotated[int, typer.Option(metavar="COUNT", min=3, help="Interactions cut per picture and block.")] = 64,
     labels: Labels = "auto",
@@ -158,8 +170,9 @@ def indicators(
     from vitreous.interacting.verification.indicators import Indicators
     from vitreous.interacting.verification.job import Trial
 
+    blocks = tuple(block_of(each, "--block") for each in block or ())
     trial = Trial(dataset, model, labels, limit=limit, seed=seed, batch_size=1)
-    _run(Indicators(tuple(block or ()), pairs), _read(trial, how, window), output, device, dtype, contents=contents)
+    _run(Indicators(blocks, pairs), _read(trial, how, window), output, device, dtype, contents=contents)
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

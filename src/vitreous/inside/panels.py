@@ -18,7 +18,7 @@ from vitreous.inside.lens import Lens
 from vitreous.inside.similarity import Similarity
 from vitreous.render.blocks import frame_patches
 from vitreous.render.interactions import draw_patches, draw_query
-from vitreous.render.numbers import patch_name
+from vitreous.render.numbers import block_name, patch_name
 from vitreous.render.patch_colors import draw_colors
 from vitreous.render.patch_crop import crop_patch
 from vitreous.render.sheet import PANEL, Panel, blank
@@ -190,7 +190,7 @@ def _of_norms(odd: Artifacts | str, view: Image) -> list[Panel]:
     norms, outliers = _plain(odd.norms[0]), odd.outliers[0].cpu().numpy()
     return [
         Panel(
-            f"norms after block {at}",
+            f"norms after {block_name(at)}",
             draw_patches(view, each),
             f"median {medians[at]:.3g}, highest {each.max():.3g}",
             note=f"{int(outliers[at].sum())} of {each.size} patches over {odd.times:g} x the median",
@@ -227,7 +227,7 @@ def _of_lens(lens: Lens | str, view: Image, names: Sequence[str], link: str | No
     target, maps = int(lens.target[0]), _plain(lens.maps[0])
     return [
         Panel(
-            f"if block {at} were the last",
+            f"if {block_name(at)} were the last",
             draw_patches(view, each - each.min()) if link == "identity" else draw_patches(view, each, most=1.0),
             str(answer(target, lens.logits[0, at], names, link)),
             note=f"each patch alone: {each.min():.2g} to {each.max():.2g}",

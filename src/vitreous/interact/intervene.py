@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vitreous.errors import ObservationError, ShapeError
 from vitreous.interact.indicator import Pairs, certainty, impact, interactions
 from vitreous.metrics.stability import rank_correlation
+from vitreous.render.numbers import block_name
 from vitreous.shapes import Images
 from vitreous.trace.restrict import restricted_logits
 from vitreous.trace.target import Predicted, Target, value_of
@@ -99,8 +100,8 @@ def quality(
     effect = cut(model, images, block, drawn, target, batch_size=batch_size)
     if (effect == effect[:, :1]).all(1).any():
         raise ObservationError(
-            f"cutting interactions between patches in attention {block} of `{type(model).__name__}` changes no class "
-            "probability: nothing reads them afterwards. Take an earlier attention."
+            f"cutting interactions between patches in {block_name(block)} of `{type(model).__name__}` changes no class "
+            "probability: nothing reads them afterwards. Take an earlier block."
         )
     strength, uncertainty = seen.strength[:, block], seen.uncertainty[:, block]
     indicators: dict[str, Pairs] = {

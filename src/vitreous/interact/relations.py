@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from vitreous.errors import ExplainError, NoClassScores, UnknownName
+from vitreous.errors import ExplainError, NoClassScores
 from vitreous.interact.alike import cosine
 from vitreous.interact.indicator import effect_of, patch_pairs
 from vitreous.models.loaded import LoadedModel
+from vitreous.render.numbers import check_block
 from vitreous.render.relations import Relation, Relations
 from vitreous.shapes import Images
 from vitreous.trace.classifier import check_classifier
@@ -79,8 +80,7 @@ def heads_of(subject: LoadedModel, image: Images, block: int) -> Relation:
     with reading(_readable(subject, image)):
         trace = observe(subject.model, image)
     blocks = trace.global_attentions
-    if not 0 <= block < len(blocks):
-        raise UnknownName("block", str(block), [f"0 … {len(blocks) - 1}"])
+    check_block(block, len(blocks))
     heads = patch_pairs(blocks[block].weights.detach(), trace.tokens)[0]
     return _relation((trace.tokens.height, trace.tokens.width), heads, per="head")
 

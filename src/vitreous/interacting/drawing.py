@@ -19,7 +19,7 @@ from vitreous.render.interactions import (
     draw_removed,
     draw_windows,
 )
-from vitreous.render.numbers import patch_name
+from vitreous.render.numbers import block_name, patch_name
 from vitreous.render.sheet import Panel, blank, sheet
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def draw_interactions(
     queries = {f"what {patch} takes": (whole["indicator"], whole["field"])}
     if job.block is None:
         each = zip(blocks["indicator"], blocks["field"], strict=True)
-        queries |= {f"{patch} in block {block}": pair for block, pair in enumerate(each)}
+        queries |= {f"{patch} in {block_name(block)}": pair for block, pair in enumerate(each)}
     seen, *single = (
         Panel(name, draw_query(view, laid(pairs[at]), found.query, laid(fields[at])), f"{inside} from inside the line")
         for name, (pairs, fields) in queries.items()
@@ -119,6 +119,6 @@ def draw_interactions(
         ),
         *single,
     ]
-    where = "all blocks" if job.block is None else f"block {job.block}"
+    where = "all blocks" if job.block is None else block_name(job.block)
     about = (source, job.model.short_name, f"{job.indicator} in {where}", "reconstruction of arXiv 2203.05922")
     return Drawn(title, about, panels)

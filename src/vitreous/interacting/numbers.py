@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vitreous.data.depth import Window
-from vitreous.errors import DegenerateMap, UnknownName
+from vitreous.errors import DegenerateMap
 from vitreous.interact.attention_windows import adaptive_windows
 from vitreous.interact.indicator import Averages, Pairs, certainty, discriminativeness, entropy, received
 from vitreous.interact.responsive_fields import attention_distance, responsive_fields, shape_of
 from vitreous.interact.use import kept_patches
 from vitreous.models.loaded import LoadedModel
-from vitreous.render.numbers import check_patch
+from vitreous.render.numbers import check_block, check_patch
 from vitreous.trace.observed import TokenGrid
 
 __all__ = ["Indicator", "InteractionsJob", "PictureInteractions", "check_place", "find"]
@@ -94,8 +94,8 @@ def check_place(job: InteractionsJob, blocks: int, tokens: TokenGrid) -> None:
     Raises:
         UnknownName: no such block or query.
     """
-    if job.block is not None and not 0 <= job.block < blocks:
-        raise UnknownName("block", str(job.block), [f"0 … {blocks - 1}"])
+    if job.block is not None:
+        check_block(job.block, blocks)
     check_patch(job.query or (0, 0), (tokens.height, tokens.width))
 
 

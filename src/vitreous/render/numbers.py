@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vitreous.errors import UnknownName
 
-__all__ = ["check_patch", "number", "patch_name"]
+__all__ = ["block_name", "check_block", "check_patch", "number", "patch_name"]
 
 
 def number(value: float, form: str = ".3g") -> str:
@@ -15,6 +15,26 @@ def number(value: float, form: str = ".3g") -> str:
     """
     digits, power, exponent = f"{value:{form}}".partition("e")
     return f"{digits}e{int(exponent):+}" if power else digits
+
+
+def block_name(index: int) -> str:
+    """A block of a model as people are told of it, counted from 1; what programs read counts from 0.
+
+    >>> block_name(0)
+    'block 1'
+    """
+    return f"block {index + 1}"
+
+
+def check_block(index: int, blocks: int) -> None:
+    """Refuse a block, from 0, that a model of so many has not.
+
+    Raises:
+        UnknownName: there is no such block.
+    """
+    if not 0 <= index < blocks:
+        remedy = "Commands and pages count blocks from 1, Python and files from 0."
+        raise UnknownName("block", str(index + 1), [f"1 … {blocks}"], near=(), remedy=remedy)
 
 
 def patch_name(row: int, column: int) -> str:

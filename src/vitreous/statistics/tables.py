@@ -41,6 +41,7 @@ class Table:
         measures: by metric, what it is, where that is not told in the notes.
         settings: by model and metric, what the numbers depend on, in the words of a plan.
         noise: the rows that know nothing of the model.
+        shown: by the name of a number, how people are told of it, where that is another than in the CSV.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Table:
     measures: Mapping[str, Metric] = field(default_factory=dict[str, Metric])
     settings: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     noise: Sequence[str] = ()
+    shown: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def legend(self) -> str:
@@ -96,7 +98,11 @@ class Table:
             names = list(dict.fromkeys(cell.name for cell in cells))
             at = {(cell.method, cell.name): cell for cell in cells}
             measure = self.measures.get(metric)
-            heads = [f"{name} {measure.quantities[name].better}" for name in names] if measure else names
+            heads = (
+                [f"{name} {measure.quantities[name].better}" for name in names]
+                if measure
+                else [self.shown.get(name, name) for name in names]
+            )
             grid = [["method", *heads, "pictures", *(f"{kind}/picture" for kind in self.costs)]]
             for row in self.rows:
                 counts = [cell.pictures for cell in cells if cell.method == row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import ClassVar
 
@@ -48,6 +48,7 @@ class Findings:
         panels: of the plot: by title, by row, its line.
         axes: of the plot.
         notes: sentences under the table.
+        shown: by the name of a number, how people are told of it, where that is another.
     """
 
     cells: Sequence[Cell]
@@ -55,6 +56,7 @@ class Findings:
     panels: Panels
     axes: tuple[str, str]
     notes: Sequence[str] = ()
+    shown: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vitreous.errors import ShapeError, UnknownName
+from vitreous.errors import ShapeError
 from vitreous.interact.indicator import Averages
 from vitreous.interact.intervene import quality
 from vitreous.interacting.verification.check import Check, Findings, LabelledBatch, Measured, draw_line
+from vitreous.render.numbers import block_name, check_block
 from vitreous.statistics.summary import Values, summarize
 from vitreous.trace.blocks import find_blocks
 
@@ -43,8 +44,7 @@ class Indicators(Check):
         depth = len(find_blocks(model, batch.images))
         blocks = self.blocks or tuple(range(depth - 1))
         for block in blocks:
-            if not 0 <= block < depth:
-                raise UnknownName("block", str(block), [f"0 … {depth - 1}"])
+            check_block(block, depth)
         images = [
             [quality(model, image[None], block, pairs=self.pairs, seed=seed) for block in blocks]
             for image, seed in zip(batch.images, batch.seeds, strict=True)
@@ -62,10 +62,11 @@ class Indicators(Check):
         blocks = [name for name in names if name != "all"]
         cells = summarize(model, self.name, Means(names), found, reference="strength", resamples=resamples, seed=seed)
         at = {(cell.method, cell.name): cell for cell in cells}
-        numbers = [float(name.removeprefix("block ")) for name in blocks]
-        lines = {row: draw_line([at[row, name] for name in blocks], numbers) for row in found}
+        places = [int(name.removeprefix("block ")) for name in blocks]
+        lines = {row: draw_line([at[row, name] for name in blocks], [place + 1.0 for place in places]) for row in found}
+        shown = dict(zip(blocks, map(block_name, places), strict=True))
         axes = ("block", "Spearman's correlation with |p - p'|")
-        return Findings(cells, "strength", {"mean over pictures": lines}, axes, _NOTES)
+        return Findings(cells, "strength", {"mean over pictures": lines}, axes, _NOTES, shown)
 
 
 _NOTES = (

@@ -252,4 +252,8 @@ def _summed(
     title = f"{check.name} of {model} on {dataset_name(trial.dataset)}: {SOURCE}"
     left = (f"{picture} was left out: {told_without_folders(reason)}" for picture, reason in unread.items())
     notes = [*report.notes, *left]
-    return Table(title, report.cells, {}, {}, rows, report.reference, notes), report.panels, report.axes
+    return (
+        Table(title, report.cells, {}, {}, rows, report.reference, notes, shown=report.shown),
+        report.panels,
+        report.axes,
+    )
