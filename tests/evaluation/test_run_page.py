@@ -54,6 +54,19 @@ def test_curves_classes_and_mistakes(tmp_path: Path) -> None:
     assert "://" not in text
 
 
+def test_key_numbers_come_first_and_long_tables_are_folded(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "few")
+    text = write_run_page(folder, labelled(folder, right=9)).read_text(encoding="utf-8")
+    assert text.index(">top1</th>") < text.index("<summary>Settings and versions") < text.index(">seed</th>")
+    assert text.count("<details open>") == 2, "four classes fit"
+    assert text.count("<details>") == 1
+    many = a_run(tmp_path / "many")
+    card = replace(ModelCard.read(many), class_names=tuple(f"class {at}" for at in range(12)))
+    card.save(many, card.build().state_dict())
+    text = write_run_page(many, labelled(many, right=9)).read_text(encoding="utf-8")
+    assert (text.count("<details>"), text.count("<details open>")) == (3, 0)
+
+
 def test_what_a_run_began_with_is_told(tmp_path: Path) -> None:
     folder = a_run(tmp_path / "run")
     card, weights = ModelCard.read(folder), read_weights(folder)
@@ -80,8 +93,9 @@ def test_the_table_of_classes_is_the_confusion(tmp_path: Path) -> None:
         its = given.labels == label
         counts = [int((given.logits[its].argmax(1) == said).sum()) for said in range(4)]
         share = f"{counts[label] / int(its.sum()):.1%}" if its.any() else "–"
-        cells = "".join(f"<td[^>]*>{re.escape(each)}</td>" for each in (str(int(its.sum())), share, *map(str, counts)))
-        assert re.search(f"<td>{name}</td>{cells}", text), name
+        for row in ((str(int(its.sum())), share), counts):
+            cells = "".join(f"<td[^>]*>{re.escape(str(each))}</td>" for each in row)
+            assert re.search(f"<td>{name}</td>{cells}</tr>", text), name
     matrix = torch.zeros(4, 4).index_put((given.labels, given.logits.argmax(1)), torch.ones(12), accumulate=True)
     seen = [at for at in range(4) if matrix[at].sum()]
     right = {at: (matrix[at, at] / matrix[at].sum()).item() for at in seen}

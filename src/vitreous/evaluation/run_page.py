@@ -33,6 +33,10 @@ __all__ = ["write_run_page"]
 _CURVES = {"loss": "training loss", "top1": "top-1, validation", "lr": "learning rate"}
 _METHODS = ("ag_cam", "grad_cam")  # the first that applies to the model
 _MATRIX, _MISTAKES = 30, 8
+_FEW = 10
+"""Classes whose tables are open from the start."""
+_FIRST = ("top1", "best_epoch", "epochs", "seconds")
+"""What of a summary stands before its settings."""
 _GIVE = "Give a folder written by `vitreous train`."
 
 
@@ -71,7 +75,9 @@ def write_run_page(
     parts = [page.paragraph(_verdict(given, model.class_names))]
     told = {name: number(value, ".6g") if isinstance(value, float) else str(value) for name, value in summary.items()}
     told |= {name: str(card.notes[name]) for name in ("start", "teacher") if name in card.notes}
-    parts += [page.facts([(name.replace("_", " "), text) for name, text in told.items()])]
+    rows = {name: (name.replace("_", " "), text) for name, text in told.items()}
+    parts += [page.facts([rows.pop(name) for name in _FIRST if name in rows])]
+    parts += [page.fold("Settings and versions", [page.facts([*rows.values()])])] if rows else []
     curves = [page.curve(text, [float(row[name]) for row in epochs]) for name, text in _CURVES.items()]
     parts += [page.heading("Curves over epochs"), page.figures(curves)]
     parts += [page.heading("Classes"), *_classes(given, model.class_names)]
@@ -95,17 +101,20 @@ def _verdict(given: Answers, names: tuple[str, ...]) -> str:
 
 
 def _classes(given: Answers, names: tuple[str, ...]) -> list[Markup]:
-    """A row per class: how many pictures, how many are right, and what they were taken for."""
+    """A row per class: how many pictures, how many are right; and of few classes, what they were taken for."""
     counts = confusion(given.logits, given.labels)
-    shown = names if len(names) <= _MATRIX else ()
-    grid = [["class", "pictures", "right", *(f"as {name}" for name in shown)]]
+    right, taken_for = [["class", "pictures", "right"]], [["class", *(f"as {name}" for name in names)]]
     shades: dict[tuple[int, int], float] = {}
     for at, (name, row) in enumerate(zip(names, counts, strict=True)):
         total, taken = int(row.sum()), row.tolist()
-        right = f"{taken[at] / total:.1%}" if total else "–"
-        grid.append([name, str(total), right, *map(str, taken[: len(shown)])])
-        shades |= {(at + 1, 3 + column): taken[column] / total for column in range(len(shown)) if total}
-    return [page.table(grid, shades)]
+        right.append([name, str(total), f"{taken[at] / total:.1%}" if total else "–"])
+        taken_for.append([name, *map(str, taken)])
+        shades |= {(at + 1, 1 + column): count / total for column, count in enumerate(taken) if total}
+    parts = [page.fold("How many of each class are right", [page.table(right)], opened=len(names) <= _FEW)]
+    if len(names) <= _MATRIX:
+        table = page.table(taken_for, shades)
+        parts.append(page.fold("What the pictures of each class were taken for", [table], opened=len(names) <= _FEW))
+    return parts
 
 
 def _mistakes(given: Answers, model: LoadedModel, pictures: LabelledPictures) -> list[Markup]:

@@ -20,6 +20,7 @@ __all__ = [
     "facts",
     "figure",
     "figures",
+    "fold",
     "heading",
     "items",
     "page",
@@ -66,6 +67,11 @@ def table(grid: Sequence[Sequence[str]], shades: Mapping[tuple[int, int], float]
     """
     tenths = {place: round(_SHADES * shade) for place, shade in (shades or {}).items()}
     return macros("parts.html")("table")(grid[0], grid[1:], defaultdict(int, tenths))
+
+
+def fold(title: str, parts: Sequence[Markup], *, opened: bool = False) -> Markup:
+    """Parts behind their title, until somebody opens them."""
+    return macros("parts.html")("fold")(title, parts, opened)
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Markup:
