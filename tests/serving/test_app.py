@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.medical.made import dicom
 from tests.serving.conftest import asked, lines, png
 from tests.tiny import GOOD, noise
 from vitreous import explain
+from vitreous.data.pictures import SUFFIXES
 from vitreous.models.zoo import LoadedModel
 
 
@@ -26,6 +28,11 @@ def test_the_page_holds_all_that_it_needs_under_a_strict_policy(client: TestClie
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "access-control-allow-origin" not in answer.headers
     assert 'src="http' not in answer.text
+
+
+def test_the_dialog_of_files_shows_every_kind_that_is_taken(client: TestClient) -> None:
+    (accepted,) = re.findall('type="file" name="file" accept="([^"]*)"', client.get("/").text)
+    assert {*accepted.split(",")} == {"image/*", *SUFFIXES} >= {".dcm", ".tiff", ".webp", ".avif"}
 
 
 def test_a_picture_is_explained_as_python_explains_it(client: TestClient, model: LoadedModel, picture: str) -> None:

@@ -274,3 +274,12 @@ def test_the_page_fits_and_is_accessible(visit: Callable[..., Any], look: tuple[
     assert hiding.evaluate(position) == "static", "it covers no map that nobody hides patches of"
     page.get_by_label("Hide patches by click").check()
     assert hiding.evaluate(position) == "sticky"
+    page.locator(".panel .stage").nth(1).click()
+    page.get_by_text("1 patch of 16 hidden. The model then says:").wait_for()
+    high = hiding.bounding_box()["height"]
+    assert high < 100 or width > 360, "on a phone it is a bar, and what it says in full is behind a name"
+    assert hiding.locator("table").is_visible() == (width > 360)
+    if width == 360:
+        hiding.get_by_text("More").click()
+        assert hiding.locator("table").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

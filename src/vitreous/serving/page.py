@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vitreous.data.gallery import GALLERY
-from vitreous.data.pictures import open_picture
+from vitreous.data.pictures import SUFFIXES, open_picture
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.html import policy, render
 from vitreous.render.picture_page import small
@@ -37,6 +37,7 @@ def start_page(models: Sequence[LoadedModel]) -> tuple[str, dict[str, str]]:
         methods=methods,
         first=_FIRST,
         samples=samples,
+        suffixes=SUFFIXES,
         data=data,
     )
     return html, {"Content-Security-Policy": f"{policy(script, served=True)}; frame-ancestors 'none'"}

@@ -4,12 +4,15 @@ import { element, shape, tick } from "./elements.js";
 export function fillHiding(root, data, page, host) {
   const words = element("p", { "aria-live": "polite" }, "Hide some patches, and see what the model then says.");
   const found = element("div", { class: "figures" });
+  const more = element("details", { hidden: true }, element("summary", {}, "More"), found);
+  more.open = !matchMedia("(max-width: 36rem)").matches; // there the box is a slim bar
   const again = element("button", { type: "button" }, "Show all again");
   const hiding = { on: false };
   const key = (patch) => `${patch.row},${patch.column}`;
   const ask = async () => {
     page.remark();
     found.replaceChildren();
+    more.hidden = true;
     if (!page.hidden.size) {
       words.textContent = "No patch is hidden.";
       return;
@@ -19,8 +22,9 @@ export function fillHiding(root, data, page, host) {
     const patches = [...page.hidden.values()].map(({ row, column }) => row * page.grid.columns + column);
     const told = await host.hide({ rows: page.grid.rows, columns: page.grid.columns, patches, which: page.state.class });
     if (told) {
-      words.textContent = told.error ?? `${many} of ${page.grid.rows * page.grid.columns} hidden. The model then says:`;
+      words.textContent = told.error ?? `${many} of ${page.grid.rows * page.grid.columns} hidden. The model then says: ${told.said[0].name}, ${told.said[0].shown}.`;
       if (!told.error) found.replaceChildren(bars(told.said), beside(told));
+      more.hidden = Boolean(told.error);
     }
   };
   page.press = (patch) => {
@@ -35,7 +39,7 @@ export function fillHiding(root, data, page, host) {
   });
   const place = element(
     "section", { class: "controls hiding", "aria-label": "Hide patches", tabindex: 0 },
-    tick("Hide patches by click, or by Enter", false, (on) => { hiding.on = on; }), again, words, found,
+    tick(element("span", {}, "Hide patches by click", element("span", { class: "keys" }, ", or by Enter")), false, (on) => { hiding.on = on; }), again, words, more,
   );
   root.querySelector(".panels").after(place);
 }
