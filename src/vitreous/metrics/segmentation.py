@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.metric import Metric, Number, PictureMask, scaled
+from vitreous.metrics.bands import levelled
+from vitreous.metrics.metric import Metric, Number, PictureMask
 from vitreous.shapes import Heatmap
 
 __all__ = [
@@ -134,8 +135,8 @@ class Segmentation(Metric):
         """Values per image."""
         if len(heatmap) != len(truth):
             raise ShapeError(f"{len(heatmap)} heat maps got {len(truth)} masks. Give one mask per map.")
-        values = scaled(heatmap, (truth.shape[1], truth.shape[2]))
-        marked = values > values.mean((1, 2), keepdim=True)
+        values = levelled(heatmap, (truth.shape[1], truth.shape[2]))
+        marked = values > values.mean((1, 2), keepdim=True, dtype=torch.float64).float()
         scores = torch.cat([1 - values, values], 1).flatten(1)
         positive = torch.cat([~truth, truth], 1).flatten(1)
         rows = f1(truth, marked).mean(1) if self.f1_of_rows else f1(truth.flatten(1), marked.flatten(1))
