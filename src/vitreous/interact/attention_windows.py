@@ -13,6 +13,7 @@ from torch import Tensor
 from vitreous.errors import ShapeError
 from vitreous.interact.indicator import Pairs
 from vitreous.interact.responsive_fields import Fields, positions
+from vitreous.masking.ties import first_of_largest
 from vitreous.trace.observed import TokenGrid
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
 
 Extents = Int[Tensor, "*images patches 4"]
 """First row, last row, first column, last column of each query's window, all inclusive."""
+_ROUNDING = 1e-6
+"""Share of a sum of attention in single precision by which it may be off."""
 
 
 def fixed_windows(tokens: TokenGrid, radius: int) -> Fields:
@@ -80,7 +83,7 @@ def dense_windows(indicator: Pairs, tokens: TokenGrid, density: float) -> Extent
     high = low + 2  # a mass above 1 takes in every key
     for _ in range(20):
         mass = (low + high) / 2
-        fits = _area(_grown(indicator, tokens, mass)).double().mean(-1) <= density * patches
+        fits = _area(_grown(indicator, tokens, mass)).double().mean(-1) <= density * patches * (1 + _ROUNDING)
         low, high = torch.where(fits, mass, low), torch.where(fits, high, mass)
     return _grown(indicator, tokens, low)
 
@@ -92,7 +95,7 @@ def _grown(indicator: Pairs, tokens: TokenGrid, mass: Tensor) -> Extents:
     table = F.pad(table, (1, 0, 1, 0)).flatten(-2)
     places = positions(tokens).long().to(indicator.device)
     extents = places.repeat_interleave(2, 1).expand(*indicator.shape[:-1], 4)
-    wanted = indicator.double().sum(-1) * mass[..., None] * (1 - 1e-9)  # rounding must not make a full one grow
+    wanted = indicator.double().sum(-1) * mass[..., None] * (1 - _ROUNDING)  # must not make a full one grow
     sides = torch.tensor([[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]], device=indicator.device)
     last = torch.tensor([height, height, width, width], device=indicator.device)
     for _ in range(height + width - 2):
@@ -101,7 +104,7 @@ def _grown(indicator: Pairs, tokens: TokenGrid, mass: Tensor) -> Extents:
         allowed = ((grown >= 0) & (grown < last)).all(-1)
         added = _held(table[..., None, :], grown.clamp(min=0).minimum(last - 1), width) - held[..., None]
         cells = _area(grown) - _area(extents)[..., None]
-        best = (added / cells).where(allowed, -1).argmax(-1)
+        best = first_of_largest((added / cells).where(allowed, -1))
         short = (held < wanted) & allowed.any(-1)
         extents = torch.where(short[..., None], extents + sides[best], extents)
     return extents
@@ -110,7 +113,9 @@ def _grown(indicator: Pairs, tokens: TokenGrid, mass: Tensor) -> Extents:
 def bounding_windows(indicator: Pairs, tokens: TokenGrid, threshold: float = 2.0) -> Extents:
     """The bounding box of the keys whose indicator reaches the threshold, and of the query itself (our own)."""
     places = positions(tokens).long().to(indicator.device)
-    inside = (indicator >= threshold) | torch.eye(len(places), dtype=torch.bool, device=indicator.device)
+    inside = (indicator >= threshold * (1 - _ROUNDING)) | torch.eye(
+        len(places), dtype=torch.bool, device=indicator.device
+    )
     found = [
         getattr(places[:, axis].expand_as(inside).where(inside, blank), edge)(-1)
         for axis, length in enumerate((tokens.height, tokens.width))

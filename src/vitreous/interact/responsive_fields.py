@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vitreous.interact.indicator import Pairs, PatchScore
+from vitreous.masking.ties import levels
 from vitreous.trace.observed import TokenGrid
 
 __all__ = ["FieldShape", "Fields", "Form", "attention_distance", "positions", "responsive_fields", "shape_of"]
@@ -40,11 +41,12 @@ def responsive_fields(indicator: Pairs, tokens: TokenGrid, mass: float = 0.5) ->
     """
     distances = torch.cdist(positions(tokens), positions(tokens)).to(indicator.device)
     nearest = distances.argsort(dim=-1, stable=True).expand_as(indicator)
-    by_value = indicator.gather(-1, nearest).argsort(dim=-1, descending=True, stable=True)
+    by_value = levels(indicator).gather(-1, nearest).argsort(dim=-1, descending=True, stable=True)
     order = nearest.gather(-1, by_value)
-    held = indicator.gather(-1, order).cumsum(-1)
+    falling = indicator.gather(-1, order).double()
+    held = falling.cumsum(-1)
     # a key is needed as long as those before it do not hold the mass; the tolerance is for sums that round
-    before = held - indicator.gather(-1, order)
+    before = held - falling
     needed = before < held[..., -1:] * (mass - 1e-6)
     fields = torch.zeros_like(needed).scatter(-1, order, needed)
     return fields | torch.eye(tokens.height * tokens.width, dtype=torch.bool, device=fields.device)

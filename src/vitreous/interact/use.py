@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import NoClassToken
 from vitreous.interact.indicator import Pairs, PatchScore, between_patches, discriminativeness, entropy, received
+from vitreous.masking.ties import levels
 from vitreous.shapes import Images, Weights
 from vitreous.trace.each_attention import each_attention
 from vitreous.trace.observe import observe
@@ -161,5 +162,5 @@ def kept_patches(score: PatchScore, share: float) -> Bool[Tensor, "batch patches
     >>> kept_patches(torch.tensor([[3.0, 1.0, 2.0, 1.0]]), 0.25)
     tensor([[ True, False,  True,  True]])
     """
-    stay = score.argsort(dim=1, stable=True)[:, round(share * score.shape[1]) :]
+    stay = levels(score).argsort(dim=1, stable=True)[:, round(share * score.shape[1]) :]
     return torch.zeros_like(score, dtype=torch.bool).scatter(1, stay, value=True)

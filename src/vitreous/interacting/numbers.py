@@ -17,6 +17,7 @@ from vitreous.interact.attention_windows import adaptive_windows
 from vitreous.interact.indicator import Averages, Pairs, certainty, discriminativeness, entropy, received
 from vitreous.interact.responsive_fields import attention_distance, responsive_fields, shape_of
 from vitreous.interact.use import kept_patches
+from vitreous.masking.ties import first_of_largest
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.numbers import check_block, check_patch
 from vitreous.trace.observed import TokenGrid
@@ -135,7 +136,7 @@ def find(
         }[job.indicator]
         each = getattr(seen, job.indicator)
     most = discriminativeness(strength) if matters is None else matters
-    query = job.query or divmod(int(most.argmax()), seen.tokens.width)
+    query = job.query or divmod(int(first_of_largest(most)), seen.tokens.width)
     why = "the patch that others use most unevenly" if matters is None else "the patch that matters most to the class"
     overall = seen.strength.mean(0)
     whole, single = (_measure(job, seen, taken, used) for taken, used in ((pairs, overall), (each, seen.strength)))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vitreous.errors import DegenerateMap
 from vitreous.masking.forward import Progress
+from vitreous.masking.ties import first_of_largest
 from vitreous.masking.walks import components, draw_clocks, edge_weights, joined, neighbors_of, visited, walk
 from vitreous.methods.reduct import Level, ThresholdScale, best_walk, survivors, unit_of
 from vitreous.shapes import Heatmap, PatchMask
@@ -145,7 +146,7 @@ def _team(parts: Sequence[Tensor], attention: Float[Tensor, " nodes"], walks: in
     """The start of each walker and the part that it walks in: walkers in proportion to the parts' sizes."""
     sizes = [int(part.sum()) for part in parts]
     counts = torch.tensor([max(min(_FEWEST_WALKS, walks), round(walks * size / sum(sizes))) for size in sizes])
-    starts = torch.stack([attention.masked_fill(~part, -torch.inf).argmax() for part in parts])
+    starts = torch.stack([first_of_largest(attention.masked_fill(~part, -torch.inf)) for part in parts])
     return starts.repeat_interleave(counts), torch.arange(len(parts)).repeat_interleave(counts)
 
 

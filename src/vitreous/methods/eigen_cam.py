@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 
+from vitreous.masking.ties import first_of_largest
 from vitreous.methods.explanation import Explanation
 from vitreous.methods.feature_maps import FromLayer
 from vitreous.methods.method import Family
@@ -60,5 +61,5 @@ def eigen_cam(maps: FeatureMaps, *, center: bool = False) -> Heatmap:
     exact = rows.to(torch.promote_types(rows.dtype, torch.float32))
     finite = exact.where(exact.isfinite(), 0)
     projected = (exact @ torch.linalg.svd(finite, full_matrices=False).Vh[:, :1].mT)[..., 0]
-    largest = projected.gather(1, projected.abs().argmax(1, keepdim=True))
+    largest = projected.gather(1, first_of_largest(projected.abs())[:, None])
     return (projected * largest.sign()).to(maps).unflatten(1, maps.shape[2:])

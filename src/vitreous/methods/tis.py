@@ -98,9 +98,9 @@ class TIS:
         extra, places = grid.of_extra(everything), grid.of_patches(everything)
         first, heat = blocks[0].name, list[Tensor]()
         count = min(self.masks, channels.shape[1])
-        for at, points in enumerate(channels.to(torch.promote_types(channels.dtype, torch.float32))):
-            centers = k_means(points, count, self.seed)
-            patches = centers.topk(taken, dim=1).indices
+        for at, points in enumerate(channels):
+            centers = k_means(points.double(), count, self.seed).float()
+            patches = centers.argsort(dim=1, descending=True, stable=True)[:, :taken]
             tokens = torch.cat([extra.expand(count, -1), places[patches]], 1).sort(1).values
             parts: list[Tensor] = []
             for part in tokens.split(self.batch_size):
@@ -115,7 +115,10 @@ class TIS:
 
 
 def k_means(points: Float[Tensor, "points width"], count: int, seed: int) -> Float[Tensor, "centers width"]:
-    """Lloyd's algorithm from points drawn at random, until the centers stand still or 100 steps are done."""
+    """Lloyd's algorithm from points drawn at random, until the centers stand still or 100 steps are done.
+
+    In double precision: which center is nearest must not hang on how distances round.
+    """
     start = torch.randperm(len(points), generator=torch.Generator().manual_seed(seed))[:count]
     centers = points[start.to(points.device)]
     for _ in range(_MOST_STEPS):

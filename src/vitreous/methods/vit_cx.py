@@ -123,12 +123,16 @@ class ViTCX:
 def cluster_masks(
     maps: Float[Tensor, "channels h w"], size: tuple[int, int], distance: float
 ) -> Float[Tensor, "masks height width"]:
-    """A layer's maps as masks of the picture's size, those of like shape merged."""
-    enlarged = F.interpolate(maps[None].float(), size, mode="bilinear", align_corners=False)[0].flatten(1)
+    """A layer's maps as masks of the picture's size, those of like shape merged.
+
+    Which are alike is computed in double and compared in single precision, so that equally close maps are equally
+    close to each other however their products round.
+    """
+    enlarged = F.interpolate(maps[None].double(), size, mode="bilinear", align_corners=False)[0].float().flatten(1)
     rounding = 4 * torch.finfo(enlarged.dtype).eps * enlarged.abs().amax(1)  # what enlarging alone tells apart
     enlarged = _scaled(enlarged[enlarged.amax(1) - enlarged.amin(1) > rounding])
-    unit = F.normalize(enlarged, dim=1)
-    cluster = complete_linkage((1 - unit @ unit.mT).cpu(), distance).to(maps.device)
+    unit = F.normalize(enlarged.double(), dim=1)
+    cluster = complete_linkage((1 - unit @ unit.mT).float().cpu(), distance).to(maps.device)
     merged = enlarged.new_zeros(int(cluster.max()) + 1, enlarged.shape[1]).index_add(0, cluster, enlarged)
     return _scaled(merged).unflatten(1, size)
 

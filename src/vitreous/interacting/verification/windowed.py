@@ -153,7 +153,7 @@ class Windows(Check):
             block_name(int(block.removeprefix("block "))): np.average(each, 0, held.counted)
             for block, each in held.numbers.items()
         }
-        radii = {block: int(np.argmax(mean >= self.coverage - 1e-9)) for block, mean in means.items()}
+        radii = {block: int(np.argmax(mean >= self.coverage - 1e-6)) for block, mean in means.items()}
         least = ", ".join(f"{block.removeprefix('block ')}: {radius}" for block, radius in radii.items())
         yield f"Least radius that holds {self.coverage:.0%} of the attention between patches, by block: {least}."
         share = ", ".join(f"{block.removeprefix('block ')}: {mean[1]:.0%}" for block, mean in means.items())
