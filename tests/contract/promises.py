@@ -96,6 +96,8 @@ def refusal(case: Case, method: str) -> str | None:
     if not case.has_classifier and not isinstance((DEFAULT | VARIANTS)[method], ScorelessMethod):
         return "NoClassScores"
     read = family(method)
+    if read in ("chefer", "relevance"):  # every operation in the zoo has a rule
+        return None
     return case.refusal if read == "class_token" else getattr(case, read)
 
 

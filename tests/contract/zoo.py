@@ -45,8 +45,6 @@ class Case:
         mean: name of the error that readout="mean" raises; None where it works.
         layer: likewise, methods that read the output of a layer (the CAM family).
         pooling: likewise, methods that need a head of average pooling and one linear map.
-        relevance: likewise, methods that change backward rules.
-        chefer: likewise, methods that carry relevance down to the pixels by Chefer's rules.
         pixels: likewise, methods that change or read the input alone.
         ends: likewise, methods that put more rows through the head than there are images; None for `blocks`.
         has_blocks: whether each block is called as one.
@@ -61,8 +59,6 @@ class Case:
     mean: str | None = "NoClassToken"
     layer: str | None = None
     pooling: str | None = "ObservationError"
-    relevance: str | None = None
-    chefer: str | None = None
     pixels: str | None = None
     size: tuple[int, ...] = (3, 32, 32)
     ends: str | None = None
@@ -170,7 +166,6 @@ CASES: dict[str, Case] = {
         timm_model("xcit_nano_12_p8_224", depth=1, cls_attn_layers=1),
         "NoGlobalAttention",
         "NoGlobalAttention",
-        chefer="RuleError",
     ),
     "timm_swin": Case(
         swin("swin_tiny_patch4_window7_224", window_size=4), "NoGlobalAttention", "NoGlobalAttention", pooling=None
@@ -183,7 +178,6 @@ CASES: dict[str, Case] = {
         "NoGlobalAttention",
         "NoGlobalAttention",
         pooling=None,
-        chefer="RuleError",
         size=(3, 64, 64),
     ),
     "torchvision_vit": Case(torchvision_vit),
@@ -209,17 +203,15 @@ CASES: dict[str, Case] = {
         "NothingObserved",
         "NothingObserved",
         pooling=None,
-        chefer="RuleError",
     ),
     "timm_mobilenet": Case(
         mobilenet,
         "NothingObserved",
         "NothingObserved",
-        chefer="RuleError",
         size=(3, 64, 64),
     ),
     "torchvision_regnet": Case(
-        torchvision_regnet, "NothingObserved", "NothingObserved", pooling=None, chefer="RuleError", size=(3, 64, 64)
+        torchvision_regnet, "NothingObserved", "NothingObserved", pooling=None, size=(3, 64, 64)
     ),
     "siamese": Case(Siamese, *["ObservationError"] * 3),
     "ensemble": Case(Ensemble, ends="ObservationError", how={"part": "first"}),
@@ -234,7 +226,6 @@ CASES: dict[str, Case] = {
         detr,
         "ObservationError",
         "ObservationError",
-        chefer="RuleError",
         classes=CLASSES + 1,
         how={"output": lambda out: out.logits[:, 3]},
     ),
@@ -246,8 +237,6 @@ CASES: dict[str, Case] = {
         segformer("SemanticSegmentation"),
         "NoGlobalAttention",
         "NoGlobalAttention",
-        relevance="RuleError",
-        chefer="RuleError",
         size=(3, 64, 64),
         how={"output": lambda out: out.logits[:, :, 5, 9]},
     ),

@@ -27,11 +27,7 @@ CONSTANTS = re.compile(
 GATED = {"timm_eva02"}
 # another picture, or queries of its own, add to the class score
 ADDED = {"siamese", "hf_detr"}
-FROM_PIXELS = [
-    name
-    for name, case in CASES.items()
-    if case.has_classifier and not case.relevance and name not in {"timm_mobilenet", *ADDED}
-]
+FROM_PIXELS = [name for name, case in CASES.items() if case.has_classifier and name not in {"timm_mobilenet", *ADDED}]
 
 
 def without_constants(name: str) -> tuple[nn.Module, Tensor]:

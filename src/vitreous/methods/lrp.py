@@ -47,7 +47,8 @@ class LRP:
         start_layer: the first layer multiplied by "rollout", from 0. The authors' evaluation scripts start from 1.
         epsilon: the stabilizer of every division.
 
-    Needs operations with rules: transformers of timm, torchvision, Hugging Face and others that call torch plainly. All
+    Needs operations with rules: transformers of timm, torchvision, Hugging Face and others that call torch plainly, and
+    networks of convolutions, batch norms and pooling, alone or under a transformer, by the rules of the same code. All
     readouts but "full" also need a class token that the classifier reads, and global attention. What is explained must
     not have both signs, as one class against another has, unless rules="orig": those of sums scale relevance by its
     total, which would be 0 and rounding. Run it in float64 for numbers to rely on: divisions by sums near zero make

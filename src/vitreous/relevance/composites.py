@@ -31,6 +31,7 @@ from vitreous.relevance.rules import (
     matmul_z,
     mean_plus,
     mean_z,
+    negated,
     product,
     residual,
     sum_z,
@@ -47,8 +48,9 @@ _LINEAR = (F.linear,)
 _CONVOLUTION = (F.conv2d, torch.conv2d)
 _MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.einsum)
 """The products that `forms.py` writes all others as."""
-_SUM = (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.add_)
-_DIFFERENCE = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__rsub__)
+_SUM = (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.add_, Tensor.__iadd__)
+_DIFFERENCE = (torch.sub, Tensor.sub, Tensor.__sub__, Tensor.sub_, Tensor.__isub__)
+_REVERSED = (torch.rsub, Tensor.__rsub__)
 _PRODUCT = (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
 _QUOTIENT = (torch.div, Tensor.div, Tensor.__truediv__)
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
@@ -56,13 +58,19 @@ _LOGARITHM = (F.log_softmax, torch.log_softmax, Tensor.log_softmax, F.logsigmoid
 _SIGMOID = (F.sigmoid, torch.sigmoid, Tensor.sigmoid, F.hardsigmoid)
 # f(0) = 0, so that f(x) / x is a factor
 _ACTIVATION = (
-    *(F.gelu, F.relu, F.relu6, F.silu, F.leaky_relu, F.elu, F.mish, F.hardswish),
+    *(F.gelu, F.relu, F.relu6, F.hardtanh, F.silu, F.leaky_relu, F.elu, F.mish, F.hardswish),
     *(torch.relu, Tensor.relu, F.tanh, torch.tanh, Tensor.tanh),
 )
 _LAYER_NORM = (F.layer_norm, torch.layer_norm)
 _GROUP_NORM = (F.group_norm, torch.group_norm)
 _RMS_NORM = (F.rms_norm, torch.rms_norm)
 _MEAN = (torch.mean, Tensor.mean, torch.sum, Tensor.sum, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d)
+_BATCH_NORM = (F.batch_norm, torch.batch_norm)
+# which of its numbers a maximum takes, and how an enlarged map mixes, is the picture's; the weights are fixed
+_POOL = (
+    *(F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d, F.avg_pool2d, F.interpolate),
+    *(F.max_pool1d, torch.max_pool1d, F.avg_pool1d, torch.avg_pool1d),
+)
 _NEGATIVE = (torch.neg, Tensor.neg, Tensor.__neg__)
 # what a norm that is written out divides by
 _ROOT = (
@@ -79,20 +87,30 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
         rules: "ours", their `layers_ours`, conserves relevance; "orig", their `layers_lrp`, gives all of it to the
             positive and all of it to the negative inputs of a linear layer, and does not scale the sides of a sum.
         epsilon: the stabilizer of every division.
+
+    Convolutional networks have the rules of the same code, which its transformers do not run: a batch norm, in
+    evaluation mode a scale and a shift of each channel, passes R on, as its shift takes none like any bias; averages
+    and maxima share R in proportion to what they take. A difference is a sum, one side negated (ours). Where all
+    scales are positive, this is what folding the norms into the convolutions gives; a negative one turns which
+    products of its convolution count as positive.
     """
 
     def rule(names: str, share: Callable[..., Any]) -> Rule:
         return Rule(tuple(names.split()), share if share in (identity, product) else partial(share, epsilon=epsilon))
 
+    summed = residual if rules == "ours" else sum_z
     return {
         **dict.fromkeys(_LINEAR, rule("input weight bias", linear_z_plus if rules == "ours" else z_signs)),
         **dict.fromkeys(_CONVOLUTION, rule("input weight bias", convolution)),
         **dict.fromkeys(_MATMUL, Factors(("input", "other"), partial(matmul_z, epsilon=epsilon))),
-        **dict.fromkeys(_SUM, rule("input other", residual if rules == "ours" else sum_z)),
+        **dict.fromkeys(_SUM, rule("input other", summed)),
+        **dict.fromkeys(_DIFFERENCE, rule("input other", partial(negated, share=summed, at=1))),
+        **dict.fromkeys(_REVERSED, rule("input other", partial(negated, share=summed, at=0))),
         **dict.fromkeys(_PRODUCT, rule("input other", product)),
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
         **dict.fromkeys((*_LAYER_NORM, *_GROUP_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
-        **dict.fromkeys(_MEAN, rule("input", mean_z)),
+        **dict.fromkeys(_BATCH_NORM, rule("input", identity)),
+        **dict.fromkeys((*_MEAN, *_POOL), rule("input", mean_z)),
         **dict.fromkeys(_LOGARITHM, Rule(("input",), logarithm)),
         Tensor.__getitem__: replace(rule("input index", chosen), applies=_takes_a_token),
     }
@@ -116,8 +134,8 @@ _FROZEN_GROUP_NORM = Rule(("input", "num_groups", "weight", "bias", "eps"), froz
 _FROZEN_RMS_NORM = Rule(("input", "normalized_shape", "weight", "eps"), frozen_rms_norm)
 
 CP_LRP: Composite = {
-    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_MEAN, *_NEGATIVE), autograd_rule),
-    **_all((F.batch_norm, F.max_pool2d, F.avg_pool2d, *_PRODUCT, *_ACTIVATION, *_SIGMOID), autograd_rule),
+    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_REVERSED, *_MEAN, *_NEGATIVE), autograd_rule),
+    **_all((*_BATCH_NORM, *_POOL, *_PRODUCT, *_ACTIVATION, *_SIGMOID), autograd_rule),
     **_all(_SOFTMAX, constant_rule),
     **_all(_LAYER_NORM, _FROZEN_LAYER_NORM),
     **_all(_GROUP_NORM, _FROZEN_GROUP_NORM),
@@ -143,9 +161,9 @@ ATTN_LRP: Composite = {**LIBRA_GRAD, **_all(_SOFTMAX, autograd_rule), **_all(_MA
 RELEVANCE_CAM: Composite = {
     **CHEFER,
     **_all(_CONVOLUTION, Rule(("input", "weight", "bias"), z_plus)),
-    **_all((*_SUM, Tensor.__iadd__), Rule(("input", "other"), sum_z)),
-    **_all((F.batch_norm, F.hardsigmoid, F.hardtanh), Rule(("input",), identity)),
-    **_all((F.max_pool2d, F.avg_pool2d), Rule(("input",), mean_z)),
+    **_all(_SUM, Rule(("input", "other"), sum_z)),
+    **_all(_DIFFERENCE, Rule(("input", "other"), partial(negated, share=sum_z, at=1))),
+    **_all(_REVERSED, Rule(("input", "other"), partial(negated, share=sum_z, at=0))),
     **_all(_MEAN, Rule(("input",), mean_plus)),
 }
 """Lee et al., CVPR 2021, as their code has it (α = 1), and Chefer's rules for what only transformers do."""

@@ -6,6 +6,8 @@ that take none, such as weights). Division is Chefer's: a ⊘ b = a / (b + ε), 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,6 +28,7 @@ __all__ = [
     "matmul_z",
     "mean_plus",
     "mean_z",
+    "negated",
     "product",
     "residual",
     "sum_z",
@@ -129,6 +132,15 @@ def residual(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tu
         for part, total in zip(parts, totals, strict=True)
     ]
     return _to_operands(step, scaled)
+
+
+def negated(
+    step: Operation, relevance: Tensor, epsilon: float = EPSILON, *, share: Callable[..., Any], at: int
+) -> tuple[Tensor | None, ...]:
+    """Differences: a rule of sums, where the summand at this place counts as its negative."""
+    operands = [-each if place == at else each for place, each in enumerate(step.operands)]
+    result: tuple[Tensor | None, ...] = share(replace(step, operands=tuple(operands)), relevance, epsilon)
+    return result
 
 
 def product(step: Operation, relevance: Tensor) -> tuple[Tensor | None, ...]:
