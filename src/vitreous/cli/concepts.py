@@ -71,14 +71,13 @@ def concepts(
     from vitreous.explaining.asked import read_class_names
     from vitreous.files.writing import check_writable
     from vitreous.inside.concept_page import ConceptsJob, concept_page
-    from vitreous.models.zoo import describe
 
     names = read_class_names(class_names or ())
     check_writable(output)
     console = Console(highlight=False)
     (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
     job = ConceptsJob(
-        describe(loaded, class_names=names),
+        loaded,
         pictures,
         class_name,
         layer,
@@ -89,6 +88,7 @@ def concepts(
         batch_size,
         output,
         asked_window(window),
+        names,
     )
     with counting(console, "runs of the pictures", again=ANEW) as tell:
         done = concept_page(job, tell)

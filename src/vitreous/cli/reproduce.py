@@ -14,7 +14,12 @@ _DIFFERS = 3
 
 def reproduce(
     manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="manifest.json beside the results of a run, or its folder.")
+        Path,
+        typer.Argument(
+            metavar="MANIFEST",
+            help="manifest.json beside the results of a run, or its folder; or what 'vitreous evaluate' or "
+            "'vitreous cases' wrote.",
+        ),
     ],
     *,
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, for what is made again.")] = Path(
@@ -38,8 +43,9 @@ def reproduce(
         str, typer.Option(metavar="DEVICE", help="Where to compute. [default: where it was]", show_default=False)
     ] = "",
 ) -> None:
-    """Run explain, interactions, a benchmark or a check again from its manifest: does the same come out?
+    """Run again what a manifest tells of: does the same come out?
 
+    Of explain, interactions, inside, concepts, autoencoder, cases, evaluate, a benchmark or a check.
     Of a training, it says the command that makes it again.
 
     Nothing of the old run is written. Exits with 0 where all is the same to the bit, 3 where something differs, and 1

@@ -17,7 +17,8 @@ from vitreous.errors import DataError, ModelError
 from vitreous.evaluation.cost import Cost, measure_cost
 from vitreous.explaining.asked import check_class_names
 from vitreous.explaining.labels import match_labels
-from vitreous.files.manifest import check_own_file, versions
+from vitreous.explaining.picture_job import describe_model
+from vitreous.files.manifest import check_own_file
 from vitreous.files.writing import check_writable, write_json
 from vitreous.metrics.classification import Measured, calibration_error, confusion, judge_classifier
 from vitreous.models.loaded import LoadedModel, numbered
@@ -28,9 +29,10 @@ from vitreous.trace.reading import reading
 from vitreous.trace.running import run
 from vitreous.trace.target import logits_of
 
-__all__ = ["Answers", "Evaluation", "answers", "evaluate"]
+__all__ = ["JOB", "Answers", "Evaluation", "answers", "evaluate"]
 
-_JOB = "evaluate"
+JOB = "evaluate"
+"""What made the file."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def evaluate(
         MissingExtra: two classes, and torchmetrics is not installed.
     """
     check_writable(output.parent)
-    check_own_file(output, _JOB)
+    check_own_file(output, JOB)
     pictures, fingerprint = load_split(data, split)
     given = answers(model, pictures, workers=workers, window=window, progress=progress)
     found = Evaluation(
@@ -169,20 +171,18 @@ def evaluate(
         measure_cost(model),
     )
     values = {
-        "job": _JOB,
+        "job": JOB,
         "scores": {name: asdict(score) for name, score in found.scores.items()},
         "calibration_error": found.calibration_error,
         "cost": asdict(found.cost),
         "class_names": found.class_names,
         "confusion": found.confusion.tolist(),
         "pictures": len(pictures),
+        "data": str(data),
         "split": split,
         "data_sha256": fingerprint,
         "window": window,
-        "model": model.name,
-        "reading": model.reading.to_json(),
-        "weights_sha256": model.weights_sha256,
-        "versions": versions(),
+        **describe_model(model),
     }
     write_json(output, values)
     return found

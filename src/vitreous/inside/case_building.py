@@ -18,6 +18,7 @@ from vitreous.data.depth import Window
 from vitreous.data.samples import Entry, draw
 from vitreous.errors import DataError, ObservationError
 from vitreous.explaining.opening import prepare
+from vitreous.explaining.picture_job import describe_model
 from vitreous.files.writing import check_writable
 from vitreous.inside.case_index import About, Whole, open_index, writing
 from vitreous.inside.gathered import open_pictures
@@ -35,8 +36,10 @@ from vitreous.trace.reading import Said, reading
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Built", "build_cases", "grid_of", "unit_patches", "unit_whole"]
+__all__ = ["JOB", "Built", "build_cases", "grid_of", "unit_patches", "unit_whole"]
 
+JOB = "cases"
+"""What made the file."""
 _SIDE = 160
 """Of a picture that is kept to be shown, in pixels."""
 
@@ -107,7 +110,16 @@ def build_cases(
         raise DataError(f"none of {len(entries)} pictures of `{samples.name}` can be read: {min(unread.values())}")
     maps = first.read.maps
     about = About(1, subject.name, subject.weights_sha256, first.read.layer, whole, grid_of(maps), maps.shape[1])
-    with writing(path, about) as write:
+    asked = {"layer": layer, "whole": whole, "limit": limit, "seed": seed, "batch_size": batch_size}
+    run = {
+        "job": JOB,
+        **describe_model(subject),
+        **asked,
+        "place": str(pictures),
+        "window": pixel_window,
+        "fingerprint": samples.fingerprint,
+    }
+    with writing(path, about, run) as write:
         for some in chain([first], looked):
             write(
                 {

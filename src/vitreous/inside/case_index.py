@@ -17,7 +17,7 @@ from torch import Tensor
 from vitreous.data.pictures import open_encoded
 from vitreous.errors import DataError, ExplainError, MissingExtra, first_sentence
 from vitreous.files.reading import check_file
-from vitreous.files.writing import whole_file
+from vitreous.files.writing import to_json, whole_file
 from vitreous.settings.typed import typed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ __all__ = ["About", "Chunk", "Index", "Whole", "open_index", "writing"]
 
 Whole = Literal["mean", "class"]
 """What stands for a whole picture: the mean of its patches, or its class token."""
-_FOOTER, _VERSION = b"vitreous.cases", 1
+_FOOTER, _RUN, _VERSION = b"vitreous.cases", b"vitreous.run", 1
 _MOST_NUMBERS, _AT_ONCE = 1 << 26, 1 << 22
 """Of one picture's features, and of all that are in memory at once."""
 _MOST_BYTES, _MOST_PIXELS = 1 << 20, 1 << 20
@@ -86,12 +86,14 @@ class Index:
         about: what it was made of.
         names: of its pictures.
         labels: their classes, where known.
+        run: that built it, as in a manifest; empty where it does not say. Nothing of it is checked.
     """
 
     path: Path
     about: About
     names: Sequence[str]
     labels: Sequence[str | None]
+    run: Mapping[str, Any]
 
     def chunks(self) -> Iterator[Chunk]:
         """All features, so many pictures at a time that memory stays bounded.
@@ -128,15 +130,20 @@ class Index:
 
 
 @contextmanager
-def writing(path: Path, about: About) -> Generator[Any]:
+def writing(path: Path, about: About, run: Mapping[str, Any]) -> Generator[Any]:
     """A function that takes rows, by column; the file is there when the block ends well.
+
+    Args:
+        path: of the file.
+        about: what it is made of.
+        run: that makes it, in plain values.
 
     Raises:
         DataError: the disk says no.
         MissingExtra: pyarrow is not installed.
     """
     pyarrow, parquet = _arrow()
-    schema = _schema(about).with_metadata({_FOOTER: json.dumps(asdict(about))})
+    schema = _schema(about).with_metadata({_FOOTER: json.dumps(asdict(about)), _RUN: to_json(run)})
     with whole_file(path) as part, parquet.ParquetWriter(part, schema, compression="zstd") as writer:
 
         def write(columns: Mapping[str, Any]) -> None:
@@ -162,9 +169,10 @@ def open_index(path: str | Path) -> Index:
     path = Path(path)
     _arrow()
     with _reading(path) as file:
-        told = (file.schema_arrow.metadata or {}).get(_FOOTER)
+        told: dict[bytes, bytes] = file.schema_arrow.metadata or {}
         try:
-            about: About = typed(About, json.loads(told or b"null"))
+            about: About = typed(About, json.loads(told.get(_FOOTER, b"null")))
+            run: dict[str, Any] = typed(dict, json.loads(told.get(_RUN, b"{}")))
         except (ExplainError, ValueError, TypeError, KeyError, RecursionError):
             raise _foreign(path) from None
         sizes = (*about.grid, about.channels)
@@ -177,7 +185,7 @@ def open_index(path: str | Path) -> Index:
             if group.total_byte_size > (group.num_rows + 1) * row:
                 raise _foreign(path)
         names, labels = (column.to_pylist() for column in file.read(["picture", "label"]).columns)
-    return Index(path, about, names, labels)
+    return Index(path, about, names, labels, run)
 
 
 def _foreign(path: Path) -> DataError:

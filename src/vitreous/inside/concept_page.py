@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from vitreous.inside.effects import Effects, concept_effects
 from vitreous.inside.gathered import Gathered, gather, of_class, open_pictures, view_of
 from vitreous.masking.forward import Progress
 from vitreous.methods.saved import rows_as_csv
-from vitreous.models.loaded import LoadedModel
+from vitreous.models.zoo import LoadedModel, describe
 from vitreous.render import page
 from vitreous.render.interactions import draw_patches
 from vitreous.render.numbers import number
@@ -67,6 +67,7 @@ class ConceptsJob:
         batch_size: how many pictures run at once.
         output: the folder for the page, the table, the numbers and the manifest.
         window: of gray pictures of more than 8 bits, as in `open_picture`.
+        class_names: one per class score, before what the model says; empty for what it says.
     """
 
     model: LoadedModel
@@ -80,6 +81,7 @@ class ConceptsJob:
     batch_size: int = 8
     output: Path = Path("concepts")
     window: Window = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def concept_page(job: ConceptsJob, progress: Progress | None = None) -> Concepts
         ShapeError, ObservationError: as `concepts` and `concept_effects`.
     """
     check_writable(job.output)
+    job = replace(job, model=describe(job.model, class_names=job.class_names))
     with alone_in(job.output):
         started = now()
         every = open_pictures(job.place, job.window)
@@ -124,6 +127,7 @@ def concept_page(job: ConceptsJob, progress: Progress | None = None) -> Concepts
             "started": started,
             **describe_model(job.model),
             **{name: getattr(job, name) for name in asked},
+            "class_names": list(job.class_names) or None,
             "fingerprint": every.fingerprint,
             "target": target,
             "read": looked.found.layer,

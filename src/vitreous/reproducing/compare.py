@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ from numpy.typing import NDArray
 
 from vitreous.errors import DataError
 from vitreous.files.arrays import open_arrays
+from vitreous.files.reading import read_bytes
+from vitreous.models.tensors import read_tensors
 from vitreous.statistics.store import Key, Record
 
-__all__ = ["Compared", "compare_arrays", "compare_files", "compare_records"]
+__all__ = ["Compared", "compare_arrays", "compare_files", "compare_records", "compare_tables", "compare_values"]
 
 _TIMES = ("seconds",)
 """What is never the same twice."""
 _SAID = "about.npy"
 """Of an archive of maps, what made them: said in words, and no result."""
+_REMEDY = "It cannot be compared."
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Compared:
 
 
 def compare_files(what: str, old: Path, new: Path) -> Compared:
-    """Two archives of arrays."""
+    """Two archives of arrays, or two files of tensors."""
     try:
         before, after = _arrays(old), _arrays(new)
     except DataError as error:
@@ -68,8 +73,42 @@ def compare_arrays(old: NDArray[Any], new: NDArray[Any]) -> float:
     if old.dtype.kind not in "biuf":
         return math.inf
     before, after = old.astype(np.float64), new.astype(np.float64)
-    apart, largest = float(np.abs(before - after).max()), float(np.abs(before).max())
+    apart = np.where(np.isnan(before) & np.isnan(after), 0, np.abs(before - after)).max().item()
+    largest = np.abs(before[~np.isnan(before)]).max(initial=0).item()
     return apart / largest if largest and math.isfinite(apart) else math.inf
+
+
+def compare_tables(what: str, old: Path, new: Path) -> Compared:
+    """Two CSV files: columns of numbers, each by its largest value, and of words, which are the same or are not."""
+    try:
+        before, after = _columns(old), _columns(new)
+    except DataError as error:
+        return Compared(what, math.inf, str(error))
+    if before.keys() != after.keys() or any(len(column) != len(after[name]) for name, column in before.items()):
+        return Compared(what, math.inf, "it has other rows or columns")
+    apart, words = 0.0, list[str]()
+    for name, column in before.items():
+        try:
+            apart = max(apart, compare_arrays(_numbers(column), _numbers(after[name])))
+        except ValueError:  # no numbers
+            words += [name] if column != after[name] else []
+    if not words:
+        return Compared(what, apart)
+    numbers = f"numbers differ by {apart:.2g} of the largest value, and " if apart else ""
+    return Compared(what, apart or math.inf, f"{numbers}{', '.join(words)} reads otherwise")
+
+
+def compare_values(what: str, old: Any, new: Any) -> Compared:
+    """A number or None, or lists of numbers, as JSON has them.
+
+    >>> str(compare_values("explained", 0.5, 0.25)), str(compare_values("loss", None, 1.0))
+    ('explained: differs by 0.5 of the largest value', 'loss: it was None, and is 1.0')
+    """
+    if old == new:
+        return Compared(what, 0.0)
+    if old is None or new is None:
+        return Compared(what, math.inf, f"it was {old}, and is {new}")
+    return Compared(what, compare_arrays(np.asarray(old, np.float64), np.asarray(new, np.float64)))
 
 
 def compare_records(old: Mapping[Key, list[Record]], new: Mapping[Key, list[Record]]) -> list[Compared]:
@@ -101,6 +140,21 @@ def _apart(old: Record, new: Record) -> float:
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with open_arrays(path, "Its maps cannot be compared.") as found:
+    if path.suffix == ".safetensors":
+        return {name: each.float().numpy() for name, each in read_tensors(path, _REMEDY, DataError).items()}
+    with open_arrays(path, _REMEDY) as found:
         names = [name.removesuffix(".npy") for name in found.archive.namelist() if name != _SAID]
         return {name: found[name] for name in names}
+
+
+def _columns(path: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        head, *rows = csv.reader(StringIO(read_bytes(path, _REMEDY).decode("utf-8"), newline=""))
+        return dict(zip(head, zip(*rows, strict=True) if rows else [()] * len(head), strict=True))
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"`{path}` is no table: {error}. {_REMEDY}") from None
+
+
+def _numbers(column: tuple[str, ...]) -> NDArray[np.float64]:
+    """What was not measured is NaN."""
+    return np.array([float(each or "nan") for each in column])

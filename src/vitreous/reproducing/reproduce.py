@@ -10,8 +10,14 @@ from typing import Any
 
 from vitreous.benchmarking.job import JOB as BENCHMARK
 from vitreous.errors import DataError
+from vitreous.evaluation.evaluate import JOB as EVALUATE
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.files.manifest import MANIFEST, read_manifest, versions
+from vitreous.files.reading import read_json
+from vitreous.inside.autoencoder_page import JOB as AUTOENCODER
+from vitreous.inside.case_building import JOB as CASES
+from vitreous.inside.case_index import open_index
+from vitreous.inside.concept_page import JOB as CONCEPTS
 from vitreous.inside.sheets import JOB as INSIDE
 from vitreous.interacting.pages import AVERAGES
 from vitreous.interacting.pages import JOB as INTERACTIONS
@@ -19,8 +25,9 @@ from vitreous.models.card import read_card
 from vitreous.models.device import find_device
 from vitreous.reproducing.asked import REMEDY, Asked
 from vitreous.reproducing.compare import Compared
+from vitreous.reproducing.found import autoencoder, cases, concepts
 from vitreous.reproducing.pictures import averages, pictures
-from vitreous.reproducing.tables import CHECKS, table, verification
+from vitreous.reproducing.tables import CHECKS, evaluation, table, verification
 from vitreous.settings.typed import typed
 
 __all__ = ["Reproduction", "reproduce"]
@@ -31,6 +38,10 @@ _JOBS = {
     INSIDE: pictures,
     AVERAGES: averages,
     BENCHMARK: table,
+    EVALUATE: evaluation,
+    CONCEPTS: concepts,
+    AUTOENCODER: autoencoder,
+    CASES: cases,
     **dict.fromkeys(CHECKS, verification),
 }
 _PLACES = ("hardware", "machine")
@@ -58,10 +69,11 @@ class Reproduction:
 def reproduce(
     manifest: Path, output: Path, *, own: Sequence[str] = (), dataset: str = "", device: str = ""
 ) -> Reproduction:
-    """Run explain, interactions, a benchmark or a verification again, by its manifest, and compare the results.
+    """Make a result again by its manifest, and compare the two.
 
     Args:
-        manifest: `manifest.json`, or its folder; the results lie beside it.
+        manifest: `manifest.json`, or its folder; the results lie beside it. Or a result that tells of itself:
+            what `evaluate` wrote, or an index of `cases`.
         output: a folder for the new results: there is none yet, or it is empty.
         own: "package.module:Name" of every class of one's own that the manifest names; importing them runs their code.
         dataset: where the data set is now; empty for where it was.
@@ -72,29 +84,43 @@ def reproduce(
             or it is of a training, which takes as long as it took: the command that makes it again is told.
         ExplainError: likewise, of a model that cannot be loaded.
     """
-    folder = manifest.parent if manifest.name == MANIFEST else manifest
-    if not (folder / MANIFEST).is_file():
-        raise DataError(f"there is no `{folder / MANIFEST}`. {REMEDY}")
-    values = read_manifest(folder)
+    path, values = _read(manifest)
     if values.get("job") == "train":
-        raise DataError(_how_to_train(folder))
+        raise DataError(_how_to_train(path.parent))
     if str(values.get("job")) not in _JOBS:
-        raise DataError(f"`{folder / MANIFEST}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}")
+        raise DataError(f"`{path}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(
             f"`{output}` is not empty. Give a new folder with --output, so that nothing is taken for what it is not."
         )
     try:
         where = device or values.get("device") or next(values[at]["device"] for at in _PLACES if at in values)
-        asked = Asked(values, folder / MANIFEST, output, own, dataset, find_device(typed(str, where)))
+        asked = Asked(values, path, output, own, dataset, find_device(typed(str, where)))
         then, now = dict(values["versions"]), versions()
         changed = [f"{name} {then[name]}, now {now[name]}" for name in now if then.get(name) not in (None, now[name])]
         parts = list(_JOBS[values["job"]](asked))
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
-        raise DataError(f"`{folder / MANIFEST}` is not as a run left it: {error!r}. {REMEDY}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration) as error:
+        raise DataError(f"`{path}` is not as a run left it: {error!r}. {REMEDY}") from None
     if not parts:
-        raise DataError(f"`{folder}` holds no results that could be compared. {REMEDY}")
+        raise DataError(f"`{path.parent}` holds no results that could be compared. {REMEDY}")
     return Reproduction(parts, changed)
+
+
+def _read(manifest: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The file that says what was run, and what it says: a manifest, or a result that tells of itself.
+
+    Raises:
+        DataError: there is none, or it is not one of these.
+    """
+    if manifest.name == MANIFEST or not manifest.is_file():
+        folder = manifest.parent if manifest.name == MANIFEST else manifest
+        if not (folder / MANIFEST).is_file():
+            raise DataError(f"there is no `{folder / MANIFEST}`. {REMEDY}")
+        return folder / MANIFEST, read_manifest(folder)
+    if manifest.suffix == ".parquet":
+        return manifest, open_index(manifest).run
+    values: Any = read_json(manifest, REMEDY)
+    return manifest, values if isinstance(values, dict) else {}
 
 
 def _how_to_train(folder: Path) -> str:
