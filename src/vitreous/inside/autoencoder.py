@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vitreous.errors import DataError, ShapeError
 from vitreous.files.writing import whole_file
+from vitreous.inside.saelens import CONFIG, WEIGHTS, Config, layer_of, read_config
 from vitreous.models.tensors import read_metadata, read_tensors
 from vitreous.settings.arguments import checked
+from vitreous.settings.typed import shown
 
 __all__ = ["SparseAutoencoder", "load_autoencoder"]
 
@@ -109,21 +112,27 @@ class SparseAutoencoder:
 def load_autoencoder(path: str | Path, *, k: int | None = None, centered: bool | None = None) -> SparseAutoencoder:
     """Read a sparse autoencoder of a safetensors file, as vitreous, SAELens, saev or overcomplete name its tensors.
 
+    Of SAELens, the `cfg.json` beside the weights is read too: it says the layer, `k` and `centered`; what it asks for
+    and is not computed here, such as scaled tokens, is refused.
+
     Which way a matrix lies shows in its shape; a square one is taken as these libraries lay it. Of overcomplete, an
     encoder of one linear map and perhaps a batch norm is read, and its dictionary as it is stored: call its
     `get_dictionary()` before you save it, which normalizes it.
 
     Args:
-        path: of the file. Files of torch.save are not read: they can run code.
+        path: of the file, or of a folder that SAELens wrote. Files of torch.save are not read: they can run code.
         k: how many features of a token are kept, the largest; 0 for ReLU or JumpReLU. None for what the file says.
         centered: whether `b_dec` is taken off a token before it is encoded: `apply_b_dec_to_input` in SAELens, whose
             default is to do so; saev does not. None for what the file says.
 
     Raises:
-        DataError: the file cannot be read, holds other tensors, or does not say what `k` or `centered` would.
-        ShapeError: its tensors do not fit each other, are no finite numbers, or there are fewer features than `k`.
+        DataError: the file cannot be read, holds other tensors, or does not say what `k` or `centered` would; or
+            `cfg.json` is damaged, or asks for what is not computed here.
+        ShapeError: its tensors do not fit each other, or `cfg.json`, are no finite numbers, or there are fewer features
+            than `k`.
     """
     place = Path(path)
+    place = place / WEIGHTS if place.is_dir() else place
     if place.suffix.lower() in (".pt", ".pth", ".ckpt", ".bin"):
         raise DataError(
             f"`{place}` is not opened: files of torch.save can run code. Convert it to safetensors: "
@@ -148,19 +157,35 @@ def load_autoencoder(path: str | Path, *, k: int | None = None, centered: bool |
     if decoder_bias.ndim != 1 or any(each.shape != others[0].shape[:1] for each in others):
         raise _unfit(state, place)
     sizes = len(decoder_bias), len(encoder_bias)
+    config = read_config(place.parent) if "W_enc" in state and "k" not in said else None
+    if config is not None:
+        _check_config(config, sizes, threshold, place)
+        k, centered = config.kept if k is None else k, config.apply_b_dec_to_input if centered is None else centered
     kept = _kept(k, said, threshold, place)
     if not 0 <= kept <= sizes[1]:
         raise ShapeError(f"`k` is {kept}, and `{place}` has {sizes[1]} features. Give at most as many, or 0 for ReLU.")
-    return SparseAutoencoder(
-        _turned(encoder, sizes, state, place),
-        encoder_bias,
-        _turned(decoder, (sizes[1], sizes[0]), state, place),
-        decoder_bias,
-        kept,
-        _centered(centered, said, decoder_bias, place),
-        threshold,
-        said.get("layer", ""),
-    )
+    encoder = _turned(encoder, sizes, state, place)
+    decoder = _turned(decoder, (sizes[1], sizes[0]), state, place)
+    if config is not None and config.rescale_acts_by_decoder_norm:
+        lengths = decoder.norm(dim=1)
+        encoder, encoder_bias, decoder = encoder * lengths, encoder_bias * lengths, F.normalize(decoder, dim=1)
+    layer = said.get("layer", "") if config is None else layer_of(config.hook_name)
+    centered = _centered(centered, said, decoder_bias, place)
+    return SparseAutoencoder(encoder, encoder_bias, decoder, decoder_bias, kept, centered, threshold, layer)
+
+
+def _check_config(config: Config, sizes: tuple[int, int], threshold: Tensor | None, place: Path) -> None:
+    told, beside = (config.d_in, config.d_sae), place.parent / CONFIG
+    if told != sizes:
+        raise ShapeError(
+            f"`{place}` has {sizes[0]} channels and {sizes[1]} features, and `{beside}` says {shown(told[0])} and "
+            f"{shown(told[1])}. Put the weights beside their own configuration."
+        )
+    if (config.architecture == "jumprelu") != (threshold is not None):
+        raise DataError(
+            f"`architecture` in `{beside}` is {config.architecture}, and `{place}` has "
+            f"{'no' if threshold is None else 'a'} threshold. Put the weights beside their own configuration."
+        )
 
 
 def _of_overcomplete(state: Mapping[str, Tensor], place: Path) -> list[Tensor]:
