@@ -16,7 +16,7 @@ import vitreous
 from tests.cli.conftest import Run
 from tests.tiny import noise, save_pictures
 from vitreous.inside.concept_page import ConceptsJob, concept_page
-from vitreous.inside.concept_table import ConceptRow, concept_rows
+from vitreous.inside.concept_table import ConceptRow, concept_rows, too_few
 from vitreous.inside.concepts import Concepts
 from vitreous.inside.effects import Effects
 from vitreous.render.patch_crop import crop_patch
@@ -61,18 +61,51 @@ def test_the_table_and_the_numbers_of_the_python_face(run: Run, folder: Path, pi
     assert run(*again).exit_code == 0
 
 
-def test_verdicts_say_what_was_counted() -> None:
+def verdicts(draws: int) -> list[ConceptRow]:
+    """Of three concepts, of which the last is beaten by one of so many random directions."""
     removed = torch.tensor([[-3.0, 3.0, -1.0]])
-    drawn = torch.tensor([[[1.0, -2.0, 2.0]], [[-2.0, 1.0, 0.5]]])
+    drawn = torch.tensor([[1.0, -2.0, 0.5]]).repeat(draws, 1, 1)
+    drawn[0] = torch.tensor([-2.0, 1.0, 2.0])
     effects = Effects(removed, removed, drawn, drawn, torch.zeros(1))
-    found = Concepts(torch.ones(1, 3, 2, 2), torch.eye(3), torch.zeros(3), 1.0, "layer")
-    rests, against, chance = concept_rows(found, effects)
+    return concept_rows(FOUND, effects)
+
+
+FOUND = Concepts(torch.ones(1, 3, 2, 2), torch.eye(3), torch.zeros(3), 1.0, "layer")
+
+
+def test_verdicts_say_what_was_counted() -> None:
+    rests, against, chance = verdicts(19)
     assert (rests.random_low, rests.random_high) == (-2.0, 1.0)
     assert rests.verdict.startswith("The class rests on it: without it the score falls by 3, farther than without any")
     assert against.verdict.startswith("It speaks against the class: without it the score rises by 3")
     assert "No more than chance" in chance.verdict
-    assert "1 of 2 random directions" in chance.verdict
-    assert concept_rows(found, None)[0] == ConceptRow(0, pytest.approx(1 / 3))
+    assert "1 of 19 random directions" in chance.verdict
+    assert concept_rows(FOUND, None)[0] == ConceptRow(0, pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize("draws", [1, 3, 18, 19, 38, 39])
+def test_a_verdict_is_given_where_chance_does_as_much_once_in_twenty_times(draws: int) -> None:
+    rows = verdicts(draws)
+    for row in rows:
+        assert row.chance is not None
+        sure, kind = row.chance <= 0.05 + 1e-6, row.verdict.partition(":")[0]
+        wanted = "The class rests on it", "It speaks against the class"
+        assert (kind in wanted) is sure
+        assert (kind == "No verdict") is (draws < 19)
+    assert bool(too_few(draws)) is (draws < 19)
+
+
+def test_the_page_and_the_terminal_say_why_there_is_no_verdict(run: Run, folder: Path, pictures: str) -> None:
+    flags = ("--class", "hen", "--model", folder, "--count", 1)
+    done = run("concepts", pictures, *flags, "--draws", 18, "--output", "few")
+    assert done.exit_code == 0, done.output
+    why = "by chance a concept beats all of 18 random directions once in 19 times, and a verdict wants p ≤ 0.05."
+    assert f"Lacking: no verdicts: {why} Ask for 19 random directions or more." in done.stdout
+    assert f"No verdicts: {why}" in Path("few/concepts.html").read_text()
+    assert "No verdict: " in Path("few/concepts.csv").read_text()
+    done = run("concepts", pictures, *flags, "--output", "enough")
+    assert "Lacking" not in done.stdout
+    assert "By luck alone, 0.048 of 1 concepts would get a verdict." in Path("enough/concepts.html").read_text()
 
 
 def test_a_folder_without_classes_and_what_cannot_be_read(run: Run, folder: Path, tmp_path: Path) -> None:

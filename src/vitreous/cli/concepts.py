@@ -46,7 +46,10 @@ def concepts(
     layer: ReadLayer = "",
     count: Annotated[int, typer.Option(metavar="COUNT", min=1, help="How many concepts are looked for.")] = 8,
     draws: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, help="Random directions that each is held against.")
+        int,
+        typer.Option(
+            metavar="COUNT", min=1, help="Random directions that each is held against; no verdict of fewer than 19."
+        ),
     ] = 20,
     limit: Limit = 32,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures and the random directions.")] = 0,

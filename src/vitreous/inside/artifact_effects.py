@@ -16,7 +16,7 @@ from vitreous.explaining.targets import UserTarget, as_target
 from vitreous.inside.artifacts import Artifacts, artifacts
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.settings.arguments import checked
-from vitreous.settings.typed import Count, Seed
+from vitreous.settings.typed import Count, Passes, Seed
 from vitreous.shapes import Heatmap, Images, Logits
 from vitreous.trace.classifier import check_classifier
 from vitreous.trace.observe import observe
@@ -86,7 +86,7 @@ def artifact_effects(
     target: UserTarget = None,
     *,
     times: float = 3.0,
-    draws: Count = 10,
+    draws: Passes = 20,
     seed: Seed = 0,
     batch_size: Count = 8,
     preprocess: Preparation | None = None,
@@ -103,7 +103,7 @@ def artifact_effects(
         images: as in `explain`: a tensor, taken as the model's normalized input, or pictures.
         target: the class, or whatever `explain` takes; None for each image's predicted one.
         times: as in `artifacts`.
-        draws: how many times random patches are hidden.
+        draws: how many times random patches are hidden: with fewer than 19, `chance` cannot be 0.05.
         seed: of the draws.
         batch_size: how many images run at once; bounds memory.
         preprocess: as in `explain`: how pictures become the model's input, where it does not say.

@@ -15,7 +15,7 @@ from vitreous.errors import NoClassScores
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.manifest import change_manifest, claim, now
 from vitreous.files.writing import alone_in, check_writable, whole_file
-from vitreous.inside.concept_table import ConceptRow, concept_rows
+from vitreous.inside.concept_table import ConceptRow, by_luck, concept_rows, too_few
 from vitreous.inside.concepts import Concepts, concepts
 from vitreous.inside.effects import Effects, concept_effects
 from vitreous.inside.gathered import Gathered, gather, of_class, open_pictures, view_of
@@ -61,7 +61,7 @@ class ConceptsJob:
             class that the model predicts.
         layer: as in `concepts`.
         count: how many concepts.
-        draws: how many random directions each is held against.
+        draws: how many random directions each is held against; of fewer than 19 no verdict follows.
         limit: pictures drawn at random; 0 takes all.
         seed: of the pictures and of the random directions.
         batch_size: how many pictures run at once.
@@ -92,7 +92,7 @@ class ConceptsPage:
         page: the file.
         rows: of the table.
         unread: pictures that could not be read, and why.
-        lacking: why the score was not asked for; empty where it was.
+        lacking: why the score was not asked for, or no verdict follows; empty where one does.
     """
 
     page: Path
@@ -134,11 +134,11 @@ def concept_page(job: ConceptsJob, progress: Progress | None = None) -> Concepts
             "explained": looked.found.explained,
             "pictures": [entry.id for entry in looked.pictures.entries],
             "unread": looked.pictures.unread,
-            "lacking": looked.lacking,
+            "lacking": looked.lacking or looked.undecided,
             "concepts": [asdict(row) for row in looked.rows],
         }
         change_manifest(job.output, lambda values: {**values, **told})
-    return ConceptsPage(job.output / FILES[0], looked.rows, looked.pictures.unread, looked.lacking)
+    return ConceptsPage(job.output / FILES[0], looked.rows, looked.pictures.unread, looked.lacking or looked.undecided)
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,10 @@ class _Looked:
     @property
     def rows(self) -> list[ConceptRow]:
         return concept_rows(self.found, self.effects)
+
+    @property
+    def undecided(self) -> str:
+        return too_few(len(self.effects.removed_by_chance)) if self.effects else ""
 
 
 def _look(job: ConceptsJob, pictures: Gathered, target: int | None, progress: Progress | None) -> _Looked:
@@ -189,11 +193,10 @@ def _page(job: ConceptsJob, looked: _Looked) -> str:
     if looked.lacking:
         parts += [page.paragraph(looked.lacking)]
     else:
-        luck = len(rows) / (1 + job.draws)
-        parts += [page.paragraph(_TEST), _table(rows)]
-        parts += [
-            page.paragraph(f"By luck alone, {luck:.1f} of {len(rows)} concepts would go farther than all random.")
-        ]
+        luck = by_luck(len(rows), job.draws)
+        chance = f"By luck alone, {number(luck, '.2g')} of {len(rows)} concepts would get a verdict."
+        why = looked.undecided
+        parts += [page.paragraph(_TEST), _table(rows), page.paragraph(why[:1].upper() + why[1:] if why else chance)]
     views = dict[int, "Image"]()
     for row in rows:
         parts += [page.heading(f"Concept {row.concept}"), page.paragraph(row.verdict)]

@@ -11,7 +11,10 @@ from vitreous.inside.concepts import Concepts
 from vitreous.inside.effects import Effects
 from vitreous.render.numbers import number
 
-__all__ = ["ConceptRow", "concept_rows"]
+__all__ = ["ConceptRow", "by_luck", "concept_rows", "too_few"]
+
+_ONE_IN = 20
+"""A verdict is given where chance does as much once in so many times: p ≤ 0.05."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class ConceptRow:
         random_added_low: the least by a random direction.
         random_added_high: the most.
         chance_added: as `Effects.chance_added`.
-        verdict: in words.
+        verdict: in words; of too few random directions, that there is none.
     """
 
     concept: int
@@ -78,19 +81,48 @@ def _told(
     return own.double().mean(0).tolist(), means.amin(0).tolist(), means.amax(0).tolist()
 
 
+def too_few(draws: int) -> str:
+    """Why so many random directions decide nothing; empty where they can.
+
+    >>> too_few(19)
+    ''
+    """
+    if 1 + draws >= _ONE_IN:
+        return ""
+    return (
+        f"no verdicts: by chance a concept beats all of {draws} random directions once in {1 + draws} times, and a "
+        f"verdict wants p ≤ {1 / _ONE_IN:g}. Ask for {_ONE_IN - 1} random directions or more."
+    )
+
+
+def by_luck(concepts: int, draws: int) -> float:
+    """How many of so many concepts would get a verdict if all were chance.
+
+    >>> by_luck(8, 19), by_luck(21, 20)
+    (0.4, 1.0)
+    """
+    return concepts * ((1 + draws) // _ONE_IN) / (1 + draws)
+
+
 def _verdict(removed: float, chance: float, draws: int) -> str:
     """Whether the class rests on a concept, in a sentence.
 
     >>> _verdict(-0.5, 1 / 21, 20)
     'The class rests on it: without it the score falls by 0.5, farther than without any of 20 random directions.'
-    >>> _verdict(0.5, 1 / 21, 20)[:63]
-    'It speaks against the class: without it the score rises by 0.5,'
+    >>> _verdict(0.5, 2 / 40, 39)[29:]
+    'without it the score rises by 0.5, and without 1 of 39 random directions as far or farther.'
     >>> _verdict(-0.1, 6 / 21, 20)
     'No more than chance: without it the score falls by 0.1, and without 5 of 20 random directions as far or farther.'
+    >>> _verdict(-0.5, 1 / 4, 3)
+    'No verdict: without it the score falls by 0.5, farther than without any of 3 random directions.'
     """
-    farther = round(chance * (1 + draws)) - 1
-    moved = f"without it the score {'falls' if removed < 0 else 'rises'} by {number(abs(removed))}"
-    if farther:
-        return f"No more than chance: {moved}, and without {farther} of {draws} random directions as far or farther."
+    as_far = round(chance * (1 + draws))
     kind = "The class rests on it" if removed < 0 else "It speaks against the class"
+    if too_few(draws):
+        kind = "No verdict"
+    elif _ONE_IN * as_far > 1 + draws:
+        kind = "No more than chance"
+    moved = f"without it the score {'falls' if removed < 0 else 'rises'} by {number(abs(removed))}"
+    if as_far > 1:
+        return f"{kind}: {moved}, and without {as_far - 1} of {draws} random directions as far or farther."
     return f"{kind}: {moved}, farther than without any of {draws} random directions."

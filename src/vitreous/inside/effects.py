@@ -93,7 +93,7 @@ def concept_effects(
     found: Concepts,
     target: UserTarget = None,
     *,
-    draws: Passes = 10,
+    draws: Passes = 20,
     seed: Seed = 0,
     batch_size: Count = 8,
     progress: Progress | None = None,
@@ -113,7 +113,7 @@ def concept_effects(
         images: as in `explain`; they need not be those that the concepts were found in.
         found: from `concepts`.
         target: the class, or whatever `explain` takes; None for each image's predicted one.
-        draws: how many random directions for every concept.
+        draws: how many random directions for every concept: with fewer than 19, `chance` cannot be 0.05.
         seed: of the draws.
         batch_size: how many images run at once; bounds memory.
         progress: told how many forward passes of an image are done, and how many there are.
