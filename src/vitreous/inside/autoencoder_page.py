@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from markupsafe import Markup
 
 from vitreous.data.depth import Window
-from vitreous.explaining.picture_job import describe_model
-from vitreous.files.manifest import change_manifest, claim, now
-from vitreous.files.writing import alone_in, check_writable, whole_file
+from vitreous.files.manifest import claim, now
+from vitreous.files.writing import alone_in, check_writable
 from vitreous.inside.autoencoder_training import TrainedAutoencoder, train_autoencoder
 from vitreous.inside.concept_page import concept_figures
 from vitreous.inside.concepts import Concepts
 from vitreous.inside.fidelity import rows_of
+from vitreous.inside.found_page import FoundPage, write_found
 from vitreous.inside.gathered import Gathered, gather, open_pictures
 from vitreous.masking.forward import Progress
-from vitreous.methods.saved import rows_as_csv
 from vitreous.models.loaded import LoadedModel
 from vitreous.render import page
 from vitreous.render.numbers import number
@@ -112,36 +112,27 @@ def autoencoder_page(job: AutoencoderJob, progress: Progress | None = None) -> A
     """
     check_writable(job.output)
     with alone_in(job.output):
-        claim(job.output, JOB, FILES)
         started = now()
         every = open_pictures(job.place, job.window)
+        claim(job.output, JOB, FILES)
         pictures = gather(job.model, every, job.limit, job.seed)
         asked = {name: getattr(job, name) for name in ("layer", "features", "k", "steps", "seed", "batch_size")}
         made = train_autoencoder(job.model, pictures.images, progress=progress, **asked)
         about, rows = _about(job, pictures, made), feature_rows(made)
-        html, table, weights = (job.output / name for name in FILES)
-        made.autoencoder.save(weights)
-        with whole_file(table) as part:
-            part.write_text(rows_as_csv([asdict(row) for row in rows]), encoding="utf-8")
-        with whole_file(html) as part:
-            text = _page(job, pictures, made, rows, about)
-            part.write_text(text, encoding="utf-8", errors="backslashreplace")
         kept = made.fidelity
         told = {
             "started": started,
-            **describe_model(job.model),
-            **{name: getattr(job, name) for name in (*asked, "place", "limit", "window")},
             "fingerprint": every.fingerprint,
             "read": made.autoencoder.layer,
-            "pictures": [entry.id for entry in pictures.entries],
             "held_out": [pictures.entries[at].id for at in made.held_out],
-            "unread": pictures.unread,
             **asdict(kept),
             "recovered_zero": kept.recovered_zero,
             "recovered_mean": kept.recovered_mean,
             "dead": made.dead,
         }
-        change_manifest(job.output, lambda values: {**values, **told})
+        parts = _parts(job, pictures, made, rows)
+        found = FoundPage("Sparse autoencoder", about, parts, rows, made.autoencoder.save, told)
+        html = write_found(job, FILES, pictures, found)
     return AutoencoderPage(html, about, pictures.unread)
 
 
@@ -182,23 +173,17 @@ def _about(job: AutoencoderJob, pictures: Gathered, made: TrainedAutoencoder) ->
     return [*about, ("loss recovered", "; ".join(sides))]
 
 
-def _page(
-    job: AutoencoderJob,
-    pictures: Gathered,
-    made: TrainedAutoencoder,
-    rows: Sequence[FeatureRow],
-    about: Sequence[tuple[str, str]],
-) -> str:
+def _parts(
+    job: AutoencoderJob, pictures: Gathered, made: TrainedAutoencoder, rows: Sequence[FeatureRow]
+) -> list[Markup]:
     shown = rows[:_SHOWN]
     body = [(str(row.feature), f"{row.tokens:.1%}", number(row.much, ".3g"), f"{row.share:.1%}") for row in shown]
-    parts = [page.facts(about), page.paragraph(_HOW)]
+    parts = [page.paragraph(_HOW)]
     parts += [page.table([("feature", "tokens that have it", "how much, mean", "share of all"), *body])]
     found, views = _as_concepts(made, [row.feature for row in shown]), dict[int, "Image"]()
     for at, row in enumerate(shown):
         parts += [page.heading(f"Feature {row.feature}"), *concept_figures(job.model, pictures, found, at, views)]
-    if pictures.unread:
-        parts += [page.heading("Not read"), page.items([*pictures.unread.values()])]
-    return page.page("Sparse autoencoder", parts)
+    return parts
 
 
 def _as_concepts(made: TrainedAutoencoder, features: list[int]) -> Concepts:

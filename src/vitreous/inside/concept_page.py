@@ -12,15 +12,14 @@ from markupsafe import Markup
 
 from vitreous.data.depth import Window
 from vitreous.errors import NoClassScores
-from vitreous.explaining.picture_job import describe_model
-from vitreous.files.manifest import change_manifest, claim, now
+from vitreous.files.manifest import claim, now
 from vitreous.files.writing import alone_in, check_writable, whole_file
 from vitreous.inside.concept_table import ConceptRow, by_luck, concept_rows, too_few
 from vitreous.inside.concepts import Concepts, concepts
 from vitreous.inside.effects import Effects, concept_effects
+from vitreous.inside.found_page import FoundPage, write_found
 from vitreous.inside.gathered import Gathered, gather, of_class, open_pictures, view_of
 from vitreous.masking.forward import Progress
-from vitreous.methods.saved import rows_as_csv
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.render import page
 from vitreous.render.interactions import draw_patches
@@ -121,24 +120,19 @@ def concept_page(job: ConceptsJob, progress: Progress | None = None) -> Concepts
         samples, target = of_class(every, job.class_name, job.model)
         claim(job.output, JOB, FILES)  # no folder is ours for a class that is not there
         looked = _look(job, gather(job.model, samples, job.limit, job.seed), target, progress)
-        _write(job, looked)
-        asked = ("place", "class_name", "layer", "count", "draws", "limit", "seed", "batch_size", "window")
         told = {
             "started": started,
-            **describe_model(job.model),
-            **{name: getattr(job, name) for name in asked},
-            "class_names": list(job.class_names) or None,
             "fingerprint": every.fingerprint,
             "target": target,
             "read": looked.found.layer,
             "explained": looked.found.explained,
-            "pictures": [entry.id for entry in looked.pictures.entries],
-            "unread": looked.pictures.unread,
             "lacking": looked.lacking or looked.undecided,
             "concepts": [asdict(row) for row in looked.rows],
         }
-        change_manifest(job.output, lambda values: {**values, **told})
-    return ConceptsPage(job.output / FILES[0], looked.rows, looked.pictures.unread, looked.lacking or looked.undecided)
+        title, about = f"Concepts of {job.class_name}" if job.class_name else "Concepts", _about(job, looked)
+        found = FoundPage(title, about, _parts(job, looked), looked.rows, looked.save, told)
+        html = write_found(job, FILES, looked.pictures, found)
+    return ConceptsPage(html, looked.rows, looked.pictures.unread, looked.lacking or looked.undecided)
 
 
 @dataclass(frozen=True)
@@ -158,6 +152,12 @@ class _Looked:
     def undecided(self) -> str:
         return too_few(len(self.effects.removed_by_chance)) if self.effects else ""
 
+    def save(self, path: Path) -> None:
+        tensors = {name: getattr(self.found, name) for name in ("maps", "directions", "mean")}
+        tensors |= vars(self.effects) if self.effects else {}
+        with whole_file(path) as part:
+            np.savez(part, **{name: tensor.float().cpu().numpy() for name, tensor in tensors.items()})
+
 
 def _look(job: ConceptsJob, pictures: Gathered, target: int | None, progress: Progress | None) -> _Looked:
     images, together = pictures.images, job.batch_size
@@ -169,27 +169,17 @@ def _look(job: ConceptsJob, pictures: Gathered, target: int | None, progress: Pr
         return _Looked(pictures, found, None, error.alone)
 
 
-def _write(job: ConceptsJob, looked: _Looked) -> None:
-    html, table, numbers = (job.output / name for name in FILES)
-    tensors = {name: getattr(looked.found, name) for name in ("maps", "directions", "mean")}
-    tensors |= vars(looked.effects) if looked.effects else {}
-    with whole_file(numbers) as part:
-        np.savez(part, **{name: tensor.float().cpu().numpy() for name, tensor in tensors.items()})
-    with whole_file(table) as part:
-        part.write_text(rows_as_csv([asdict(row) for row in looked.rows]), encoding="utf-8")
-    with whole_file(html) as part:
-        part.write_text(_page(job, looked), encoding="utf-8", errors="backslashreplace")
-
-
-def _page(job: ConceptsJob, looked: _Looked) -> str:
-    pictures, found, rows = looked.pictures, looked.found, looked.rows
-    about = [
-        ("pictures", f"{len(pictures.entries)} of {job.place}"),
+def _about(job: ConceptsJob, looked: _Looked) -> list[tuple[str, str]]:
+    return [
+        ("pictures", f"{len(looked.pictures.entries)} of {job.place}"),
         ("model", job.model.short_name),
-        ("layer", f"`{found.layer}`"),
-        ("explained", f"{found.explained:.0%} of the patches' variance"),
+        ("layer", f"`{looked.found.layer}`"),
+        ("explained", f"{looked.found.explained:.0%} of the patches' variance"),
     ]
-    parts = [page.facts(about), page.paragraph(_HOW)]
+
+
+def _parts(job: ConceptsJob, looked: _Looked) -> list[Markup]:
+    rows, parts = looked.rows, [page.paragraph(_HOW)]
     if looked.lacking:
         parts += [page.paragraph(looked.lacking)]
     else:
@@ -200,10 +190,8 @@ def _page(job: ConceptsJob, looked: _Looked) -> str:
     views = dict[int, "Image"]()
     for row in rows:
         parts += [page.heading(f"Concept {row.concept}"), page.paragraph(row.verdict)]
-        parts += concept_figures(job.model, pictures, found, row.concept, views)
-    if pictures.unread:
-        parts += [page.heading("Not read"), page.items([*pictures.unread.values()])]
-    return page.page(f"Concepts of {job.class_name}" if job.class_name else "Concepts", parts)
+        parts += concept_figures(job.model, looked.pictures, looked.found, row.concept, views)
+    return parts
 
 
 def _table(rows: Sequence[ConceptRow]) -> Markup:
