@@ -31,6 +31,7 @@ from vitreous.explaining.pictures import explained_of
 from vitreous.methods.shared import NO_MEMORY
 from vitreous.models.device import find_device
 from vitreous.render.sheet import save_page
+from vitreous.trace.once import measuring_once
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,7 +87,8 @@ def explain_slice(order: Order, pictures: Slice, root: str) -> list[dict[str, An
     rows: list[dict[str, Any]] = []
     refused: Mapping[str, str] = {}
     left = read_slice(pictures, root)
-    with warnings.catch_warnings(action="ignore", category=ExplainWarning):  # of pictures: their rows say so
+    # of pictures: their rows say so
+    with warnings.catch_warnings(action="ignore", category=ExplainWarning), measuring_once():
         while batch := list(islice(left, order.job.batch_size)):
             found, refused = _explain(order, batch, refused)
             rows += found

@@ -21,6 +21,7 @@ from vitreous.metrics.metric import Inputs, Metric
 from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Heatmap, Images, TargetClass
 from vitreous.statistics.store import Key, Record
+from vitreous.trace.once import measuring_once
 from vitreous.trace.reading import Reading, reading
 from vitreous.trace.target import Classes
 
@@ -178,7 +179,7 @@ def judge(
     """
 
     def say(some: list[int]) -> list[Numbers]:
-        with reading(how):
+        with measuring_once(), reading(how):
             values = measure.of(inputs(some))
         counted = values.pop("counted", torch.ones(len(some), dtype=torch.bool)).tolist()
         numbers = {

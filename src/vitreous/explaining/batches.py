@@ -19,6 +19,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import Answer, answer
 from vitreous.trace.classifier import check_classifier
+from vitreous.trace.once import measuring_once
 from vitreous.trace.reading import reading
 from vitreous.trace.running import run
 from vitreous.trace.settled import evaluating
@@ -46,7 +47,8 @@ def explain_images(
     if not images:
         return [], refused
     try:
-        explained, refused = _explain_together(job, torch.stack([*images]), refused)
+        with measuring_once():
+            explained, refused = _explain_together(job, torch.stack([*images]), refused)
         return [*explained], refused
     except NotFinite as error:
         if len(images) == 1:

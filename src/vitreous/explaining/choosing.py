@@ -27,6 +27,7 @@ from vitreous.models.loaded import LoadedModel
 from vitreous.shapes import Images
 from vitreous.statistics.summary import Values, holm, summarize
 from vitreous.trace.classifier import check_classifier
+from vitreous.trace.once import Measured, measuring_once
 from vitreous.trace.reading import reading
 
 __all__ = ["Choice", "best_of", "choose_method"]
@@ -121,12 +122,13 @@ def choose_method(
     refused: dict[str, str] = {}
     unread: dict[str, str] = {}
     rows: list[Mapping[str, float]] = []
-    asked = None if isinstance(target, str) and is_top(target) else target
+    asked, measured = None if isinstance(target, str) and is_top(target) else target, Measured()
     for done, file in enumerate(files, 1):
         opened = open_for(model, file, window)
         if isinstance(opened, Opened):
             image = opened.image[None].to(next(model.model.parameters()))
-            found = _measured(model, left, image, asked, against)
+            with measuring_once(measured):
+                found = _measured(model, left, image, asked, against)
             refused |= {name: each for name, each in found.items() if isinstance(each, str)}
             left = {name: method for name, method in left.items() if name not in refused}
             rows.append({name: each for name, each in found.items() if not isinstance(each, str)})

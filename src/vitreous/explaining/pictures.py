@@ -26,6 +26,7 @@ from vitreous.explaining.picture_job import (
 from vitreous.files.ledger import Ledger, open_ledger
 from vitreous.files.writing import check_writable
 from vitreous.methods.shared import NO_MEMORY
+from vitreous.trace.once import Measured, measuring_once
 
 __all__ = ["PictureJob", "Result", "explain_pictures", "explained_of"]
 
@@ -79,10 +80,12 @@ def _explain_batches(job: PictureJob, files: Sequence[Path], ledger: Ledger) -> 
     The files of a batch are written while the model works on the next one.
     """
     refused: Mapping[str, str] = {}
+    measured = Measured()
     with ThreadPoolExecutor(_WRITERS, "sheets") as writers:
         waiting: list[Future[Result]] = []
         for at in range(0, len(files), job.batch_size):
-            found, refused = _explain_batch(job, files[at : at + job.batch_size], refused)
+            with measuring_once(measured):
+                found, refused = _explain_batch(job, files[at : at + job.batch_size], refused)
             yield from (each.result() for each in waiting)
             waiting = [writers.submit(_written(job, ledger, each)) for each in found]
         yield from (each.result() for each in waiting)

@@ -18,6 +18,7 @@ from vitreous.methods.method import Method, ScorelessMethod
 from vitreous.methods.shared import Failure, explain_each
 from vitreous.models.loaded import LoadedModel
 from vitreous.trace.classifier import check_classifier
+from vitreous.trace.once import measuring_once
 from vitreous.trace.output import everything
 from vitreous.trace.reading import as_scores, reading
 from vitreous.trace.target import Classes, Predicted, Scalar, Target
@@ -50,7 +51,7 @@ def explain_by_all(
     """
     run = partial(_run, subject=subject, batch_size=batch_size, progress=progress)
     found: dict[str, Explanation | Failure]
-    with reading(subject.reading), telling() as told:
+    with measuring_once(), reading(subject.reading), telling() as told:
         try:
             check_classifier(subject.model, images)
             found = run(methods, images=images, target=target)
@@ -67,7 +68,7 @@ def explain_by_all(
         if isinstance(found[name], NoClassScores) and isinstance(method, ScorelessMethod)
     }
     if scoreless and isinstance(target, Predicted):
-        with reading(replace(subject.reading, output=everything, link="identity")):
+        with measuring_once(), reading(replace(subject.reading, output=everything, link="identity")):
             maps = run(scoreless, images=images, target=Classes((0,)))
         found |= {
             name: replace(each, logits=None, target=None, wanted=None) if isinstance(each, Explanation) else each

@@ -19,6 +19,7 @@ from vitreous.trace.flow import chains, nodes_before
 from vitreous.trace.gradient import gradients
 from vitreous.trace.layout import Layer, layout
 from vitreous.trace.observed import TokenGrid
+from vitreous.trace.once import once
 from vitreous.trace.reading import current_reading
 from vitreous.trace.recorder import SAY_CALL, record
 from vitreous.trace.recording import Recording
@@ -48,6 +49,10 @@ def find_layer(model: nn.Module, images: Images, name: str = "") -> Layer:
     Cost: a forward and a backward pass of one image, two of each without attention between all patches; four more
         forward passes where a pass or a part is chosen, or something in the model may turn the picture.
     """
+    return once(("layer", name), model, images, lambda: _measured(model, images, name), picture=True)
+
+
+def _measured(model: nn.Module, images: Images, name: str) -> Layer:
     (layer, reorders, unsure, tokens), how = _find(model, images, name), current_reading()
     sizes = images.shape[-2] * images.shape[-1], layer.grid.patches
     if unsure or how.part or how.call is not None or reorders.turned(*sizes):

@@ -17,9 +17,10 @@ from vitreous.trace.edit import find_layers, find_part
 from vitreous.trace.flow import passes
 from vitreous.trace.intercept import Interceptor
 from vitreous.trace.observed import TokenGrid
+from vitreous.trace.once import once
 from vitreous.trace.order import check_order
-from vitreous.trace.places import measure_tokens
-from vitreous.trace.reading import current_reading, reading
+from vitreous.trace.places import Reads, measure_tokens
+from vitreous.trace.reading import Reading, current_reading, reading
 from vitreous.trace.recording import Recording
 from vitreous.trace.running import run
 from vitreous.trace.seen import AttentionSeen
@@ -132,8 +133,14 @@ def record(
         made.tensors,
         interceptor.grid,
         how,
-        lambda: measure_tokens(model, images, is_read),
-        lambda tokens: check_order(model, images, tokens, is_read),
+        lambda: _measured(model, images, is_read, how),
+        lambda tokens: once(
+            ("order", how, tokens, len(images)),
+            model,
+            images,
+            lambda: check_order(model, images, tokens, is_read),
+            picture=True,
+        ),
         interceptor.reorders,
         is_scripted(model),
     )
@@ -150,11 +157,16 @@ def tokens_of(model: nn.Module, images: Tensor) -> TokenGrid:
     check_input(images)
     check_precise(images.device)
     try:
-        return measure_tokens(model, images, _choice(model, images))
+        return _measured(model, images, _choice(model, images), current_reading())
     except NoTokenGrid:  # of several passes one must be chosen first
         with aside():
             record(model, images[:1]).check_one_pass()
         raise
+
+
+def _measured(model: nn.Module, images: Tensor, is_read: Reads, how: Reading) -> TokenGrid:
+    """As `measure_tokens`; which attentions are read follows from `how`."""
+    return once(("tokens", how), model, images, lambda: measure_tokens(model, images, is_read))
 
 
 def _check_asked(attention: Any, projection: Any, gradients: Any) -> None:
@@ -165,22 +177,27 @@ def _check_asked(attention: Any, projection: Any, gradients: Any) -> None:
         raise ShapeError(f"`gradients` of `record` is {gradients!r:.80}. Give true or false.")
 
 
-def _choice(model: nn.Module, images: Tensor) -> Callable[[int, str], bool]:
+def _choice(model: nn.Module, images: Tensor) -> Reads:
     """Whether an attention, by its place among all that run and the module that runs it, is one that is read.
 
     Cost: nothing, or one forward pass of the first image where a call is chosen.
     """
     how = current_reading()
     find_part(model, how.part)
-    if how.call is None:
+    if (call := how.call) is None:
         return lambda _, name: not how.part or f"{name}.".startswith(f"{how.part}.")
+    return once("call", model, images, lambda: _of_call(model, images, how, call), picture=True)
+
+
+def _of_call(model: nn.Module, images: Tensor, how: Reading, call: int) -> Reads:
+    """Whether an attention is one of this call."""
     with reading(replace(how, call=None)), aside():
         seen = record(model, images[:1])
     if not seen.names:  # calls of layers alone are told apart by these
         return lambda _, __: True
-    if how.call not in seen.passes:
-        raise UnknownName("call", str(how.call), map(str, sorted(set(seen.passes))), remedy=SAY_CALL)
-    chosen = {at for at, number in zip(seen.places, seen.passes, strict=True) if number == how.call}
+    if call not in seen.passes:
+        raise UnknownName("call", str(call), map(str, sorted(set(seen.passes))), remedy=SAY_CALL)
+    chosen = {at for at, number in zip(seen.places, seen.passes, strict=True) if number == call}
     return lambda at, _: at in chosen
 
 

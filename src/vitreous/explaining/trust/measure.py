@@ -37,6 +37,7 @@ from vitreous.settings.arguments import checked
 from vitreous.settings.typed import Count, Seed, Within, check_settings, shown
 from vitreous.shapes import Images, Logits
 from vitreous.trace.answer import score_name
+from vitreous.trace.once import measuring_once
 from vitreous.trace.reading import reading
 from vitreous.trace.recorder import record
 from vitreous.trace.target import Target
@@ -128,18 +129,19 @@ def trust(
     first = next(iter(named.values()))
     subject = replace(describe(model, class_names=first.class_names), reading=first.how)
     methods = {name: each.method for name, each in named.items()}
-    return tuple(
-        measure_trust(
-            subject,
-            image,
-            {name: each.heatmap[at] for name, each in named.items()},
-            methods,
-            part_of(target, len(images), slice(at, at + 1)),
-            settings=settings,
-            progress=progress,
+    with measuring_once():
+        return tuple(
+            measure_trust(
+                subject,
+                image,
+                {name: each.heatmap[at] for name, each in named.items()},
+                methods,
+                part_of(target, len(images), slice(at, at + 1)),
+                settings=settings,
+                progress=progress,
+            )
+            for at, image in enumerate(images.split(1))
         )
-        for at, image in enumerate(images.split(1))
-    )
 
 
 def measure_trust(
