@@ -41,7 +41,7 @@ def colorize(values: Float[np.ndarray, "h w"], palette: Palette = "sequential") 
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= 1):
         raise ShapeError(f"`values` must lie in [0, 1]; got {low:g} … {high:g}. Normalize them first.")
-    return _TABLES[palette][np.rint(values * (_STEPS - 1)).astype(np.intp)]
+    return np.take(_TABLES[palette], np.rint(values * (_STEPS - 1)).astype(np.intp), axis=0)
 
 
 def _table(colors: tuple[str, ...]) -> UInt8[np.ndarray, "steps 3"]:

@@ -6,7 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -26,6 +26,8 @@ _FRAMES = "lastresort"
 _TRIED = 24
 """Size in pixels at which a letter is looked for."""
 _NO_LETTER = "\uffff"
+_KEPT = 1024
+"""Lines of many sheets that are the same: so many lengths are kept."""
 _ALIKE = {"×": "x", "−": "-"}
 
 
@@ -46,6 +48,7 @@ def write(page: Image.Image, at: tuple[int, int], text: str, color: str, size: i
         left += _font(path, size).getlength(words)
 
 
+@lru_cache(_KEPT)
 def length_of(text: str, size: int) -> float:
     """How long the line is, in pixels."""
     return sum(_font(path, size).getlength(words) for words, path in _runs(_plain(text)))

@@ -16,6 +16,7 @@ from vitreous.render.colormap import colorize
 from vitreous.render.letters import NUMBERED, length_of, numbered, write
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale
+from vitreous.render.png import write_png
 
 __all__ = ["PANEL", "Panel", "blank", "fit", "save_page", "sheet"]
 
@@ -143,11 +144,14 @@ def sheet(
 
 
 def save_page(page: Image.Image, path: Path | BinaryIO, kind: str | None = None) -> None:
-    """Write a page, in the format named or else by the suffix.
-
-    PNG is packed lightly: three times as fast, a tenth larger.
-    """
-    page.save(path, kind, compress_level=1)
+    """Write a page, in the format named or else by the suffix."""
+    if (kind or (path.suffix[1:] if isinstance(path, Path) else "")).lower() != "png":
+        page.save(path, kind)
+    elif isinstance(path, Path):
+        with path.open("wb") as file:
+            write_png(page, file)
+    else:
+        write_png(page, path)
 
 
 def _place(page: Image.Image, at: tuple[int, int], picture: Image.Image | None, height: int) -> None:
