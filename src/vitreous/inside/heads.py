@@ -25,7 +25,7 @@ from vitreous.trace.reading import Said, reading
 if TYPE_CHECKING:
     from vitreous.explaining.explain import Picture
 
-__all__ = ["Heads", "distances", "entropies", "heads"]
+__all__ = ["Heads", "distances", "entropies", "heads", "of_heads"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,6 +58,12 @@ def distances(weights: Weights, tokens: TokenGrid) -> Float[Tensor, "batch heads
 def entropies(weights: Weights, tokens: TokenGrid) -> Float[Tensor, "batch heads"]:
     """Mean over patches of −Σⱼ Aᵢⱼ ln Aᵢⱼ over all tokens."""
     return torch.special.entr(tokens.of_patches(weights, -2)).sum(-1).mean(-1)
+
+
+def of_heads(weights: Weights, tokens: TokenGrid) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance, entropy, and how much goes to extra tokens, (batch, heads) each."""
+    to_patches = tokens.of_patches(tokens.of_patches(weights, -2)).sum(-1).mean(-1)
+    return distances(weights, tokens), entropies(weights, tokens), 1 - to_patches
 
 
 @checked("model", "images", "preprocess")
@@ -113,9 +119,7 @@ def _look(model: nn.Module, images: Images) -> Heads:
         seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
         def measure(tokens: TokenGrid, weights: Weights) -> None:
-            of_patches = tokens.of_patches(weights, -2)
-            to_patches = tokens.of_patches(of_patches).sum(-1).mean(-1)
-            seen.append((distances(weights, tokens), entropies(weights, tokens), 1 - to_patches))
+            seen.append(of_heads(weights, tokens))
 
         _, grid = each_attention(model, images, measure)
         if len(counts := {each[0].shape[1] for each in seen}) > 1:

@@ -31,6 +31,8 @@ Beside = Callable[[Case, Sequence[tuple["Explanation", int]]], Case]
 """From a case, and for each of its classes an explanation and the image's place in it, to a fuller case."""
 _MOST = 3
 """Classes in the head of a page."""
+_ATTENDS = ("class_token", "attention", "chefer")
+"""Families whose maps are read off attention."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def method_case(name: str, title: str, method: Any, attempts: Sequence[Attempt],
         attempts,
         bool(getattr(method, "signed", False)),
         bool(getattr(method, "blocks", False)),
+        getattr(method, "family", "") in _ATTENDS,
         tuple(shows(method)),
         about | ({"layer": layer} if layer else {}),
     )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
+from vitreous.render.inside import Inside
 from vitreous.render.relations import Relation, Relations
 
 __all__ = ["Attempt", "Case", "MethodCase", "ToldClass", "stretched"]
@@ -62,6 +63,7 @@ class MethodCase:
         attempts: for each class explained.
         signed: its maps have two sides.
         blocks: its maps are of whole blocks, which keep their edges.
+        attends: its maps are read off attention.
         shows: what its maps show, and what they do not, a sentence each.
         about: what else there is to know of it, by name: its source, settings, the layer that was read.
     """
@@ -71,6 +73,7 @@ class MethodCase:
     attempts: Sequence[Attempt]
     signed: bool = False
     blocks: bool = False
+    attends: bool = False
     shows: Sequence[str] = ()
     about: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -94,6 +97,7 @@ class Case:
         relations: of its patches to each other; empty where no model was at hand.
         regions: into which the model segments the picture, stage by stage: the number of each place's.
         box: of the part that the model saw: left, top, right, bottom, as shares of the whole picture.
+        inside: what the model makes of it, block by block; None where no model was at hand.
     """
 
     name: str
@@ -109,6 +113,7 @@ class Case:
     relations: Relations = field(default_factory=dict[str, Relation | str])
     regions: Sequence[Int[np.ndarray, "_ _"]] = ()
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    inside: Inside | None = None
 
     @property
     def title(self) -> str:

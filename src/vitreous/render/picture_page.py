@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from markupsafe import Markup
 from PIL import Image
 
-from vitreous.render.blocks import draw_blocks, draw_walks
+from vitreous.render.blocks import draw_blocks, draw_walks, frame_patches
 from vitreous.render.case import Attempt, Case, MethodCase
 from vitreous.render.colormap import PALETTES, colorize
 from vitreous.render.html import render, render_part
+from vitreous.render.inside_page import drawn_inside, packed_inside, specks
 from vitreous.render.numbers import number
 from vitreous.render.overlay import Scale, draw, overlay
 from vitreous.render.page import data_uri
@@ -85,7 +87,7 @@ def prepared_page(case: Case, *, back: str = "") -> PicturePage:
             "said": case.classes[at] if several else None,
             "which": at,
             "reason": attempt.reason,
-            "still": _still(method, attempt, still),
+            "still": _still(method, attempt, still, specks(method, attempt, case.inside)),
             "trust": _map_trust(case, method, at),
             "beside": list(_beside(attempt, still)),
         }
@@ -103,6 +105,8 @@ def prepared_page(case: Case, *, back: str = "") -> PicturePage:
         "several": several,
         "agreement": list(_agreement(case)),
         "bars": {name: data_uri(_bar(name), "PNG") for name in PALETTES},
+        "inside": drawn_inside(case, still),
+        "specks": any(specks(*each, case.inside) is not None for each in _attempts(case)),
         "data": _data(case),
     }
     return PicturePage(values)
@@ -137,7 +141,13 @@ def _fitted(picture: Image.Image, side: int) -> Image.Image:
     return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _still(method: MethodCase, attempt: Attempt, picture: Image.Image | None) -> _Still | None:
+def _attempts(case: Case) -> Iterator[tuple[MethodCase, Attempt]]:
+    return ((method, attempt) for method in case.methods for attempt in method.attempts)
+
+
+def _still(
+    method: MethodCase, attempt: Attempt, picture: Image.Image | None, framed: Bool[np.ndarray, "h w"] | None = None
+) -> _Still | None:
     if attempt.heatmap is None:
         return None
     heatmap = torch.from_numpy(np.ascontiguousarray(attempt.heatmap))
@@ -146,6 +156,8 @@ def _still(method: MethodCase, attempt: Attempt, picture: Image.Image | None) ->
         drawn = overlay(picture, heatmap, scale=scale, blocks=method.blocks)
     else:
         drawn = _fitted(draw(heatmap, scale, blocks=method.blocks), _STILL)
+    if framed is not None:
+        drawn = frame_patches(drawn, framed)
     return _Still(data_uri(drawn), number(scale.low), number(scale.high), method.signed)
 
 
@@ -214,13 +226,19 @@ def _data(case: Case) -> dict[str, Any]:
                 "blocks": method.blocks,
                 "maps": [_packed(attempt.heatmap) for attempt in method.attempts],
                 "levels": [attempt.levels for attempt in method.attempts],
+                "specks": [_places(specks(method, attempt, case.inside)) for attempt in method.attempts],
             }
             for method in case.methods
         ],
         "trust": [case.trust_of(at) for at in range(len(case.classes))],
         "relations": packed(case.relations),
         "regions": [_packed(each, "<u4") for each in case.regions],
+        "inside": packed_inside(case.inside),
     }
+
+
+def _places(marked: Bool[np.ndarray, "h w"] | None) -> list[list[int]]:
+    return [] if marked is None else np.argwhere(marked).tolist()
 
 
 def _grid(case: Case) -> dict[str, int]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from torch import nn
 
-from vitreous.errors import ObservationError
 from vitreous.explaining.targets import part_of
-from vitreous.inside.artifact_effects import since
-from vitreous.inside.artifacts import artifacts
+from vitreous.inside.on_picture import inside_of
 from vitreous.interact.relations import regions_of, relations_of
 from vitreous.methods.cases import Beside
 from vitreous.methods.explanation import Explanation
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import describe
 from vitreous.render.case import Case
+from vitreous.render.inside import Norms
 from vitreous.render.numbers import patch_name
 from vitreous.shapes import Images
 from vitreous.trace.target import Target
@@ -42,25 +42,23 @@ def related(
     if before:
         relations = relations_of(subject, image, targets, before.relations)
         notes = [*case.notes, *(note for note in before.notes if note.startswith(_ARTIFACTS))]
-        return replace(case, notes=notes, relations=relations, regions=before.regions)
+        return replace(case, notes=notes, relations=relations, regions=before.regions, inside=before.inside)
     regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
-    notes = [*case.notes, *_artifacts(subject, image)]
-    return replace(case, notes=notes, relations=relations_of(subject, image, targets), regions=regions)
+    inside = inside_of(subject, image)
+    relations = relations_of(subject, image, targets)
+    return replace(
+        case, notes=[*case.notes, *_artifacts(inside.norms)], relations=relations, regions=regions, inside=inside
+    )
 
 
-def _artifacts(subject: LoadedModel, image: Images) -> list[str]:
+def _artifacts(norms: Norms | str) -> list[str]:
     """Which patches hold something else than what lies there; nothing of a model whose blocks cannot be seen."""
-    try:
-        found = artifacts(subject, image)
-    except ObservationError:
+    if isinstance(norms, str) or not norms.met.any():
         return []
-    odd = since(found.outliers.flatten(2))[0, -2]  # as the last attention meets them
-    if not odd.any():
-        return []
-    named = "; ".join(patch_name(*divmod(at, found.norms.shape[3])) for at in odd.nonzero()[:, 0].tolist())
+    named = "; ".join(patch_name(*place) for place in np.argwhere(norms.met).tolist())
     return [
-        f"{_ARTIFACTS} {int(odd.sum())} of {len(odd)} patches (row,column from 1,1: {named}) have tokens over "
-        f"{found.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
+        f"{_ARTIFACTS} {int(norms.met.sum())} of {norms.met.size} patches (row,column from 1,1: {named}) have tokens "
+        f"over {norms.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
         "attention may have specks on them."
     ]
 

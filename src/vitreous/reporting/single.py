@@ -86,7 +86,7 @@ def explain_single(
     targets = targets_of(job, classes)
     case = _case(job, found, view, name, started, told=picture.info)
     if before and (before.classes, before.against) == (classes, job.against):
-        case = replace(case, relations=before.case.relations, regions=before.case.regions)
+        case = replace(case, relations=before.case.relations, regions=before.case.regions, inside=before.case.inside)
     else:
         case = related(case, job.model, batch, targets, before.case if before else None)
     case = replace(case, command=command_of(job, file) if file else "")

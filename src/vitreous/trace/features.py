@@ -18,7 +18,7 @@ from vitreous.trace.observed import TokenGrid
 from vitreous.trace.recorder import record, tokens_of
 from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["Features", "PatchFeatures", "patch_features"]
+__all__ = ["Features", "PatchFeatures", "patch_features", "taken"]
 
 Features = Literal["tokens", "keys", "queries", "values"]
 """What a layer gives, or what an attention takes, of each patch."""
@@ -88,7 +88,7 @@ def _attended(model: nn.Module, images: Images, layer: str, of: Features) -> Pat
         if seen.sizes[-1] is not None:
             names.append(seen.name)
             if layer in ("", seen.name):
-                kept[:] = [_taken(seen, of, tokens)]
+                kept[:] = [taken(seen, of, tokens)]
 
     seen = record(model, images, attention=keep)
     seen.check_tokens(tokens)
@@ -103,15 +103,16 @@ def _attended(model: nn.Module, images: Images, layer: str, of: Features) -> Pat
     return PatchFeatures(name, kept[0])
 
 
-def _taken(seen: AttentionSeen, of: Features, tokens: TokenGrid) -> FeatureMaps | None:
+def taken(seen: AttentionSeen, of: Features, tokens: TokenGrid) -> FeatureMaps | None:
+    """What an attention takes of each patch; None where it is not between all tokens, or written out by the model."""
     call = seen.attention
     if seen.sizes[-1] != tokens.tokens:  # refused when all has run
         return None
     if isinstance(call, AttentionCall):
-        taken = {"keys": call.key, "queries": call.query, "values": call.value}[of]
+        found = {"keys": call.key, "queries": call.query, "values": call.value}[of]
     else:
-        taken = call.value if of == "values" else None
-    if taken is None:
+        found = call.value if of == "values" else None
+    if found is None:
         return None
-    rows = tokens.of_patches(taken, 2).movedim(2, 1).flatten(2)  # heads side by side
+    rows = tokens.of_patches(found, 2).movedim(2, 1).flatten(2)  # heads side by side
     return rows.mT.unflatten(2, (tokens.height, tokens.width)).clone()
