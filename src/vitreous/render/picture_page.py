@@ -100,6 +100,7 @@ def prepared_page(case: Case, *, back: str = "") -> PicturePage:
         "case": case,
         "back": back,
         "picture": picture and {"source": data_uri(picture), "width": picture.width, "height": picture.height},
+        "small": case.picture and small(case.picture),
         "whole": case.whole and data_uri(_fitted(case.whole, _STILL)),
         "panels": panels,
         "several": several,

@@ -33,7 +33,8 @@ export async function showAnswer(place, told, { names, asked, ask, hide, heads, 
 
 // What is not the row itself waits until it is asked for, so that rows stand below each other.
 function fold(result) {
-  const rest = [...result.querySelectorAll(":scope > section")].slice(1);
+  const maps = result.querySelector(":scope > .tab") ?? result;
+  const rest = [...maps.querySelectorAll(":scope > section")].slice(1);
   const folded = element("details", {}, element("summary", {}, "More on this model's answer"));
   rest[0].before(folded);
   folded.append(...rest);

@@ -29,6 +29,8 @@ export function fillControls(form, data, page) {
     ...(data.regions.length ? [choice("Regions", stages(data.regions), String(state.regions), (at) => set("regions")(Number(at)))] : []),
     tick("All on one scale", state.scale === "common", (on) => page.set({ scale: on ? "common" : "own" })),
     tick("Boxes above the threshold", Boolean(state.boxes), (on) => page.set({ boxes: Number(on) })),
+    ...(data.methods.some((each) => each.specks.flat().length)
+      ? [tick("Frames around artifacts", Boolean(state.specks), (on) => page.set({ specks: Number(on) }))] : []),
     zoomButtons(page),
   );
   form.addEventListener("submit", (event) => event.preventDefault());

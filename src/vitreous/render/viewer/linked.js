@@ -2,7 +2,7 @@
 // same on all pages, wherever each model saw the picture.
 import { patchOf } from "./state.js";
 
-const shared = ["opacity", "threshold", "palette", "scale", "boxes"]; // of the state
+const shared = ["opacity", "threshold", "palette", "scale", "boxes", "specks", "tab"]; // of the state
 
 // Places and windows of one page's part of the picture, as another page has them; `from` and `to` are the parts' boxes,
 // as shares of the whole picture.

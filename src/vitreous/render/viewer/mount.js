@@ -9,6 +9,9 @@ import { relatedPanels, relate, headsFrom } from "./relations.js";
 import { openedRegions, regionAt, tint } from "./regions.js";
 import { fillHiding } from "./hiding.js";
 import { fillWalks } from "./walks.js";
+import { fillTabs } from "./tabs.js";
+import { alikePanels } from "./alike.js";
+import { seenPanels, listenOnTiles } from "./tiles.js";
 import { told } from "./maps.js";
 
 // Take over the still page in `root`; `data` is what the page holds for the viewer. A live page's `host` keeps the state,
@@ -26,7 +29,10 @@ export async function mount(root, data, host = null) {
   page.state.class = Math.min(Math.max(0, Math.round(page.state.class)), data.classes.length - 1);
   page.heads = host && headsFrom(host, () => repaint());
   const source = picture ?? maps.find((each) => each.stage)?.canvas;
-  const panels = [...maps, ...relatedPanels(root.querySelector(".related"), data, source, page)];
+  const panels = [...maps, ...relatedPanels(root.querySelector(".related"), data, source, page), ...alikePanels(root, data, source, page), ...seenPanels(root, picture)];
+  for (const panel of panels) panel.part = panel.figure.closest(".tab");
+  const showTab = fillTabs(root, { set: (change) => page.set(change) });
+  const markTiles = listenOnTiles(root, page);
 
   let waiting = false;
   const repaint = () => {
@@ -35,7 +41,10 @@ export async function mount(root, data, host = null) {
     requestAnimationFrame(() => {
       waiting = false;
       const patch = patchOf(page.state.patch, page.grid);
+      showTab(page.state.tab);
       for (const panel of panels) {
+        if (panel.part?.hidden) continue;
+        panel.update?.(patch);
         if (panel.relation) relate(panel, patch, page);
         panel.figure.hidden = panel.which !== null && panel.which !== page.state.class;
         if (!panel.figure.hidden) show(panel, maps, picture, tables, page.state);
@@ -50,10 +59,11 @@ export async function mount(root, data, host = null) {
     const middle = patch && { x: (patch.column + 0.5) / page.grid.columns, y: (patch.row + 0.5) / page.grid.rows };
     const place = page.pointer ?? middle;
     for (const panel of panels) {
-      if (panel.figure.hidden || !panel.stage) continue;
-      mark(panel, page.grid, patch, page.pointer, page.state, page.hidden);
+      if (panel.figure.hidden || panel.part?.hidden || !panel.stage) continue;
+      mark(panel, panel.grid ?? page.grid, panel.marked ?? patch, page.pointer, page.state, panel.grid ? new Map() : page.hidden);
       panel.value.textContent = panel.map && place ? told(valueAt(panel, place)) : "";
     }
+    markTiles(patch);
     reading.hidden = !patch;
     if (!patch) return;
     const values = maps.filter((each) => each.map && !each.figure.hidden).map((each) => `${each.name} ${told(valueAt(each, middle))}`);

@@ -47,7 +47,7 @@ export function give(panel, source, colors) {
 // Paint a panel as the state says.
 export function show(panel, all, picture, tables, state) {
   if (!panel.stage) return;
-  if (panel.relation) panel.colors.hidden = !panel.map;
+  if (panel.colors && (panel.relation || panel.own)) panel.colors.hidden = !panel.map;
   if (!panel.map) {
     paint(panel.canvas, picture, null);
     return;
@@ -55,7 +55,7 @@ export function show(panel, all, picture, tables, state) {
   const scale = scaleFor(panel, all, state);
   const table = tables[state.palette in tables ? state.palette : scale.signed ? "diverging" : "sequential"];
   panel.scale = scale;
-  paint(panel.canvas, picture, panel.field, scale, table, state);
+  paint(panel.canvas, picture, panel.field, scale, table, panel.own ? { ...state, threshold: 0 } : state);
   paintBar(panel.bar, table);
   panel.ends[0].textContent = told(scale.low);
   panel.ends.at(-1).textContent = told(scale.high);
@@ -66,12 +66,13 @@ export function show(panel, all, picture, tables, state) {
 
 // A map's own scale, or one for all maps of the class.
 function scaleFor(panel, all, state) {
+  if (panel.limits) return panel.limits;
   if (state.scale !== "common" || panel.relation) return scaleOf([panel.map], panel.method.signed);
   const shown = all.filter((each) => each.map && each.which === panel.which);
   return scaleOf(shown.map((each) => each.map), shown.some((each) => each.method.signed));
 }
 
-// What is marked on a panel: boxes above the threshold, the chosen patch, the place under the pointer.
+// What is marked on a panel: artifacts that spoil the map, boxes above the threshold, the chosen patch, the place under the pointer.
 export function mark(panel, grid, patch, pointer, state, hidden) {
   if (!panel.stage) return;
   const { width, height } = panel.canvas;
@@ -80,7 +81,13 @@ export function mark(panel, grid, patch, pointer, state, hidden) {
   for (const { row, column } of hidden.values()) {
     drawn.push(shape("rect", { class: "gone", x: column * across, y: row * down, width: across, height: down }));
   }
-  if (state.boxes && panel.map) {
+  for (const [row, column] of (state.specks && panel.method?.specks?.[panel.which]) || []) {
+    const [wide, high] = [width / panel.map.columns, height / panel.map.rows];
+    for (const kind of ["speck under", "speck"]) {
+      drawn.push(shape("rect", { class: kind, x: column * wide, y: row * high, width: wide, height: high }));
+    }
+  }
+  if (state.boxes && panel.map && !panel.own) {
     const level = state.threshold ? state.threshold / 100 : 0.5;
     for (const [left, top, right, bottom] of boxesOf(panel, level)) {
       for (const kind of ["frame under", "frame"]) {
