@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _MARK = b'<meta name="generator" content="vitreous">'
 _HEAD = 4096
 """Bytes of a file that are looked through for the mark."""
+_LONG = re.compile(r"(\S{20})(?=\S)")
+"""So many letters may be broken from those that follow."""
 
 
 def render(template: str, *, script: str = "", served: bool = False, **values: Any) -> str:
@@ -85,15 +89,27 @@ def check_own_page(path: Path) -> None:
         )
 
 
+def _breakable(text: str) -> Markup:
+    """A text whose long words may be broken, so that no name makes a table wide.
+
+    >>> _breakable("goldfish " + 25 * "x")
+    Markup('goldfish xxxxxxxxxxxxxxxxxxxx<wbr>xxxxx')
+    """
+    parts = _LONG.split(text)
+    return Markup("<wbr>").join(map("".join, zip_longest(parts[::2], parts[1::2], fillvalue="")))
+
+
 @cache
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["breakable"] = _breakable
+    return made
 
 
 def _hash(text: str) -> str:
