@@ -48,7 +48,7 @@ def test_every_text_stays_a_text() -> None:
     for text in (page.page(EVIL, parts), *parts):
         read = Tags(text)
         assert "script" not in read.tags
-        assert any(EVIL in each for each in read.texts)
+        assert EVIL in "".join(read.texts), "long words may be broken, and nothing else"
 
 
 def test_a_picture_is_in_the_file_itself() -> None:

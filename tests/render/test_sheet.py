@@ -77,3 +77,11 @@ def test_a_long_subtitle_goes_on_in_the_next_line() -> None:
     short, long = (sheet(panel, title="t", subtitle=" · ".join(["a model of a long name"] * count)) for count in (2, 9))
     assert long.width == short.width
     assert long.height > short.height + 40
+
+
+def test_a_long_name_leaves_its_share_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("vitreous.render.sheet.write", lambda page, at, text, *_: written.append(text))
+    sheet([Panel("", RED)], title="t", shares=[("x" * 500 + " · 34%", 0.34), ("dog" * 300, 0.3)])
+    assert any(text.endswith("x… · 34%") for text in written)
+    assert any(text.endswith("dog…") or text.endswith("do…") or text.endswith("d…") for text in written)

@@ -179,7 +179,10 @@ def _bar_of(page: Image.Image, at: tuple[int, int], words: str, share: float, wi
     left, top = at
     page.paste(_EMPTY, (left, top, left + _SHARE, top + _LINE - 8))
     page.paste(_FILLED, (left, top, left + round(_SHARE * share), top + _LINE - 8))
-    _write(page, (left + _SHARE + 12, top - 1), words, _CAPTION, width - _SHARE - 12)
+    name, dot, said = words.rpartition(_DOT)
+    room = width - _SHARE - 12
+    short = _shorten(name, _CAPTION[0], room - round(length_of(f"{dot}{said}", _CAPTION[0]))) if dot else ""
+    _write(page, (left + _SHARE + 12, top - 1), f"{short}{dot}{said}", _CAPTION, room)
 
 
 def _write(page: Image.Image, at: tuple[int, int], text: str, letters: tuple[int, str], width: int) -> None:
