@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vitreous.inside.artifacts import dataset_artifacts as dataset_artifacts
     from vitreous.inside.autoencoder import SparseAutoencoder as SparseAutoencoder
     from vitreous.inside.autoencoder import load_autoencoder as load_autoencoder
+    from vitreous.inside.autoencoder_measuring import measure_autoencoder as measure_autoencoder
     from vitreous.inside.autoencoder_training import train_autoencoder as train_autoencoder
     from vitreous.inside.case_building import build_cases as build_cases
     from vitreous.inside.cases import find_cases as find_cases
@@ -85,6 +86,7 @@ __all__ = [
     "load",
     "load_autoencoder",
     "logit_lens",
+    "measure_autoencoder",
     "observe",
     "open_picture",
     "prune",
@@ -129,6 +131,7 @@ _ROOMS = {
     "load": "models.zoo",
     "load_autoencoder": "inside.autoencoder",
     "logit_lens": "inside.lens",
+    "measure_autoencoder": "inside.autoencoder_measuring",
     "observe": "trace.observe",
     "open_picture": "data.pictures",
     "prune": "interact.patch_removal",

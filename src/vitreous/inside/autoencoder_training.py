@@ -15,14 +15,14 @@ from vitreous.data.depth import Window
 from vitreous.errors import ShapeError
 from vitreous.explaining.explain import Preparation, inputs_of
 from vitreous.inside.autoencoder import SparseAutoencoder
+from vitreous.inside.autoencoder_measuring import MeasuredAutoencoder, count_dead
 from vitreous.inside.concepts import read_patches
 from vitreous.inside.effects import random_directions
-from vitreous.inside.fidelity import Fidelity, measure, rows_of
+from vitreous.inside.fidelity import measure, rows_of
 from vitreous.masking.forward import Progress
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.settings.arguments import checked
 from vitreous.settings.typed import Count, Passes, Seed, Within
-from vitreous.shapes import FeatureMaps
 from vitreous.trace.reading import Said, reading
 
 if TYPE_CHECKING:
@@ -41,22 +41,14 @@ _HELD_OUT, _SAME = 0.2, 1e-6
 
 
 @dataclass(frozen=True, repr=False)
-class TrainedAutoencoder:
-    """An autoencoder, and what it is worth.
+class TrainedAutoencoder(MeasuredAutoencoder):
+    """An autoencoder, and what it is worth on pictures that it was not trained on: `fidelity` is of those.
 
     Attributes:
-        autoencoder: what was trained.
-        fidelity: on the pictures that were held out.
-        dead: how many features no token of any picture has.
         held_out: those pictures' places among all.
-        features: what was read of the patches of all.
     """
 
-    autoencoder: SparseAutoencoder
-    fidelity: Fidelity
-    dead: int
     held_out: tuple[int, ...]
-    features: FeatureMaps
 
 
 @checked("model", "images", "preprocess")
@@ -121,8 +113,7 @@ def train_autoencoder(
         found = fit(rows_of(maps[own]).to(inputs.device), features, k, steps, generator, progress=progress)
         found = replace(found, layer=read.layer)
         fidelity = measure(subject.model, inputs[held], maps[held], found, batch_size)
-    seen = torch.stack([(found.encode(rows_of(part)) > 0).any(0) for part in maps.split(batch_size)]).any(0)
-    return TrainedAutoencoder(found, fidelity, int((~seen).sum()), tuple(held.tolist()), maps)
+    return TrainedAutoencoder(found, fidelity, count_dead(found, maps, batch_size), maps, tuple(held.tolist()))
 
 
 def fit(
