@@ -177,7 +177,7 @@ def test_what_has_no_trust(tmp_path: Path) -> None:
     model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()
     found = vitreous.explain(model, images)
     found.save(tmp_path / "a.npz")
-    with pytest.raises(ShapeError, match=r"keeps no input .* Make it by vitreous\.explain\."):
+    with pytest.raises(ShapeError, match=r"keeps no input .* vitreous\.explain\(model, picture, method\), and"):
         vitreous.trust(model, Explanation.load(tmp_path / "a.npz"))
     other = vitreous.explain(model, images, "rollout", target=3)
     with pytest.raises(ShapeError, match="not of the same inputs and classes"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.reporting.conftest import painted
+from tests.reporting.conftest import painted, trust
 from vitreous.render.case import Case
 from vitreous.reporting.pages import Failed, write_pages
 
@@ -42,6 +42,16 @@ def test_a_click_chooses_a_patch_on_all_maps_and_arrows_move_it(page: Any) -> No
     assert "row 2, column 2" in page.locator(".reading").inner_text()
     page.keyboard.press("Escape")
     assert page.locator(".reading").is_hidden()
+
+
+def test_how_alike_maps_are_is_told_of_the_class_that_is_chosen(open_page: Callable[[Case], Any], case: Case) -> None:
+    classes = [replace(each, name=name) for each, name in zip(case.classes, ("tabby", "dog"), strict=True) if each]
+    page = open_page(replace(case, classes=classes, trust=[trust(), trust()]))
+    tables = page.locator(".agreement caption")
+    assert [each.inner_text() for each in tables.all() if each.is_visible()] == ["tabby"]
+    page.locator("fieldset", has_text="Class").get_by_role("button", name="dog").click()
+    page.locator(".agreement caption", has_text="dog").wait_for()
+    assert [each.inner_text() for each in tables.all() if each.is_visible()] == ["dog"]
 
 
 def test_the_value_under_the_pointer_is_the_maps(page: Any) -> None:

@@ -183,10 +183,9 @@ class Placed:
             return self.crops[index].on(picture) if self.crops else View.of(picture)
         if not self.views:
             source = "read from a file, which holds no pictures" if self.crops else "made from tensors"
-            raise ShapeError(
-                f"this explanation was {source}. Give the picture: picture=vitreous.open_picture(path), or explain "
-                "pictures or paths."
-            )
+            more = "" if self.crops else ", or explain pictures or paths"
+            which = "the one that was explained" if self.crops else "the picture"
+            raise ShapeError(f"this explanation was {source}. Give {which}: picture=vitreous.open_picture(path){more}.")
         return self.views[index]
 
     @checked()

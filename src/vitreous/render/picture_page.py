@@ -199,7 +199,12 @@ def _agreement(case: Case) -> Iterator[dict[str, Any]]:
             (one.title, [_alike(maps[one.name]["agreement"].get(other.name)) for other in measured]) for one in measured
         ]
         if len(measured) > 1:
-            yield {"name": said.name if said else "", "titles": [each.title for each in measured], "rows": rows}
+            yield {
+                "which": at,
+                "name": said.name if said else "",
+                "titles": [each.title for each in measured],
+                "rows": rows,
+            }
 
 
 def _alike(value: float | None) -> str:

@@ -263,7 +263,7 @@ def _checked(named: Mapping[str, Explanation]) -> tuple[Images, Target]:
     if first.inputs is None:
         raise ShapeError(
             "this explanation keeps no input of the model: it was read from a file, or its method was called directly. "
-            "Make it by vitreous.explain."
+            "Make it anew, by vitreous.explain(model, picture, method), and trust that."
         )
     if first.logits is None or first.wanted is None:
         raise NoClassScores("the model has no classifier, so no class can be followed. Trust needs class scores.")

@@ -24,6 +24,7 @@ export async function mount(root, data, host = null) {
   const maps = panelsOf(root, data, picture);
   const regions = openedRegions(data.regions);
   const scrubber = root.querySelector(".scrub");
+  const agreements = [...root.querySelectorAll(".agreement")];
   const reading = root.querySelector(".reading");
   const page = { state: host ? readState("", host.state) : readState(location.hash), lens: lensOf(), grid: data.grid, pointer: null, hidden: new Map() };
   page.state.class = Math.min(Math.max(0, Math.round(page.state.class)), data.classes.length - 1);
@@ -42,6 +43,7 @@ export async function mount(root, data, host = null) {
       waiting = false;
       const patch = patchOf(page.state.patch, page.grid);
       showTab(page.state.tab);
+      for (const each of agreements) each.hidden = Number(each.dataset.class) !== page.state.class;
       for (const panel of panels) {
         if (panel.part?.hidden) continue;
         panel.update?.(patch);
