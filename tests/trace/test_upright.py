@@ -1,0 +1,52 @@
+"""A convolutional network that turns its picture by itself is refused, also where each cell sees nearly all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from vitreous.errors import NoTokenGrid
+from vitreous.trace.layer import find_layer
+
+NAMES = ["mobilenetv3_small_100", "poolformer_s12", "efficientnet_b0"]
+IMAGES = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+
+
+class Turned(nn.Module):
+    """Sees its picture another way, a grid of 3×3 cells."""
+
+    def __init__(self, name: str, turn: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.inner, self.turn = timm.create_model(name, num_classes=4).eval(), turn
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(self.turn(images))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_as_it_is_given(name: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    assert find_layer(Turned(name, lambda images: images), IMAGES).name.startswith("inner.")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda images: images.flip(-1),
+        lambda images: images.flip(-2),
+        lambda images: images.flip(-1, -2),
+        lambda images: images.mT,
+        lambda images: images.rot90(1, (-2, -1)),
+    ],
+    ids=["mirrored", "upside_down", "half", "transposed", "quarter"],
+)
+def test_turned_by_itself(name: str, turn: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(NoTokenGrid, match="mirrored or turned"):
+        find_layer(Turned(name, turn), IMAGES)
