@@ -36,9 +36,9 @@ MobileNetV3 and 0.07 of a PoolFormer; noise across reaches 0.09. What spreads le
 _SURELY = 5.0
 """Standard errors, of 16 draws, that cells' places must differ from upright by: chance reaches that once in 10,000.
 
-Measured on 27 untrained CNNs with three seeds, at 64 and 96 pixels: -3.6 and more where pictures are as given. Of mirror
-images at 96 pixels -6.9 and less in a MobileNetV3, a PoolFormer and an EfficientNet; 2×2 cells that all see everything
-tell none, and are taken.
+Measured on 27 untrained CNNs with three seeds, at 64 and 96 pixels: -3.6 and more where pictures are as given. Of
+mirror images at 96 pixels -6.9 and less in a MobileNetV3, a PoolFormer and an EfficientNet; 2×2 cells that all see
+everything tell none, and are taken.
 """
 _OFF = 0.49
 """Of a map's cell, half of it but for rounding: so much of the picture may be left out at an edge, as with patches."""
