@@ -39,7 +39,7 @@ def test_sheets_with_a_second_model_and_cases(run: Run, folder: Path, pooling: P
     Path("cases.parquet").write_bytes(b"another")
     made = run("reproduce", "out", "--output", "third")
     assert made.exit_code == 1
-    assert "is not the index of the manifest. Put back the file that it was." in made.output
+    assert "is not the `cases` of the manifest. Put back the file that it was." in made.output
 
 
 def test_concepts_by_the_class_names_that_were_given(run: Run, folder: Path, pictures: str, tmp_path: Path) -> None:

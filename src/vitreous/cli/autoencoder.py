@@ -32,15 +32,54 @@ def autoencoder(
     checkpoint: Checkpoint = None,
     how: Said,
     layer: ReadLayer = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Measure this autoencoder in place of training one: safetensors, or a folder of SAELens.",
+            show_default=False,
+        ),
+    ] = None,
     features: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, max=100_000, help="How many features the autoencoder has.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            min=1,
+            max=100_000,
+            help="How many features the autoencoder has. [default: 512]",
+            show_default=False,
+        ),
+    ] = None,
     k: Annotated[
-        int, typer.Option("--k", metavar="COUNT", min=1, help="Features of a token, the largest that are kept.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            "--k",
+            metavar="COUNT",
+            min=0,
+            help="Features of a token, the largest that are kept; of a file, 0 for all above zero. [default: 16, or "
+            "what the file says]",
+            show_default=False,
+        ),
+    ] = None,
+    centered: Annotated[
+        bool | None,
+        typer.Option(
+            "--centered/--not-centered",
+            help="Of a file: whether its b_dec is taken off a token before it is encoded. [default: what the file "
+            "says]",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
-        int, typer.Option(metavar="COUNT", min=1, max=100_000, help="Steps of training, each on 1024 tokens.")
-    ] = 2000,
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            min=1,
+            max=100_000,
+            help="Steps of training, each on 1024 tokens. [default: 2000]",
+            show_default=False,
+        ),
+    ] = None,
     limit: Limit = 256,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures and the training.")] = 0,
     batch_size: BatchSize = 8,
@@ -57,6 +96,8 @@ def autoencoder(
 ) -> None:
     """Train a sparse autoencoder on the patch tokens of a layer, and measure it on pictures held out.
 
+    Or measure one that is given, with --file.
+
     Says how much of the tokens' variance it makes up, and how far the model's own decision survives where the layer
     gives the tokens that it makes; a page shows the ten strongest features.
     """
@@ -67,11 +108,20 @@ def autoencoder(
     from vitreous.files.writing import check_writable
     from vitreous.inside.autoencoder_page import AutoencoderJob, autoencoder_page
 
+    given = {"--features": features, "--steps": steps} if file else {"--centered": centered}
+    if wrong := [name for name, value in given.items() if value is not None]:
+        raise typer.BadParameter(
+            "is of training, and --file names one that is trained. Leave one of them out."
+            if file
+            else "is of a file. Give it with --file, or leave it out.",
+            param_hint=wrong[0],
+        )
     check_writable(output)
     console = Console(highlight=False)
     (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
-    sizes = features, k, steps, limit, seed, batch_size
-    job = AutoencoderJob(loaded, pictures, layer, *sizes, output, asked_window(window))
+    sizes = (None, k, None) if file else (features or 512, 16 if k is None else k, steps or 2000)
+    where = output, asked_window(window), file, centered
+    job = AutoencoderJob(loaded, pictures, layer, *sizes, limit, seed, batch_size, *where)
     with counting(console, "steps", again=ANEW) as tell:
         done = autoencoder_page(job, tell)
     for reason in done.unread.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vitreous.errors import DataError
-from vitreous.files.reading import read_json
+from vitreous.files.reading import check_file, read_json
 from vitreous.files.writing import alone_at, write_json
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "change_manifest",
     "check_own_file",
     "claim",
+    "digest_of",
     "now",
     "read_manifest",
     "read_own",
@@ -38,6 +40,17 @@ def versions() -> dict[str, str]:
     """The versions that the numbers depend on."""
     packages = ("vitreous", "torch", "torchvision", "timm", "pillow", "numpy")
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def digest_of(file: Path) -> str:
+    """The SHA-256 of a file that a run reads, by which it is known again.
+
+    Raises:
+        DataError: there is none.
+    """
+    check_file(file, "Put it back, or give another.")
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from vitreous.errors import DataError, DegenerateMap, NoClassScores, Observation
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, full_path, open_ledger, told_from
-from vitreous.files.reading import check_file
+from vitreous.files.manifest import digest_of
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.inside.artifact_effects import artifact_effects
 from vitreous.inside.artifacts import Artifacts, artifacts
@@ -38,7 +37,7 @@ from vitreous.trace.reading import reading
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["JOB", "SUFFIXES", "InsideJob", "Sheet", "digest_of", "inside_sheets"]
+__all__ = ["JOB", "SUFFIXES", "InsideJob", "Sheet", "inside_sheets"]
 
 T = TypeVar("T")
 
@@ -136,17 +135,6 @@ def _about(job: InsideJob) -> dict[str, Any]:
         "cases": job.cases and told_from(job.output, full_path(job.cases)),
         "cases_sha256": job.cases and digest_of(job.cases),
     }
-
-
-def digest_of(file: Path) -> str:
-    """The SHA-256 of a file.
-
-    Raises:
-        DataError: there is none.
-    """
-    check_file(file, "Put it back, or give another.")
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _sheet(job: InsideJob, file: Path, ledger: Ledger) -> Sheet:

@@ -11,6 +11,8 @@ import torch
 
 from vitreous.benchmarking.plan import reading_of
 from vitreous.errors import DataError
+from vitreous.files.ledger import full_path
+from vitreous.files.manifest import digest_of
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.settings.named import is_own
@@ -84,6 +86,24 @@ class Asked:
         )
         self.check_weights(model.weights_sha256, about["weights_sha256"], model.name)
         return model
+
+    def file(self, name: str, inner: str = "") -> Path | None:
+        """The file that the manifest tells under a name, with its hash beside; None where it tells of none.
+
+        Args:
+            name: in the manifest.
+            inner: the file's name where the manifest tells a folder, which is what is returned then.
+
+        Raises:
+            DataError: it is gone, or is another.
+        """
+        told = self.values.get(name)
+        if told is None:
+            return None
+        place = Path(full_path(self.folder / typed(str, told)))
+        if digest_of(place / inner if inner and place.is_dir() else place) != self.values[f"{name}_sha256"]:
+            raise DataError(f"`{place}` is not the `{name}` of the manifest. Put back the file that it was.")
+        return place
 
     def check_fingerprint(self, found: str, told: str, dataset: str) -> None:
         """Refuse another data set than that of the manifest."""

@@ -14,6 +14,7 @@ from vitreous.inside.case_building import build_cases
 from vitreous.inside.case_index import Index, Whole, open_index
 from vitreous.inside.concept_page import ConceptsJob
 from vitreous.inside.gathered import open_pictures
+from vitreous.inside.saelens import WEIGHTS
 from vitreous.reproducing.asked import Asked
 from vitreous.reproducing.compare import Compared, compare_arrays, compare_files, compare_tables, compare_values
 from vitreous.settings.typed import typed, typed_fields
@@ -36,7 +37,9 @@ def autoencoder(asked: Asked) -> Iterator[Compared]:
     names = ("layer", "features", "k", "steps", "limit", "seed", "batch_size", "window")
     given = _given(asked, AutoencoderJob, names)
     model, place = asked.load(asked.values), _place(asked)
-    autoencoder_page.autoencoder_page(AutoencoderJob(model, place, output=asked.output, **given))
+    file, centered = asked.file("file", WEIGHTS), typed(bool | None, asked.values.get("centered"))
+    job = AutoencoderJob(model, place, output=asked.output, file=file, centered=centered, **given)
+    autoencoder_page.autoencoder_page(job)
     worth = ("explained", "active", "loss", "loss_zero", "loss_mean", "recovered_zero", "recovered_mean", "dead")
     yield from _compared(asked, autoencoder_page.FILES, worth)
 

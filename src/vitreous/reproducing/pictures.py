@@ -11,11 +11,11 @@ from vitreous.errors import DataError
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.trust.measure import TrustSettings
-from vitreous.files.ledger import full_path, written_maps
+from vitreous.files.ledger import written_maps
 from vitreous.files.manifest import read_manifest
 from vitreous.files.reading import within
 from vitreous.inside.sheets import JOB as INSIDE
-from vitreous.inside.sheets import InsideJob, digest_of, inside_sheets
+from vitreous.inside.sheets import InsideJob, inside_sheets
 from vitreous.interacting.numbers import InteractionsJob
 from vitreous.interacting.pages import JOB as INTERACTIONS
 from vitreous.interacting.pages import SUFFIXES, average_page, interaction_pages
@@ -70,10 +70,7 @@ def _interactions(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> It
 def _inside(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     names = ("layer", "of", "patch", "foreground", "times", "window")
     given = typed_fields(InsideJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
-    other, told = asked.values["other"], asked.values["cases_sha256"]
-    cases = Path(full_path(asked.folder / typed(str, asked.values["cases"]))) if told else None
-    if cases and digest_of(cases) != told:
-        raise DataError(f"`{cases}` is not the index of the manifest. Put back the file that it was.")
+    other, cases = asked.values["other"], asked.file("cases")
     second = asked.load(other) if other else None
     for sheet in inside_sheets(InsideJob(model, output=asked.output, cases=cases, other=second, **given), files):
         yield sheet.file, sheet.error
