@@ -10,8 +10,11 @@ import typer
 
 from vitreous.cli.completion import complete_methods, complete_models
 from vitreous.cli.options import (
+    AsReport,
+    CasesIndex,
     Checkpoint,
     Device,
+    FoundConcepts,
     InPrecision,
     NamesFile,
     Pictures,
@@ -177,14 +180,9 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    report: Annotated[
-        bool,
-        typer.Option(
-            "--report",
-            help="Also write report.html, a page to hand to somebody else: maps beside each other, linked and "
-            "adjustable; of several pictures, an index of a page for each. It needs no network. Implies --trust.",
-        ),
-    ] = False,
+    report: AsReport = False,
+    concepts: FoundConcepts = None,
+    cases: CasesIndex = None,
     export: Annotated[
         str,
         typer.Option(
@@ -215,6 +213,7 @@ def explain(
     from vitreous.explaining.pictures import PictureJob
     from vitreous.explaining.trust.measure import TrustSettings
     from vitreous.files.writing import check_writable
+    from vitreous.inside.given import Given
     from vitreous.models.device import find_device
     from vitreous.models.zoo import describe, load
     from vitreous.reporting.exports import check_exports, read_formats
@@ -223,7 +222,9 @@ def explain(
 
     models = model or ["default"]
     if len(models) > 1:
-        _check_several(method, checkpoint)
+        _check_several(method, checkpoint, concepts or cases)
+    if (concepts or cases) and not report:
+        raise typer.BadParameter("are shown on the page. Say --report, too.", param_hint="--concepts and --cases")
     if choose_on and method != _BEST:
         raise typer.BadParameter("chooses no method: --method names some. Say --method best.", param_hint="--choose-on")
     asked = TrustSettings(orders=trust_orders) if trust_orders else TrustSettings() if trust or report else None
@@ -242,6 +243,8 @@ def explain(
             load(each, checkpoint=checkpoint, device=where, dtype=precision, prompts=prompt or (), **how)
             for each in models
         ]
+    given = Given(concepts, cases)
+    given.check(loaded[0])
     job = PictureJob(
         loaded[0],
         methods,
@@ -269,11 +272,11 @@ def explain(
     demanded = method not in ("all", _BEST, _USUAL) or bool(how.get("grid") or how.get("patches"))
     jobs = jobs_of(job, loaded)
     failed = shown.explain(jobs, files, demanded=demanded)
-    shown.write(jobs, output, page=report, formats=formats)
+    shown.write(jobs, output, page=report, formats=formats, given=given)
     raise typer.Exit(int(failed))
 
 
-def _check_several(method: str, checkpoint: Path | None) -> None:
+def _check_several(method: str, checkpoint: Path | None, given: Path | None) -> None:
     """Refuse what means one model."""
     if checkpoint:
         raise typer.BadParameter(
@@ -281,6 +284,8 @@ def _check_several(method: str, checkpoint: Path | None) -> None:
         )
     if method == _BEST:
         raise typer.BadParameter("is chosen for one model. Name methods, to compare models.", param_hint="--method")
+    if given:
+        raise typer.BadParameter("are of one model. Name that one alone.", param_hint="--concepts and --cases")
 
 
 def _make_methods(names: str, settings: Sequence[str]) -> dict[str, Method]:

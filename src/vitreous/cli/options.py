@@ -156,6 +156,31 @@ ReadLayer = Annotated[
         show_default=False,
     ),
 ]
+AsReport = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Also write report.html, a page to hand to somebody else: maps beside each other, linked and adjustable, "
+        "and on tabs what lies inside the model: similarity of patches, principal components, artifacts, layers; of "
+        "several pictures, an index of a page for each. It needs no network. Implies --trust.",
+    ),
+]
+FoundConcepts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A folder that 'vitreous concepts' wrote with this model: a tab of the page shows them on the picture.",
+        show_default=False,
+    ),
+]
+CasesIndex = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="An index that 'vitreous cases' wrote with this model: a tab of the page shows its most alike pictures.",
+        show_default=False,
+    ),
+]
 Window = Annotated[
     str | None,
     typer.Option(

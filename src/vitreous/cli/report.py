@@ -18,6 +18,7 @@ from vitreous.cli.progress import ANEW, bars, counting, stoppable
 from vitreous.explaining.choosing import Choice
 from vitreous.explaining.pictures import PictureJob, Result, explain_pictures
 from vitreous.explaining.trust.records import Trust
+from vitreous.inside.given import Given
 from vitreous.masking.forward import Progress as Tell
 from vitreous.methods import title_of
 from vitreous.methods.detail import Detail
@@ -74,7 +75,9 @@ class Report:
             failed |= self.finish(results, job, demanded=demanded)
         return failed
 
-    def write(self, jobs: Mapping[str, PictureJob], output: Path, *, page: bool, formats: Sequence[str]) -> None:
+    def write(
+        self, jobs: Mapping[str, PictureJob], output: Path, *, page: bool, formats: Sequence[str], given: Given
+    ) -> None:
         """Write what is made of a run's folder: sheets of several models, the page, files for other programs."""
         from vitreous.reporting.exports import export_pictures
         from vitreous.reporting.models import report_models, sheet_models
@@ -87,7 +90,7 @@ class Report:
             self.tell(f"Models side by side: {count} {'sheet' if count == 1 else 'sheets'} in {output}")
         if page:
             with stoppable(), self.status("Writing the report …"):
-                written = report_models(jobs, output) if len(jobs) > 1 else report_pictures(first)
+                written = report_models(jobs, output) if len(jobs) > 1 else report_pictures(first, given)
             self.tell(f"Report: {written}")
         for job in jobs.values() if formats else ():
             with self.status("Writing the exports …"):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitreous.cli.completion import complete_models
-from vitreous.cli.options import Device, InPrecision, Precision
+from vitreous.cli.options import CasesIndex, Device, FoundConcepts, InPrecision, Precision
 
 __all__ = ["serve"]
 
@@ -38,6 +38,8 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes one that is free.")] = 8337,
     opened: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    concepts: FoundConcepts = None,
+    cases: CasesIndex = None,
     device: Device = "auto",
     dtype: InPrecision = Precision.float32,
 ) -> None:
@@ -69,6 +71,7 @@ def serve(
         with console.status("Loading …"):
             import torch
 
+            from vitreous.inside.given import Given
             from vitreous.models.device import find_device
             from vitreous.models.zoo import load
 
@@ -76,4 +79,7 @@ def serve(
             models = [load(name, checkpoint=checkpoint, device=where, dtype=precision) for name in names]
             for each in models:
                 each.prepared()
-        run(models, listener, started=started)
+            given = Given(concepts, cases)
+            if len(models) == 1:  # of several, each page says which model has them
+                given.check(models[0])
+        run(models, listener, started=started, given=given)

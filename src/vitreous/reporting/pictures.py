@@ -15,6 +15,7 @@ from vitreous.explaining.picture_job import PictureJob, Result
 from vitreous.files.arrays import open_arrays
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.writing import alone_in
+from vitreous.inside.given import NOTHING, Given
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
 from vitreous.models.zoo import describe
@@ -32,8 +33,12 @@ _REMEDY = "Explain the picture again."
 _Details = Mapping[str, Sequence[Any]]
 
 
-def report_pictures(job: PictureJob) -> Path:
+def report_pictures(job: PictureJob, given: Given = NOTHING) -> Path:
     """Write report.html into the folder of a run that has ended, of the pictures that its manifest tells about.
+
+    Args:
+        job: the run.
+        given: what pages show besides.
 
     Raises:
         DataError: another run is writing there, a file there is no page of ours, or the disk says no.
@@ -43,7 +48,7 @@ def report_pictures(job: PictureJob) -> Path:
         manifest = read_run(job)
         told = manifest["pictures"]
         root = common_folder([job.output / each["file"] for each in told])
-        cases = (case_of(job, manifest, each, root) for each in told)
+        cases = (case_of(job, manifest, each, root, given=given) for each in told)
         failed = sum(bool(each.get("error")) for each in told)
         count = f"{len(told) - failed} of {len(told)}" if failed else len(told)
         title = f"{count} pictures explained, by the model {job.model.short_name}"
@@ -51,7 +56,13 @@ def report_pictures(job: PictureJob) -> Path:
 
 
 def case_of(
-    job: PictureJob, manifest: Mapping[str, Any], told: Mapping[str, Any], root: str, *, relate: bool = True
+    job: PictureJob,
+    manifest: Mapping[str, Any],
+    told: Mapping[str, Any],
+    root: str,
+    *,
+    relate: bool = True,
+    given: Given = NOTHING,
 ) -> tuple[str, Case | Failed]:
     """A picture of a run's manifest, by the name of its files.
 
@@ -60,7 +71,8 @@ def case_of(
         manifest: that it left.
         told: what that says of the picture.
         root: the folder that all pictures lie in.
-        relate: ask the model how patches are related, too.
+        relate: ask the model how patches are related, too, and look inside.
+        given: what is then shown besides.
     """
     file, name = job.output / told["file"], told.get("name")
     place = str(Path(full_path(file)).relative_to(root))
@@ -78,7 +90,7 @@ def case_of(
     case = _case(job, found, details, view, maps)
     if relate:
         image, _ = inputs_of(job.model, view.whole)
-        case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]))
+        case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]), given=given)
     return name, replace(case, trust=told["trust"], facts=facts_of(job, manifest, found.scores_from))
 
 

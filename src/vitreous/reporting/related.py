@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from vitreous.explaining.targets import part_of
+from vitreous.inside.given import NOTHING, Given
 from vitreous.inside.on_picture import inside_of
 from vitreous.interact.relations import regions_of, relations_of
 from vitreous.methods.cases import Beside
@@ -28,7 +29,13 @@ _ARTIFACTS = "Artifacts:"
 
 
 def related(
-    case: Case, subject: LoadedModel, image: Images, targets: Sequence[Target], before: Case | None = None
+    case: Case,
+    subject: LoadedModel,
+    image: Images,
+    targets: Sequence[Target],
+    before: Case | None = None,
+    *,
+    given: Given = NOTHING,
 ) -> Case:
     """The same case with what the model says of its patches.
 
@@ -38,13 +45,14 @@ def related(
         image: what the model saw, alone.
         targets: one for each class of the case; none of a model without a classifier.
         before: a case of the same picture and model, for any classes: what depends on none is taken from there.
+        given: what is shown besides.
     """
     if before:
         relations = relations_of(subject, image, targets, before.relations)
         notes = [*case.notes, *(note for note in before.notes if note.startswith(_ARTIFACTS))]
         return replace(case, notes=notes, relations=relations, regions=before.regions, inside=before.inside)
     regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
-    inside = inside_of(subject, image)
+    inside = given.on(subject, image, inside_of(subject, image))
     relations = relations_of(subject, image, targets)
     return replace(
         case, notes=[*case.notes, *_artifacts(inside.norms)], relations=relations, regions=regions, inside=inside
@@ -63,7 +71,7 @@ def _artifacts(norms: Norms | str) -> list[str]:
     ]
 
 
-def beside(model: nn.Module | LoadedModel) -> Beside:
+def beside(model: nn.Module | LoadedModel, given: Given = NOTHING) -> Beside:
     """What adds to the cases of explanations that keep the model's input."""
 
     def add(case: Case, explained: Sequence[tuple[Explanation, int]]) -> Case:
@@ -72,6 +80,6 @@ def beside(model: nn.Module | LoadedModel) -> Beside:
             return case
         subject = replace(describe(model), reading=first.how)
         targets = [part_of(each.wanted, len(each.heatmap), slice(at, at + 1)) for each, at in explained if each.wanted]
-        return related(case, subject, first.inputs[at : at + 1], targets)
+        return related(case, subject, first.inputs[at : at + 1], targets, given=given)
 
     return add

@@ -15,6 +15,7 @@ from vitreous.explaining.batches import explain_images
 from vitreous.explaining.found import Found, MethodResult
 from vitreous.explaining.picture_job import PictureJob, complete_job, describe_job
 from vitreous.explaining.trust.records import Trust
+from vitreous.inside.given import NOTHING, Given
 from vitreous.methods import title_of
 from vitreous.methods.cases import method_case, said
 from vitreous.render.case import Attempt, Case
@@ -59,7 +60,13 @@ class Single:
 
 
 def explain_single(
-    job: PictureJob, picture: Image, name: str, file: Path | None = None, before: Single | None = None
+    job: PictureJob,
+    picture: Image,
+    name: str,
+    file: Path | None = None,
+    before: Single | None = None,
+    *,
+    given: Given = NOTHING,
 ) -> Single:
     """Explain a picture; no file is read or written.
 
@@ -69,6 +76,7 @@ def explain_single(
         name: of it, without folders.
         file: that a command would name, where one could ask for the same.
         before: of the same picture and model: how patches are related is taken from there, as far as it is the same.
+        given: what is shown besides.
 
     Raises:
         ObservationError: no method applies to the model.
@@ -88,7 +96,7 @@ def explain_single(
     if before and (before.classes, before.against) == (classes, job.against):
         case = replace(case, relations=before.case.relations, regions=before.case.regions, inside=before.case.inside)
     else:
-        case = related(case, job.model, batch, targets, before.case if before else None)
+        case = related(case, job.model, batch, targets, before.case if before else None, given=given)
     case = replace(case, command=command_of(job, file) if file else "")
     heatmaps = {
         method: tuple(each.heatmap if isinstance(each, MethodResult) else None for each in attempts)

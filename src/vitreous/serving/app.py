@@ -22,6 +22,7 @@ from torch import OutOfMemoryError
 from vitreous.data.gallery import GALLERY
 from vitreous.data.pictures import open_encoded
 from vitreous.errors import DataError, ExplainError, UnknownName
+from vitreous.inside.given import NOTHING, Given
 from vitreous.masking.forward import Progress
 from vitreous.methods.shared import reason
 from vitreous.models.loaded import LoadedModel
@@ -67,6 +68,7 @@ class _Site:
 
     models: Sequence[LoadedModel]
     limits: Limits
+    given: Given
     worker: Worker
     pictures: Cache[_Picture]
     results: Cache[Live]
@@ -75,18 +77,20 @@ class _Site:
     decoders: ThreadPoolExecutor
 
 
-def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limits = Limits()) -> Guard:  # noqa: B008
+def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limits, given: Given = NOTHING) -> Guard:
     """The application.
 
     Args:
         models: that visitors choose from.
         hosts: names that the server goes by, with its port.
         limits: of what visitors may ask for.
+        given: what is shown besides.
     """
     html, headers = start_page(models)
     site = _Site(
         models,
         limits,
+        given,
         Worker(limits.waiting, limits.seconds),
         Cache("picture", limits.held, limits.held_bytes),
         Cache("result", limits.held, limits.held_bytes),
@@ -243,7 +247,8 @@ def _prepared(site: _Site, asked: Explain, picture: _Picture) -> tuple[LoadedMod
     def work(progress: Progress) -> Live:
         opened = open_encoded(picture.encoded, picture.name, most=site.limits.pixels)
         before = site.results.find(picture.last.get(asked.model, ""))
-        return explain_live(replace(job, progress=progress), opened, picture.name, picture.file, before)
+        own = replace(job, progress=progress)
+        return explain_live(own, opened, picture.name, picture.file, before, given=site.given)
 
     return subject, work
 

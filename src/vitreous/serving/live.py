@@ -12,6 +12,7 @@ from torch import Tensor
 from vitreous.errors import NoClassScores
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.trust.hiding import foretold, hide
+from vitreous.inside.given import NOTHING, Given
 from vitreous.interact.relations import heads_of
 from vitreous.methods import METHODS, title_of
 from vitreous.methods.cases import said
@@ -43,16 +44,24 @@ class Live:
         """Roughly what it takes to hold."""
         maps = [each for found in self.single.heatmaps.values() for each in found if each is not None]
         relations = [each.values.nbytes for each in self.single.case.relations.values() if not isinstance(each, str)]
+        inside = self.single.case.inside
+        alike = [each.values.nbytes for each in inside.alike if not isinstance(each, str)] if inside else []
         picture = self.single.case.picture
         shown = 6 * picture.width * picture.height if picture else 0  # the part, and the whole
-        return sum(each.nbytes for each in [self.single.image, *maps]) + sum(relations) + shown + 500_000
+        return sum(each.nbytes for each in [self.single.image, *maps]) + sum(relations) + sum(alike) + shown + 500_000
 
 
 def explain_live(
-    job: PictureJob, picture: Any, name: str, file: Path | None = None, before: Live | None = None
+    job: PictureJob,
+    picture: Any,
+    name: str,
+    file: Path | None = None,
+    before: Live | None = None,
+    *,
+    given: Given = NOTHING,
 ) -> Live:
     """Explain a picture, and draw its page, as `explain_single` does."""
-    single = explain_single(job, picture, name, file, before.single if before else None)
+    single = explain_single(job, picture, name, file, before.single if before else None, given=given)
     return Live(job.model, single, prepared_page(single.case))
 
 

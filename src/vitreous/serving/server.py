@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from vitreous.errors import DataError, MissingExtra
+from vitreous.inside.given import NOTHING, Given
 from vitreous.serving.limits import Limits
 
 if TYPE_CHECKING:
@@ -23,26 +24,35 @@ _IDLE = 5
 """Seconds that a connection may stay open without a request."""
 
 
-def serve(models: Sequence[LoadedModel], listener: socket.socket, *, started: Callable[[str], None]) -> None:
+def serve(
+    models: Sequence[LoadedModel], listener: socket.socket, *, started: Callable[[str], None], given: Given = NOTHING
+) -> None:
     """Answer until interrupted.
 
     Args:
         models: that visitors choose from.
         listener: from `listening`.
         started: told the page's address once it answers.
+        given: what is shown besides.
     """
-    server = make_server(models, listener)
+    server = make_server(models, listener, given=given)
     started(address_of(listener))
     server.run([listener])
 
 
-def make_server(models: Sequence[LoadedModel], listener: socket.socket, limits: Limits = Limits()) -> uvicorn.Server:  # noqa: B008
+def make_server(
+    models: Sequence[LoadedModel],
+    listener: socket.socket,
+    limits: Limits | None = None,
+    given: Given = NOTHING,
+) -> uvicorn.Server:
     """What answers, within limits, when it is run.
 
     Args:
         models: that visitors choose from.
         listener: from `listening`.
-        limits: of what visitors may ask for.
+        limits: of what visitors may ask for; None for the usual.
+        given: what is shown besides.
     """
     import uvicorn
 
@@ -50,8 +60,9 @@ def make_server(models: Sequence[LoadedModel], listener: socket.socket, limits: 
     from vitreous.serving.connections import bounded
     from vitreous.serving.guard import own_hosts
 
+    limits = limits or Limits()
     config = uvicorn.Config(
-        make_app(models, own_hosts(*listener.getsockname()[:2]), limits),
+        make_app(models, own_hosts(*listener.getsockname()[:2]), limits, given),
         http=bounded(limits),
         ws="none",
         log_level="warning",

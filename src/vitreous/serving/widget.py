@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitreous.errors import ExplainError, MissingExtra
+from vitreous.inside.given import NOTHING, Given
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.html import style
 from vitreous.render.script import viewer
@@ -38,12 +39,14 @@ class LiveAnswers:
         picture: that is explained.
         file: of the picture, where a command could ask for the same.
         live: what was explained last.
+        given: what is shown besides.
     """
 
     subject: LoadedModel
     picture: Image
     file: Path | None = None
     live: Live | None = None
+    given: Given = NOTHING
 
     def explain(self, asked: Explain) -> dict[str, Any]:
         """Another explanation of the picture, as `told` has it.
@@ -53,7 +56,7 @@ class LiveAnswers:
         """
         job = job_of(self.subject, asked, _LIMITS.methods)
         name = str(self.picture.info.get("file", "picture"))
-        self.live = explain_live(job, self.picture, name, self.file, self.live)
+        self.live = explain_live(job, self.picture, name, self.file, self.live, given=self.given)
         return told(self.live)
 
     def answer(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
