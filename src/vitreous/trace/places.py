@@ -39,8 +39,10 @@ SAY = (
 _MOST_DRAWS = 4
 """Overlapping stems need more than one draw of noise; what is not clear after so many never is."""
 _UNSEEN = 0.85
-"""So much of a patch may lie between the picture's edge and the patch nearest to it."""
+"""So much of a patch may lie between the picture's edge and the patch nearest to it.
 
+Of 12 untrained ViTs and hybrids at most 0.57 (EfficientFormer); 0.94 to 1 of three that drop a row of patches.
+"""
 _ALIKE = 0.95
 """Correlation of the places measured with those on a grid, where widely overlapping tokens are in its order."""
 
