@@ -29,6 +29,11 @@ from vitreous.models.zoo import load
 
 REFUSED: dict[str, tuple[type[ExplainError], str]] = {
     "timm:test_vitt": (UnknownName, 'no timm model named "test_vitt". Did you mean "test_vit'),
+    "timm:deit_base": (UnknownName, 'Did you mean "deit_base_patch16_224"? Known: deit_base_patch16_224, deit_base_'),
+    "timm:dinov2": (UnknownName, 'Did you mean "vit_base_patch14_dinov2"? Known: vit_base_patch14_dinov2, vit_giant_'),
+    "defualt": (ModelError, '"hf:defualt". Did you mean default?'),
+    "vit_tny_patch16_224": (ModelError, "Did you mean timm:vit_tiny_patch16_224 or timm:"),
+    "no/vit_tiny_patch16_224": (ModelError, 'or "hf:no/vit_tiny_patch16_224".'),
     "timm:test_vit.r1": (UnknownName, "Known: test_vit, test_vit.r160_in1k."),
     "torchvision:vit_b_17": (UnknownName, 'no torchvision model named "vit_b_17". Did you mean "vit_b_16"?'),
     "torchvision:fasterrcnn_resnet50_fpn": (UnknownName, "no torchvision model named"),

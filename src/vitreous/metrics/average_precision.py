@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import Tensor
 from vitreous.errors import MissingExtra
 
 try:
-    from torchmetrics.detection import MeanAveragePrecision
+    from torchmetrics import detection
 except ImportError:
     raise MissingExtra("torchmetrics", "detect") from None
+if find_spec("pycocotools") is None:  # torchmetrics needs it later, and would say so in words of its own
+    raise MissingExtra("pycocotools", "detect")
 
 __all__ = ["AveragePrecision", "DetectionPrecision", "DetectionScore"]
 
@@ -59,7 +62,9 @@ class DetectionPrecision:
     def __init__(self) -> None:
         # given in double precision: torchmetrics' own recalls are rounded to single, and a recall of 3/5 misses 0.6
         overlaps, recalls = np.linspace(0.5, 0.95, 10).tolist(), np.linspace(0, 1, 101).tolist()
-        self._metric = MeanAveragePrecision(iou_type=("bbox", "segm"), iou_thresholds=overlaps, rec_thresholds=recalls)
+        self._metric = detection.MeanAveragePrecision(
+            iou_type=("bbox", "segm"), iou_thresholds=overlaps, rec_thresholds=recalls
+        )
 
     def update(self, found: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> None:
         """Add a picture.

@@ -13,6 +13,7 @@ import torch
 from vitreous.errors import MissingExtra, ModelError, UnknownName, first_sentence
 from vitreous.models.checkpoint import load_strictly, read_state
 from vitreous.models.loaded import LoadedModel
+from vitreous.models.nearest import unknown_model
 from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.prompted import PromptClassifier
@@ -70,7 +71,7 @@ def _named(name: str, spec: str, *, with_weights: bool) -> tuple[str, dict[str, 
         return name, {}
     name, _, tag = name.partition("/")
     if name not in (known := open_clip.list_models()):
-        raise UnknownName("open_clip model", name, known)
+        raise unknown_model("open_clip model", name, known)
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag and not open_clip.is_pretrained_cfg(name, tag):
         raise UnknownName(f"weights of open_clip's {name}", tag, tags)

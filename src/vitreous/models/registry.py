@@ -7,7 +7,8 @@ from inspect import signature
 from types import ModuleType
 from typing import Any
 
-from vitreous.errors import ExplainError, ModelError, UnknownName, first_sentence
+from vitreous.errors import ExplainError, ModelError, first_sentence
+from vitreous.models.nearest import unknown_model
 
 __all__ = ["build", "registry"]
 
@@ -35,7 +36,7 @@ def build(architecture: str, arguments: Mapping[str, Any], **more: Any) -> Any:
     """
     timm = registry()
     if not timm.is_model(architecture):
-        raise UnknownName("architecture", architecture, timm.list_models())
+        raise unknown_model("architecture", architecture, timm.list_models())
     if reserved := [name for name in arguments if name in _reserved(timm)]:
         raise ModelError(
             f"the arguments of `{architecture}` set `{reserved[0]}`, which reads weights or code from elsewhere. "

@@ -16,6 +16,7 @@ from vitreous.errors import ModelError, UnknownName, first_sentence
 from vitreous.models.bounded import no_larger_than
 from vitreous.models.checkpoint import load_strictly, misfit, read_state
 from vitreous.models.loaded import LoadedModel, numbered
+from vitreous.models.nearest import unknown_model
 from vitreous.models.network import hub_is_reachable, is_cached, not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.registry import build, registry
@@ -91,7 +92,7 @@ def _check_name(name: str) -> None:
     architecture, _, tag = name.partition(".")
     timm = registry()
     if not timm.is_model(architecture):
-        raise UnknownName("timm model", name, timm.list_models())
+        raise unknown_model("timm model", name, timm.list_models())
     if tag and name not in (tags := timm.list_models(f"{architecture}.*", pretrained=True)):
         raise UnknownName("timm model", name, [architecture, *tags])
 

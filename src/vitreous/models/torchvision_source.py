@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from vitreous.errors import ModelError, UnknownName, first_sentence
+from vitreous.errors import ModelError, first_sentence
 from vitreous.models.checkpoint import count_classes, load_strictly, read_state
 from vitreous.models.loaded import LoadedModel, numbered
+from vitreous.models.nearest import unknown_model
 from vitreous.models.network import not_downloaded
 from vitreous.models.preprocess import Preprocess
 from vitreous.models.shaped import square_side, within
@@ -37,7 +38,7 @@ def load_torchvision(
 
     known = models.list_models(module=models)
     if name not in known:
-        raise UnknownName("torchvision model", name, known)
+        raise unknown_model("torchvision model", name, known)
     spec = f"torchvision:{name}"
     weights: Any = models.get_model_weights(name)
     weights = weights.DEFAULT

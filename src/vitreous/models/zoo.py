@@ -19,8 +19,10 @@ from vitreous.models.checkpoint import load_strictly
 from vitreous.models.device import find_device
 from vitreous.models.hf_source import describe_hf, load_hf, load_prompted
 from vitreous.models.loaded import LoadedModel as LoadedModel
+from vitreous.models.nearest import alike
 from vitreous.models.open_clip_source import load_open_clip
 from vitreous.models.preprocess import Preprocess
+from vitreous.models.registry import registry
 from vitreous.models.timm_source import describe_timm, load_timm
 from vitreous.models.torchvision_source import load_torchvision
 from vitreous.settings.arguments import checked
@@ -198,12 +200,22 @@ def _with_checkpoint(spec: str | Path, name: str, checkpoint: Path | None) -> tu
     return name, Path(file).expanduser()
 
 
+def _near(name: str) -> list[str]:
+    """The models that are written like a name that no source stands before."""
+    if len(Path(name).parts) > 1:
+        return []
+    near = alike(name, [*PACKAGED]) or [f"timm:{each}" for each in alike(name, registry().list_models())]
+    return near[:1] if f"timm:{name}" in near else near[:3]
+
+
 def _from_path(path: Path) -> LoadedModel:
     path = path.expanduser()
     if not path.exists():
+        near = _near(str(path))
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
         raise ModelError(
             f'there is no file or folder `{path}`. Give an existing path, "default" or "pneumonia", or name a source: '
-            f'"timm:{path}", "torchvision:{path}" or "hf:{path}".'
+            f'"timm:{path}", "torchvision:{path}" or "hf:{path}".{meant}'
         )
     folder = path.parent if path.name == WEIGHTS else path
     if (folder / CARD).is_file():

@@ -14,11 +14,12 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
-from vitreous.errors import ModelError, UnknownName
+from vitreous.errors import ModelError
 from vitreous.models.bounded import no_larger_than
 from vitreous.models.card import CARD, WEIGHTS, ModelCard, read_card, read_weights, save_folder
 from vitreous.models.checkpoint import load_strictly, read_state
 from vitreous.models.detection.pyramid import Pyramid
+from vitreous.models.nearest import unknown_model
 from vitreous.models.registry import build, registry
 from vitreous.settings.typed import Count, typed_fields
 
@@ -120,7 +121,7 @@ def input_statistics(architecture: str, backbone: Path | None) -> tuple[tuple[fl
         UnknownName: no such architecture.
     """
     if not registry().is_model(architecture):
-        raise UnknownName("architecture", architecture, registry().list_models())
+        raise unknown_model("architecture", architecture, registry().list_models())
     if backbone and (backbone / CARD).is_file():
         preprocess = ModelCard.read(backbone).preprocess
         return preprocess.mean, preprocess.std
