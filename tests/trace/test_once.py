@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import vitreous
 from vitreous.errors import ExplainError
+from vitreous.trace.blocks import find_blocks
 from vitreous.trace.layer import find_layer
 from vitreous.trace.once import Measured, measuring_once, once
 from vitreous.trace.reading import Reading, reading
@@ -183,6 +184,18 @@ def test_layers_are_found_once_for_a_picture() -> None:
         assert len(passes) == taken > 0
         assert find_layer(model, images, "layer1") != found
         assert len(passes) > taken
+
+
+def test_blocks_are_found_once_for_a_picture() -> None:
+    model, images, passes = MODELS["class token"]().eval(), pictures(), list[int]()
+    model.register_forward_pre_hook(lambda *_: passes.append(1))
+    with measuring_once():
+        found = find_blocks(model, images)
+        taken = len(passes)
+        assert find_blocks(model, images) == found
+        assert len(passes) == taken > 0
+        assert find_blocks(model, images.flip(0)) == found
+        assert len(passes) == taken + 1, "another picture, and the same tokens"
 
 
 def test_threads_have_their_own() -> None:

@@ -17,6 +17,7 @@ from vitreous.trace.changes import changes
 from vitreous.trace.edit import change_inputs
 from vitreous.trace.observe import observe
 from vitreous.trace.observed import Attention, TokenGrid, Trace
+from vitreous.trace.once import once
 from vitreous.trace.recorder import record
 
 __all__ = ["Block", "block_tokens", "check_patches_can_go", "check_rows", "find_blocks", "observe_blocks", "one_each"]
@@ -119,6 +120,10 @@ def find_blocks(model: nn.Module, images: Tensor, *, changing: bool = False) -> 
         NoGlobalAttention: no modules hold one attention each.
         ObservationError: they do, but only what is in them is called.
     """
+    return once(("blocks", changing), model, images, lambda: _find(model, images, changing=changing), picture=True)
+
+
+def _find(model: nn.Module, images: Tensor, *, changing: bool) -> tuple[str, ...]:
     ran: set[str] = set()
     with changes() as change:
         for name, module in model.named_modules():
