@@ -94,10 +94,13 @@ def test_a_picture_is_explained_asked_about_and_taken_home(visit: Callable[..., 
     page.locator(".answer h1", has_text=wanted).wait_for()
     explained(page)
     assert page.get_by_label("Opacity").input_value() == "20", "what was set stays"
+    page.get_by_role("tab", name="Layers").click()
+    page.get_by_role("columnheader", name="entropy").wait_for()
     page.get_by_label("rather than").fill("7")
     page.keyboard.press("Enter")
     page.locator(".answer h1", has_text=" rather than ").wait_for()
 
+    page.get_by_role("tab", name="Layers", selected=True).wait_for()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download this as a report").click()
     text = Path(download.value.path()).read_text(encoding="utf-8")

@@ -111,8 +111,11 @@ def test_the_front_end_shows_and_asks(browser: Any, view: LiveView) -> None:
     script = """(was) => [...document.querySelector("#cell").shadowRoot.querySelectorAll(".related .panel")]
         .find((each) => each.textContent.includes("Attends to")).querySelector(".value").textContent !== was"""
     page.wait_for_function(script, arg=averaged)
+    page.get_by_role("tab", name="Similarity").click()
+    page.get_by_text("Alike to the patch in row").wait_for()
     page.get_by_label("another class").fill("hen")
     page.keyboard.press("Enter")
     page.locator("h1", has_text="hen").wait_for()
+    page.get_by_role("tab", name="Similarity", selected=True).wait_for()
     assert not faults
     page.close()
