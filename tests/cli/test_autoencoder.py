@@ -118,7 +118,7 @@ def test_what_does_not_go_with_a_file_is_refused(run: Run, folder: Path, trained
         done = run("autoencoder", "in", "--model", folder, "--file", trained, *words, "--output", "refused")
         assert done.exit_code == 2
         assert "--file names one that is trained. Leave one of them out." in done.stderr
-    done = run("autoencoder", "in", "--model", folder, "--centered", "--output", "refused")
+    done = run("autoencoder", "in", "--model", folder, "--centered", "yes", "--output", "refused")
     assert done.exit_code == 2
     assert "Give it with --file" in done.stderr
     done = run("autoencoder", "in", "--model", folder, "--k", 0, "--output", "refused")

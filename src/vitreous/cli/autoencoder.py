@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -62,9 +62,8 @@ def autoencoder(
         ),
     ] = None,
     centered: Annotated[
-        bool | None,
+        Literal["yes", "no"] | None,
         typer.Option(
-            "--centered/--not-centered",
             help="Of a file: whether its b_dec is taken off a token before it is encoded. [default: what the file "
             "says]",
             show_default=False,
@@ -87,7 +86,7 @@ def autoencoder(
         Path,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for autoencoder.safetensors, autoencoder.html, autoencoder.csv and manifest.json.",
+            help="Folder for the autoencoder (safetensors), its page (html), a table (csv) and the manifest.",
         ),
     ] = Path("autoencoder"),
     device: Device = "auto",
@@ -120,7 +119,7 @@ def autoencoder(
     console = Console(highlight=False)
     (loaded,) = loading(console, [model], how, checkpoint=checkpoint, device=device, dtype=dtype)
     sizes = (None, k, None) if file else (features or 512, 16 if k is None else k, steps or 2000)
-    where = output, asked_window(window), file, centered
+    where = output, asked_window(window), file, None if centered is None else centered == "yes"
     job = AutoencoderJob(loaded, pictures, layer, *sizes, limit, seed, batch_size, *where)
     with counting(console, "steps", again=ANEW) as tell:
         done = autoencoder_page(job, tell)
