@@ -34,7 +34,9 @@ def test_the_table_and_the_numbers_of_the_python_face(run: Run, folder: Path, pi
         *("concepts", pictures, "--class", "hen", "--model", folder, "--count", 2, "--draws", 3, "--output", "out")
     )
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("Page: out/concepts.html\nConcept 0: ")
+    assert done.stdout.startswith("Page: out/concepts.html\nConcept 1: ")
+    assert "Concept 2</h2>" in (html := Path("out/concepts.html").read_text())
+    assert "Concept 0" not in html
     manifest = json.loads(Path("out/manifest.json").read_text())
     assert (manifest["job"], manifest["class_name"], manifest["target"]) == ("concepts", "hen", 2)
     names = manifest["pictures"]

@@ -16,7 +16,7 @@ from vitreous.cli.main import app
 from vitreous.errors import DataError, ShapeError
 from vitreous.inside.case_building import build_cases
 from vitreous.inside.concept_page import ConceptsJob, concept_page
-from vitreous.inside.given import NOTHING, Given
+from vitreous.inside.given import NOTHING, Given, read_concepts
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.render.inside import AlikeCases, Concepts, Inside
@@ -110,6 +110,12 @@ def test_a_damaged_folder_is_refused(model: LoadedModel, folder: Path, tmp_path:
         Given(folder).check(model)
 
 
+def test_pictures_of_the_folder_that_a_command_ran_in_have_a_name(model: LoadedModel, folder: Path) -> None:
+    told = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(told | {"place": ".", "class_name": ""}))
+    assert read_concepts(model, folder).of == "the pictures of its folder"
+
+
 def test_report_shows_both_and_wants_the_model(model: LoadedModel, folder: Path, index: Path, tmp_path: Path) -> None:
     explained = vitreous.explain(model, noise(1), method="grad_cam")
     page = vitreous.report(explained, tmp_path / "page.html", model=model, concepts=folder, cases=index)
@@ -136,6 +142,7 @@ def test_the_command_shows_both_and_refuses_before_any_work(
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<h2>Concepts</h2>" in text
     assert "<h2>Cases</h2>" in text
+    assert " --report --concepts=concepts --cases=cases.parquet</code>" in text
     code, said = run(model_folder, "--concepts", folder)
     assert code == 2
     assert "are shown on the page" in said

@@ -74,6 +74,7 @@ def concepts(
     from vitreous.explaining.asked import read_class_names
     from vitreous.files.writing import check_writable
     from vitreous.inside.concept_page import ConceptsJob, concept_page
+    from vitreous.render.numbers import concept_name
 
     names = read_class_names(class_names or ())
     check_writable(output)
@@ -100,7 +101,7 @@ def concepts(
     say(f"Page: {done.page}")
     for row in done.rows:
         if row.verdict:
-            say(f"Concept {row.concept}: {row.verdict}")
+            say(f"{concept_name(row.concept)}: {row.verdict}")
     if done.lacking:
         say(f"Lacking: {done.lacking}")
     raise typer.Exit(int(bool(done.unread)))

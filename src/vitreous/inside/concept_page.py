@@ -23,7 +23,7 @@ from vitreous.masking.forward import Progress
 from vitreous.models.zoo import LoadedModel, describe
 from vitreous.render import page
 from vitreous.render.interactions import draw_patches
-from vitreous.render.numbers import number
+from vitreous.render.numbers import concept_name, number
 from vitreous.render.patch_crop import crop_patch
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _parts(job: ConceptsJob, looked: _Looked) -> list[Markup]:
         parts += [page.paragraph(_TEST), _table(rows), page.paragraph(why[:1].upper() + why[1:] if why else chance)]
     views = dict[int, "Image"]()
     for row in rows:
-        parts += [page.heading(f"Concept {row.concept}"), page.paragraph(row.verdict)]
+        parts += [page.heading(concept_name(row.concept)), page.paragraph(row.verdict)]
         parts += concept_figures(job.model, looked.pictures, looked.found, row.concept, views)
     return parts
 
@@ -201,7 +201,7 @@ def _table(rows: Sequence[ConceptRow]) -> Markup:
     head = ("concept", "share", "score without it", "random", "as far", "score with it everywhere", "random", "as far")
     body = [
         (
-            str(row.concept),
+            str(row.concept + 1),
             f"{row.share:.0%}",
             number(row.removed or 0, "+.3g"),
             between(row.random_low, row.random_high),

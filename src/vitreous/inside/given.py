@@ -108,7 +108,7 @@ def read_concepts(model: LoadedModel, folder: Path) -> _Read:
     rows, count = told.get("concepts"), len(directions)
     rows = rows if isinstance(rows, list) and len(rows) == count else [{}] * count
     verdicts = [str(row.get("verdict", "")) if isinstance(row, dict) else "" for row in rows]
-    named = str(told.get("class_name") or "") or f"the pictures of {Path(str(told.get('place'))).name}"
+    named = str(told.get("class_name") or "") or f"the pictures of {Path(str(told.get('place'))).name or 'its folder'}"
     return _Read(found, named, verdicts, maps.max(axis=(0, 2, 3)).tolist())
 
 

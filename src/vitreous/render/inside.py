@@ -86,7 +86,7 @@ class ConceptMap:
     """How much of a concept each patch has.
 
     Attributes:
-        number: of the concept, as its own page counts.
+        number: of the concept, from 0.
         values: at least 0.
         verdict: whether the class rests on it, in a sentence.
         most: that a patch of the pictures has in which it was found.

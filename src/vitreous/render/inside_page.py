@@ -15,7 +15,7 @@ from vitreous.render.case import Attempt, Case, MethodCase
 from vitreous.render.colormap import colorize
 from vitreous.render.inside import Colors, Heads, Inside, Norms, PatchesAlike
 from vitreous.render.interactions import draw_patches
-from vitreous.render.numbers import number, patch_name
+from vitreous.render.numbers import concept_name, number, patch_name
 from vitreous.render.page import data_uri
 
 __all__ = ["Tile", "drawn_inside", "packed_inside", "specks"]
@@ -210,7 +210,7 @@ def _concepts(inside: Inside, still: Image.Image | None) -> dict[str, Any] | Non
     page = still or Image.new("RGB", (320, 320), "white")
     shown = [
         {
-            "title": f"Concept {each.number}",
+            "title": concept_name(each.number),
             "source": data_uri(draw_patches(page, each.values, most=max(each.most, float(each.values.max())))),
             "verdict": each.verdict,
             "told": f"at most {number(float(each.values.max()))} here, {number(each.most)} where it was found",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vitreous.errors import UnknownName
 
-__all__ = ["block_name", "check_block", "check_patch", "number", "patch_name"]
+__all__ = ["block_name", "check_block", "check_patch", "concept_name", "number", "patch_name"]
 
 
 def number(value: float, form: str = ".3g") -> str:
@@ -35,6 +35,15 @@ def check_block(index: int, blocks: int) -> None:
     if not 0 <= index < blocks:
         remedy = "Commands and pages count blocks from 1, Python and files from 0."
         raise UnknownName("block", str(index + 1), [f"1 … {blocks}"], near=(), remedy=remedy)
+
+
+def concept_name(index: int) -> str:
+    """A concept as people are told of it, counted from 1; what programs read counts from 0.
+
+    >>> concept_name(0)
+    'Concept 1'
+    """
+    return f"Concept {index + 1}"
 
 
 def patch_name(row: int, column: int) -> str:

@@ -13,6 +13,7 @@ from vitreous.data.gallery import GALLERY
 from vitreous.data.scans import name_in_file
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.trust.measure import TrustSettings
+from vitreous.inside.given import NOTHING, Given
 from vitreous.models.adapted import Adapted
 from vitreous.models.loaded import LoadedModel
 
@@ -22,7 +23,7 @@ _OUTPUT = "--model-output"
 """The one flag that is not called like what it says."""
 
 
-def command_of(job: PictureJob, file: Path) -> str:
+def command_of(job: PictureJob, file: Path, given: Given = NOTHING) -> str:
     """The command, by names without folders; empty where something was given that no command can say."""
     if _own(job.model) or callable(job.model.reading.output) or (job.class_names and not job.names_file):
         return ""
@@ -48,7 +49,7 @@ def command_of(job: PictureJob, file: Path) -> str:
     dtype = str(next(job.model.model.parameters()).dtype).removeprefix("torch.")
     words += ["--dtype", dtype] if dtype != "float32" else []
     words += ["--trust-orders", str(job.trust.orders)] if job.trust and job.trust.orders != TrustSettings.orders else []
-    return shlex.join([*words, *_drawn(job), "--report"])
+    return shlex.join([*words, *_drawn(job), "--report", *_shown_besides(given)])
 
 
 def _own(model: LoadedModel) -> bool:
@@ -64,6 +65,13 @@ def _picture(file: Path) -> tuple[str, ...]:
             return "--sample", sample
     name = name_in_file(file)
     return (f"./{name}" if name.startswith("-") else name,)
+
+
+def _shown_besides(given: Given) -> Iterator[str]:
+    """What earlier commands found."""
+    for flag, place in (("--concepts", given.concepts), ("--cases", given.cases)):
+        if place:
+            yield f"{flag}={place.resolve().name}"
 
 
 def _drawn(job: PictureJob) -> Iterator[str]:

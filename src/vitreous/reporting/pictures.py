@@ -88,6 +88,7 @@ def case_of(
     view = View(picture, job.model.prepared().box(picture))
     found = replace(found, warning=_without_folders(found.warning, told["file"], file.name))
     case = _case(job, found, details, view, maps)
+    case = replace(case, command=command_of(job, found.file, given))
     if relate:
         image, _ = inputs_of(job.model, view.whole)
         case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]), given=given)
@@ -132,7 +133,6 @@ def _case(
         classes,
         [said(each) for each in found.predicted[:3]],
         notes_of(job, classes, view.whole.info, warning=found.warning, behind=found.scores_from),
-        command=command_of(job, found.file),
         whole=whole,
     )
 

@@ -97,7 +97,7 @@ def explain_single(
         case = replace(case, relations=before.case.relations, regions=before.case.regions, inside=before.case.inside)
     else:
         case = related(case, job.model, batch, targets, before.case if before else None, given=given)
-    case = replace(case, command=command_of(job, file) if file else "")
+    case = replace(case, command=command_of(job, file, given) if file else "")
     heatmaps = {
         method: tuple(each.heatmap if isinstance(each, MethodResult) else None for each in attempts)
         for method, attempts in found.attempts.items()
