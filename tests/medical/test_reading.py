@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import struct
 import warnings
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -17,7 +19,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.medical.made import CT, NUMBER, PATIENT, SC, body, dicom, volume
 from vitreous.data.finding import find_pictures
-from vitreous.data.pictures import open_picture
+from vitreous.data.pictures import open_encoded, open_picture
 from vitreous.errors import DataError, ExplainWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")
@@ -125,6 +127,23 @@ def test_a_volume_says_how_its_slices_are_named(tmp_path: Path) -> None:
     assert [file.name for file in find_pictures([path / "axial" / "10:30"])][::19] == ["010", "029"]
     with pytest.raises(DataError, match="Save one volume of three dimensions"):
         open_picture(volume(tmp_path / "time.nii", np.zeros((4, 5, 6, 2), np.int16)) / "axial" / "3")
+
+
+@pytest.mark.parametrize("kind", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("make", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_the_bytes_of_a_volume_say_which_command_takes_a_slice(tmp_path: Path, kind: str, make: Any) -> None:
+    nibabel.save(make(np.zeros((4, 5, 6), np.int16), np.eye(4)), path := tmp_path / f"ct{kind}")
+    with pytest.raises(DataError, match=r"^`picture` is a NIfTI volume, .* `vitreous explain ct.nii.gz/axial/30`\.$"):
+        open_encoded(path.read_bytes(), "picture")
+    path.replace(renamed := tmp_path / "ct.png")
+    with pytest.raises(DataError, match="is a NIfTI volume"):
+        open_picture(renamed)
+
+
+@pytest.mark.parametrize("encoded", [b"n+2", b"\x1f\x8b", b"\x1f\x8bno zip", gzip.compress(b"text " * 99)])
+def test_other_bytes_are_no_volume(encoded: bytes) -> None:
+    with pytest.raises(DataError, match="not a picture of a known format"):
+        open_encoded(encoded, "picture")
 
 
 BLANK = "0" * len(PATIENT)

@@ -18,6 +18,7 @@ from vitreous.data.scans import name_in_file, seen
 from vitreous.errors import DataError, ExplainWarning, MissingExtra
 from vitreous.medical.dicom import is_dicom, read_dicom
 from vitreous.medical.files import is_medical, open_scan
+from vitreous.medical.nifti import is_nifti
 from vitreous.medical.scan import MAX_PIXELS
 from vitreous.settings.arguments import checked
 
@@ -81,6 +82,11 @@ def _opened(encoded: bytes, name: str, window: Window, most: int = MAX_PIXELS) -
         raise DataError(f"{name} is empty (0 bytes). Copy or download it again.")
     if is_dicom(encoded):
         return seen(read_dicom(encoded, "", name, most=most), name, asked_window(window))
+    if is_nifti(encoded):
+        raise DataError(
+            f"{name} is a NIfTI volume, which has many slices. Name one to the command line, as in "
+            "`vitreous explain ct.nii.gz/axial/30`."
+        )
     return _read(encoded, name, asked_window(window), most=most)
 
 

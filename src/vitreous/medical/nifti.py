@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ from vitreous.files.reading import check_growth
 from vitreous.files.writing import whole_file
 from vitreous.medical.scan import Scan, asked_places, check_size, whole_range
 
-__all__ = ["PLANES", "SUFFIXES", "read_nifti", "slices", "write_volume"]
+__all__ = ["PLANES", "SUFFIXES", "is_nifti", "read_nifti", "slices", "write_volume"]
 
 SUFFIXES = (".nii", ".nii.gz")
+_HEAD, _GZIP = 348, b"\x1f\x8b"
+"""Bytes that are looked at, and what packed ones begin with."""
+_MAGIC = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
+"""At byte 344 of the first version, at byte 4 of the second."""
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """By the axis that they cut: from left to right, from back to front, from foot to head."""
 
@@ -37,6 +42,17 @@ def slices(path: Path, asked: str) -> list[Path]:
         raise DataError(_how(path, image))
     count = image.shape[_axes(image)[axis][0]]
     return [path / plane / f"{at:03d}" for at in asked_places(numbers, count, 0, f"`{path}`")]
+
+
+def is_nifti(encoded: bytes) -> bool:
+    """Whether a file's bytes are those of a volume, packed or not."""
+    head = encoded[:_HEAD]
+    if encoded.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(encoded, _HEAD)
+        except zlib.error:
+            return False
+    return head[344:348] in _MAGIC or head[4:8] in _MAGIC
 
 
 def read_nifti(path: Path, asked: str) -> Scan:
