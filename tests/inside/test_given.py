@@ -110,6 +110,12 @@ def test_a_damaged_folder_is_refused(model: LoadedModel, folder: Path, tmp_path:
         Given(folder).check(model)
 
 
+def test_the_remedy_for_a_damaged_manifest_is_another_folder_of_concepts(model: LoadedModel, folder: Path) -> None:
+    (folder / "manifest.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"is no manifest\. Give a folder that `vitreous concepts` wrote\.$"):
+        Given(folder).check(model)
+
+
 def test_pictures_of_the_folder_that_a_command_ran_in_have_a_name(model: LoadedModel, folder: Path) -> None:
     told = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(told | {"place": ".", "class_name": ""}))

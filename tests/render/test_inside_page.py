@@ -105,9 +105,20 @@ def test_a_model_that_shows_nothing_says_why_once() -> None:
 def test_reasons_stand_for_what_is_lacking() -> None:
     inside = replace(made(), said="it gives no class scores.", alike="1,500 patches are too many.")
     page = picture_page(Case("cat.png", None, [], [None], inside=inside))
-    assert "Not here: it gives no class scores." in page
+    assert "What the model would say after each block is not here: it gives no class scores." in page
+    assert "if it were the last" not in page
+    assert "The logit lens" not in page
+    assert "1.00 (0.50 to 1.50)" in page
     assert "Not here: 1,500 patches are too many." in page
     assert packed_inside(inside) is None
+
+
+def test_a_table_of_blocks_has_no_empty_columns() -> None:
+    inside = replace(made(), heads="its heads are not seen.")
+    page = picture_page(Case("cat.png", None, [], [None], inside=inside))
+    assert "How its heads look is not here: its heads are not seen." in page
+    assert ">entropy<" not in page
+    assert "tabby <b>90.0%</b>" in page
 
 
 def test_a_page_without_a_look_inside_has_no_tabs() -> None:

@@ -53,8 +53,8 @@ def digest_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `manifest.json` says; nothing if there is none.
+def read_manifest(folder: Path, remedy: str = "Choose another output folder.") -> dict[str, Any]:
+    """What `manifest.json` says; nothing if there is none. `remedy` is what helps where it cannot be read.
 
     Raises:
         DataError: it cannot be read.
@@ -62,9 +62,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         return {}
-    values = read_json(path, "Choose another output folder.")
+    values = read_json(path, remedy)
     if not isinstance(values, dict):
-        raise DataError(f"`{path}` is no manifest. Choose another output folder.")
+        raise DataError(f"`{path}` is no manifest. {remedy}")
     return values
 
 

@@ -86,7 +86,7 @@ def read_concepts(model: LoadedModel, folder: Path) -> _Read:
     Raises:
         DataError: it is no folder of `vitreous concepts`, is damaged, or of another model.
     """
-    told = read_manifest(folder)
+    told = read_manifest(folder, _REMEDY)
     if told.get("job") != JOB or not isinstance(told.get("read"), str):
         raise DataError(f"`{folder / MANIFEST}` is not there, or not of `vitreous concepts`. {_REMEDY}")
     if told.get("weights_sha256") != model.weights_sha256:

@@ -99,7 +99,8 @@ def drawn_inside(case: Case, still: Image.Image | None) -> dict[str, Any] | None
         "norms": _norms(inside.norms),
         "layers": [*_layers(inside)],
         "charts": [*_charts(inside.heads)],
-        "lacking": [each for each in (inside.said, inside.heads) if isinstance(each, str)],
+        "said": inside.said if isinstance(inside.said, str) else "",
+        "heads": inside.heads if isinstance(inside.heads, str) else "",
         "concepts": _concepts(inside, still),
         "cases": _cases(inside),
     }
