@@ -14,6 +14,7 @@ from vitreous.methods.method import Family
 from vitreous.methods.requirements import check_class_token, check_one_sign
 from vitreous.methods.transformer_attribution import as_shares, multiply_up
 from vitreous.relevance.composites import RuleSet, chefer
+from vitreous.relevance.losses import Losses
 from vitreous.relevance.propagate import propagate
 from vitreous.relevance.rules import EPSILON
 from vitreous.shapes import Images, Logits
@@ -35,8 +36,9 @@ class LRP:
     Relevance starts as 1 at the class (at several, by their part in what is explained) and is shared by every operation
     among its operands: heat = Σ R over channels and each patch's pixels. With the rules "ours" its total stays 1 from
     block to block; what position embeddings and the class token take is missing at the pixels.
-    As in the authors' code, biases take none. Where it takes totals over the batch, which must be one image there,
-    ours takes them per image.
+    As in the authors' code, biases take none, and where no product x·w of a convolution is above zero R is lost: rarely
+    of many channels, often of one (depthwise). Where that is most of it, as in RepViT and MobileOne, a warning says so.
+    Where their code takes totals over the batch, which must be one image there, ours takes them per image.
 
     Attributes:
         readout: "full" sums the pixels' relevance over channels and patches. "last_layer" (the authors' partial LRP)
@@ -88,10 +90,12 @@ class LRP:
         return check_one_sign(target(logits), "lrp", 'Use rules="orig" (--set lrp.rules=orig) or `attn_lrp`.')
 
     def _of_pixels(self, model: nn.Module, images: Images, target: Target) -> Explanation:
-        with propagate(model, chefer(self.rules, self.epsilon)):
+        losses = Losses()
+        with propagate(model, losses.watching(chefer(self.rules, self.epsilon))):
             response = pixel_response(model, images)
         direction = self._direction(target, response.logits.detach())
         heatmap = lay_out(response.gradient(as_shares(direction)), response.grid)
+        losses.tell(response.model)
         return Explanation(heatmap, response.logits.detach(), direction.argmax(1), self)
 
     def _of_attention(self, model: nn.Module, images: Images, target: Target) -> Explanation:

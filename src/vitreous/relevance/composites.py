@@ -39,13 +39,25 @@ from vitreous.relevance.rules import (
     z_signs,
 )
 
-__all__ = ["ATTN_LRP", "CHEFER", "CP_LRP", "DECOMPX", "LIBRA_GRAD", "RELEVANCE_CAM", "RuleSet", "chefer", "with_gamma"]
+__all__ = [
+    "ATTN_LRP",
+    "CHEFER",
+    "CONVOLUTION",
+    "CP_LRP",
+    "DECOMPX",
+    "LIBRA_GRAD",
+    "RELEVANCE_CAM",
+    "RuleSet",
+    "chefer",
+    "with_gamma",
+]
 
 RuleSet = Literal["ours", "orig"]
 """Chefer's two sets of rules, by the names of the authors' models."""
 
 _LINEAR = (F.linear,)
-_CONVOLUTION = (F.conv2d, torch.conv2d)
+CONVOLUTION = (F.conv2d, torch.conv2d)
+"""Operations that convolve pictures."""
 _MATMUL = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.einsum)
 """The products that `forms.py` writes all others as."""
 _SUM = (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__, Tensor.add_, Tensor.__iadd__)
@@ -101,7 +113,7 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
     summed = residual if rules == "ours" else sum_z
     return {
         **dict.fromkeys(_LINEAR, rule("input weight bias", linear_z_plus if rules == "ours" else z_signs)),
-        **dict.fromkeys(_CONVOLUTION, rule("input weight bias", convolution)),
+        **dict.fromkeys(CONVOLUTION, rule("input weight bias", convolution)),
         **dict.fromkeys(_MATMUL, Factors(("input", "other"), partial(matmul_z, epsilon=epsilon))),
         **dict.fromkeys(_SUM, rule("input other", summed)),
         **dict.fromkeys(_DIFFERENCE, rule("input other", partial(negated, share=summed, at=1))),
@@ -134,7 +146,7 @@ _FROZEN_GROUP_NORM = Rule(("input", "num_groups", "weight", "bias", "eps"), froz
 _FROZEN_RMS_NORM = Rule(("input", "normalized_shape", "weight", "eps"), frozen_rms_norm)
 
 CP_LRP: Composite = {
-    **_all((*_LINEAR, *_CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_REVERSED, *_MEAN, *_NEGATIVE), autograd_rule),
+    **_all((*_LINEAR, *CONVOLUTION, *_MATMUL, *_SUM, *_DIFFERENCE, *_REVERSED, *_MEAN, *_NEGATIVE), autograd_rule),
     **_all((*_BATCH_NORM, *_POOL, *_PRODUCT, *_ACTIVATION, *_SIGMOID), autograd_rule),
     **_all(_SOFTMAX, constant_rule),
     **_all(_LAYER_NORM, _FROZEN_LAYER_NORM),
@@ -160,7 +172,7 @@ ATTN_LRP: Composite = {**LIBRA_GRAD, **_all(_SOFTMAX, autograd_rule), **_all(_MA
 
 RELEVANCE_CAM: Composite = {
     **CHEFER,
-    **_all(_CONVOLUTION, Rule(("input", "weight", "bias"), z_plus)),
+    **_all(CONVOLUTION, Rule(("input", "weight", "bias"), z_plus)),
     **_all(_SUM, Rule(("input", "other"), sum_z)),
     **_all(_DIFFERENCE, Rule(("input", "other"), partial(negated, share=sum_z, at=1))),
     **_all(_REVERSED, Rule(("input", "other"), partial(negated, share=sum_z, at=0))),
@@ -173,7 +185,7 @@ def with_gamma(composite: Composite, convolution: float, linear: float) -> Compo
     """The composite with γ rules for convolutions and linear layers; 0 leaves them as they are."""
     rules = {
         operation: Rule(("input", "weight", "bias"), partial(gamma, gamma=strength))
-        for operations, strength in ((_CONVOLUTION, convolution), (_LINEAR, linear))
+        for operations, strength in ((CONVOLUTION, convolution), (_LINEAR, linear))
         for operation in operations
         if strength
     }

@@ -1,0 +1,65 @@
+"""Relevance that a convolution can hand to nobody is measured, and most of it told."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vitreous
+from vitreous.errors import ExplainWarning
+from vitreous.relevance.composites import chefer
+from vitreous.relevance.losses import Losses
+from vitreous.relevance.propagate import propagate
+
+
+class Depthwise(nn.Module):
+    """What a convolution sees is above zero; of its channels, each of one, so many have weights below."""
+
+    def __init__(self, below: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1, groups=8, bias=False)
+        self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 3)
+        with torch.no_grad():
+            self.second.weight.copy_(torch.tensor([-1.0] * below + [1.0] * (8 - below)).view(8, 1, 1, 1))
+            self.norm.bias.fill_(9)
+            self.head.weight.fill_(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.first(images).sigmoid()
+        return self.head(self.norm(self.second(x)).mean((2, 3)))
+
+
+def depthwise(below: int) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    return Depthwise(below).double().eval(), torch.randn(2, 3, 8, 8).double()
+
+
+def test_what_is_lost_is_what_was_put_in_less_what_comes_out() -> None:
+    model, images = depthwise(3)
+    losses, leaf = Losses(), images.clone().requires_grad_()
+    with propagate(model, losses.watching(chefer())):
+        scores = model(leaf)
+    (left,) = torch.autograd.grad(scores, leaf, torch.eye(3).double()[:2])
+    assert losses.share == pytest.approx(1 - left.sum().item() / 2, abs=1e-6)
+    assert 0.1 < losses.share < 0.6
+
+
+def test_most_of_it_lost_is_told_with_how_much_and_what_to_do() -> None:
+    model, images = depthwise(7)
+    with pytest.warns(ExplainWarning, match=r"lost 0\.\d+ times .* `Depthwise`.*`attn_lrp`"):
+        vitreous.explain(model, images, "lrp", 1)
+
+
+@pytest.mark.parametrize("below", [0, 3])
+def test_less_of_it_is_taken(below: int) -> None:
+    model, images = depthwise(below)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ExplainWarning)
+        vitreous.explain(model, images, "lrp", 1)
+
+
+def test_of_no_convolution_nothing_is_lost() -> None:
+    assert Losses().share == 0
