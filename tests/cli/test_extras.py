@@ -48,7 +48,7 @@ for present, words in commands:
         del sys.modules[name]
 print(json.dumps(said))
 """
-COMMANDS: dict[str, tuple[str, str, str]] = {  # the package and the extra that are named
+COMMANDS: dict[str, tuple[str, str, str]] = {  # the package and the extra that are named; what is there all the same
     "explain photo.png --output plain": ("", "", ""),
     "batch photo.png --output many": ("pyarrow", "batch", ""),
     "cases pictures/val --output cases.parquet": ("pyarrow", "batch", ""),
@@ -70,6 +70,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # the package and the extra that 
     "explain volume.nii.gz --output nifti": ("nibabel", "medical", ""),
     "evaluate pictures --split val --model pneumonia": ("torchmetrics", "metrics", ""),
     "detect train swin_st_1x --data coco --output detector": ("torchmetrics", "detect", ""),
+    "detect train swin_st_1x --data coco --output no-masks": ("pycocotools", "detect", "torchmetrics matplotlib"),
+    "detect train swin_st_1x --data coco --output no-metrics": ("torchmetrics", "detect", "pycocotools"),
+    "detect evaluate --model detector --data coco --output found.json": ("torchmetrics", "detect", ""),
+    "detect evaluate --model detector --data coco": ("pycocotools", "detect", "torchmetrics matplotlib"),
     "train finetune --start default --data pictures --epochs 1 --tensorboard --output board": (
         "tensorboard",
         "train",

@@ -62,7 +62,7 @@ def _results(root: Path) -> Read:
 
 def _cases(root: Path) -> Read:
     about = About(1, "m", "", "layer", "mean", (2, 3), 4)
-    with writing(root / "a.parquet", about) as write:
+    with writing(root / "a.parquet", about, {}) as write:
         rows = {"picture": ["a", "b"], "label": ["cat", None], "shown": [png(0), png(1)]}
         write(rows | {"whole": np.eye(2, 4, dtype=np.float16), "patches": np.ones((2, 6, 4), np.float16)})
 
