@@ -12,12 +12,12 @@ from torch import Tensor
 
 from vitreous.errors import MissingExtra
 
+if find_spec("pycocotools") is None:  # torchmetrics needs it later, and would say so in words of its own
+    raise MissingExtra("pycocotools", "detect")
 try:
     from torchmetrics import detection
 except ImportError:
     raise MissingExtra("torchmetrics", "detect") from None
-if find_spec("pycocotools") is None:  # torchmetrics needs it later, and would say so in words of its own
-    raise MissingExtra("pycocotools", "detect")
 
 __all__ = ["AveragePrecision", "DetectionPrecision", "DetectionScore"]
 

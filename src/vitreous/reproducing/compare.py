@@ -46,7 +46,9 @@ class Compared:
     def __str__(self) -> str:
         if not self.apart:
             return f"{self.what}: the same to the bit"
-        return f"{self.what}: {self.reason or f'differs by {self.apart:.2g} of the largest value'}"
+        if self.reason or math.isfinite(self.apart):
+            return f"{self.what}: {self.reason or f'differs by {self.apart:.2g} of the largest value'}"
+        return f"{self.what}: differs, and by no share of what was there: all of that is 0, or of another kind or size"
 
 
 def compare_files(what: str, old: Path, new: Path) -> Compared:
@@ -94,7 +96,8 @@ def compare_tables(what: str, old: Path, new: Path) -> Compared:
             words += [name] if column != after[name] else []
     if not words:
         return Compared(what, apart)
-    numbers = f"numbers differ by {apart:.2g} of the largest value, and " if apart else ""
+    share = f" by {apart:.2g} of the largest value" if math.isfinite(apart) else ""
+    numbers = f"numbers differ{share}, and " if apart else ""
     return Compared(what, apart or math.inf, f"{numbers}{', '.join(words)} reads otherwise")
 
 
@@ -103,12 +106,18 @@ def compare_values(what: str, old: Any, new: Any) -> Compared:
 
     >>> str(compare_values("explained", 0.5, 0.25)), str(compare_values("loss", None, 1.0))
     ('explained: differs by 0.5 of the largest value', 'loss: it was None, and is 1.0')
+    >>> str(compare_values("dead", 0, 3)), str(compare_values("confusions", [0, 0], [0, 1]))[:20]
+    ('dead: it was 0, and is 3', 'confusions: differs,')
     """
     if old == new:
         return Compared(what, 0.0)
     if old is None or new is None:
         return Compared(what, math.inf, f"it was {old}, and is {new}")
-    return Compared(what, compare_arrays(np.asarray(old, np.float64), np.asarray(new, np.float64)))
+    before, after = (np.asarray(each, np.float64) for each in (old, new))
+    apart = compare_arrays(before, after)
+    if math.isfinite(apart) or before.ndim or after.ndim:
+        return Compared(what, apart)
+    return Compared(what, apart, f"it was {old}, and is {new}")
 
 
 def compare_records(old: Mapping[Key, list[Record]], new: Mapping[Key, list[Record]]) -> list[Compared]:
