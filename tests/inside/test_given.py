@@ -126,7 +126,13 @@ def test_report_shows_both_and_wants_the_model(model: LoadedModel, folder: Path,
     explained = vitreous.explain(model, noise(1), method="grad_cam")
     page = vitreous.report(explained, tmp_path / "page.html", model=model, concepts=folder, cases=index)
     text = page.read_text(encoding="utf-8")
-    for part in ("<h2>Concepts</h2>", "How much of each concept of dog", "<h2>Cases</h2>", "Of the 6 pictures"):
+    for part in (
+        "<h2>Concepts</h2>",
+        "How much of each concept of dog",
+        "<h2>Cases</h2>",
+        "Of the 6 pictures",
+        "inside --cases --patch",
+    ):
         assert part in text
     with pytest.raises(ShapeError, match="Give it too: model="):
         vitreous.report(explained, tmp_path / "page.html", concepts=folder)
