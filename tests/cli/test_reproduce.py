@@ -143,6 +143,10 @@ def test_code_runs_only_where_it_is_named_again(run: Run, folder: Path, tmp_path
         lambda values: values.update(files=[]),
         lambda values: values.update(window={"a": 1}),
         lambda values: values.update(versions=None),
+        lambda values: values.update(versions={"torch": {"of": 1}}),
+        lambda values: values.update(batch_size=-3),
+        lambda values: values.update(class_names=["one alone"]),
+        lambda values: values["methods"]["rollout"]["settings"].update(start_layer=77),
         lambda values: values.update(device="gpu 7"),
         lambda values: values.update(methods={"subprocess:Popen": {"settings": {"args": "true"}}}),
     ],
@@ -153,9 +157,22 @@ def test_damaged_manifests_are_refused(run: Run, explained: Path, spoil: Callabl
     assert made.exit_code in (1, 2)
     assert "Error: " in made.output
     assert isinstance(made.exception, SystemExit)
+    assert not Path("reproduced").exists()
+
+
+@pytest.mark.parametrize("job", ["batch", "explain --export", "detect explain", "detect evaluate"])
+def test_commands_that_are_not_made_again_are_told(run: Run, explained: Path, job: str) -> None:
+    change(explained, lambda values: values.update(job=job))
+    made = run("reproduce", explained)
+    assert made.exit_code == 1
+    assert f"Run `vitreous {job}` with the same options into a new place, and compare the two." in made.output
 
 
 def test_only_a_new_folder_is_taken(run: Run, explained: Path) -> None:
     made = run("reproduce", explained, "--output", "in")
     assert made.exit_code == 1
     assert "is not empty. Give a new folder with --output" in made.output
+    Path("empty").mkdir()
+    change(explained, lambda values: values.update(batch_size=-3))
+    assert run("reproduce", explained, "--output", "empty").exit_code == 1
+    assert not [*Path("empty").iterdir()]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitreous.benchmarking.job import JOB as BENCHMARK
-from vitreous.errors import DataError
+from vitreous.errors import DataError, ExplainError
 from vitreous.evaluation.evaluate import JOB as EVALUATE
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.files.manifest import MANIFEST, read_manifest, versions
@@ -28,7 +29,7 @@ from vitreous.reproducing.compare import Compared
 from vitreous.reproducing.found import autoencoder, cases, concepts
 from vitreous.reproducing.pictures import averages, pictures
 from vitreous.reproducing.tables import CHECKS, evaluation, table, verification
-from vitreous.settings.typed import typed
+from vitreous.settings.typed import Count, typed
 
 __all__ = ["Reproduction", "reproduce"]
 
@@ -46,6 +47,10 @@ _JOBS = {
 }
 _PLACES = ("hardware", "machine")
 """Where manifests of data sets say which device it was."""
+
+
+_OTHERS = ("batch", "explain --export", "detect explain", "detect evaluate")
+"""Commands of ours that tell what they did, and are not made again by it."""
 
 
 @dataclass(frozen=True)
@@ -88,22 +93,55 @@ def reproduce(
     if values.get("job") == "train":
         raise DataError(_how_to_train(path.parent))
     if str(values.get("job")) not in _JOBS:
-        raise DataError(f"`{path}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}")
+        raise DataError(_not_again(path, values.get("job")))
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(
             f"`{output}` is not empty. Give a new folder with --output, so that nothing is taken for what it is not."
         )
+    there = output.exists()
     try:
-        where = device or values.get("device") or next(values[at]["device"] for at in _PLACES if at in values)
-        asked = Asked(values, path, output, own, dataset, find_device(typed(str, where)))
-        then, now = dict(values["versions"]), versions()
-        changed = [f"{name} {then[name]}, now {now[name]}" for name in now if then.get(name) not in (None, now[name])]
-        parts = list(_JOBS[values["job"]](asked))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration) as error:
-        raise DataError(f"`{path}` is not as a run left it: {error!r}. {REMEDY}") from None
+        parts, changed = _again(path, values, output, own=own, dataset=dataset, device=device)
+    except ExplainError:
+        _clear(output, keep=there)
+        raise
     if not parts:
         raise DataError(f"`{path.parent}` holds no results that could be compared. {REMEDY}")
     return Reproduction(parts, changed)
+
+
+def _again(
+    path: Path, values: Mapping[str, Any], output: Path, *, own: Sequence[str], dataset: str, device: str
+) -> tuple[list[Compared], list[str]]:
+    """The parts, compared, and what is of another version."""
+    try:
+        typed(Count, values.get("batch_size", 1))
+        where = device or values.get("device") or next(values[at]["device"] for at in _PLACES if at in values)
+        asked = Asked(values, path, output, own, dataset, find_device(typed(str, where)))
+        then, now = {name: typed(str, each) for name, each in dict(values["versions"]).items()}, versions()
+        changed = [f"{name} {then[name]}, now {now[name]}" for name in now if then.get(name) not in (None, now[name])]
+        return list(_JOBS[values["job"]](asked)), changed
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration) as error:
+        raise DataError(f"`{path}` is not as a run left it: {error!r}. {REMEDY}") from None
+
+
+def _clear(output: Path, *, keep: bool) -> None:
+    """Take away what a run that failed has left in its folder, which was empty, so that the next one may have it."""
+    for each in output.iterdir() if output.is_dir() else ():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+    if not keep and output.is_dir():
+        output.rmdir()
+
+
+def _not_again(path: Path, job: object) -> str:
+    if not isinstance(job, str) or job not in _OTHERS:
+        return f"`{path}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}"
+    return (
+        f"`{path}` is of `vitreous {job}`, which is not made again from what it says. Run `vitreous {job}` with the "
+        "same options into a new place, and compare the two."
+    )
 
 
 def _read(manifest: Path) -> tuple[Path, Mapping[str, Any]]:
