@@ -102,11 +102,11 @@ def test_the_page_and_the_terminal_say_why_there_is_no_verdict(run: Run, folder:
     done = run("concepts", pictures, *flags, "--draws", 18, "--output", "few")
     assert done.exit_code == 0, done.output
     why = "by chance a concept beats all of 18 random directions once in 19 times, and a verdict wants p ≤ 0.05."
-    assert f"Lacking: no verdicts: {why} Ask for 19 random directions or more." in done.stdout
+    assert f"No verdicts: {why} Ask for 19 random directions or more." in done.stdout
     assert f"No verdicts: {why}" in Path("few/concepts.html").read_text()
     assert "No verdict: " in Path("few/concepts.csv").read_text()
     done = run("concepts", pictures, *flags, "--output", "enough")
-    assert "Lacking" not in done.stdout
+    assert "No verdicts" not in done.stdout
     assert "By luck alone, 0.048 of 1 concepts would get a verdict." in Path("enough/concepts.html").read_text()
 
 

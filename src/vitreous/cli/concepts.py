@@ -103,5 +103,5 @@ def concepts(
         if row.verdict:
             say(f"{concept_name(row.concept)}: {row.verdict}")
     if done.lacking:
-        say(f"Lacking: {done.lacking}")
+        say(f"{done.lacking[:1].upper()}{done.lacking[1:]}")
     raise typer.Exit(int(bool(done.unread)))
