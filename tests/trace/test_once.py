@@ -115,8 +115,10 @@ def test_nothing_is_kept_beyond_the_block() -> None:
         lambda model: model.double(),
         lambda model: model.blocks[0].register_forward_hook(lambda *_: None),
         lambda model: setattr(model.head, "weight", nn.Parameter(torch.ones_like(model.head.weight))),
+        lambda model: setattr(model.head.weight, "data", torch.ones_like(model.head.weight)),
+        lambda model: setattr(model.blocks[0], "forward", lambda tokens, **_: tokens),
     ],
-    ids=["weights", "module", "type", "hook", "parameter"],
+    ids=["weights", "module", "type", "hook", "parameter", "data", "forward"],
 )
 def test_a_model_that_changed_is_measured_anew(change: Callable[[nn.Module], object]) -> None:
     model, images, asked = MODELS["class token"]().eval(), pictures(), list[int]()

@@ -3,8 +3,9 @@
 Where its tokens lie, which layer a CAM reads: several methods on one model measure the same. Within the block the first
 that asks measures, and the others are given what it found, as long as nothing that it may depend on has changed: the
 model and what it is made of, its weights and its hooks, how it is read, the size and type of the images, and of what
-depends on a picture, that picture. What fails is measured again. Nothing is kept after the block, and other threads
-have their own.
+depends on a picture, that picture. Torch counts no values that are written through `.data[…]` or NumPy, and these show
+as little as a module's plain attributes do: nothing of that kind may change within a block. What fails is measured
+again. Nothing is kept after the block, and other threads have their own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = ["Measured", "measuring_once", "once"]
 
 T = TypeVar("T")
 
+_PLAIN = (Tensor, nn.Parameter)
 _MOST = 16
 """So many findings are kept, the latest: each holds on to a picture."""
 
@@ -37,8 +39,8 @@ class _Asked:
         what: is measured.
         how: the model is read.
         images: shape of one, type and device.
-        modules: of the model, each with its hooks.
-        tensors: its parameters and buffers, each with how often it was written to.
+        modules: of the model, each with its hooks and with the `forward` that it was given.
+        tensors: its parameters and buffers, each with how often it was written to, and where it lies.
     """
 
     what: object
@@ -106,21 +108,31 @@ def once(what: object, model: nn.Module, images: Tensor, measure: Callable[[], T
 
 def _asked(what: object, model: nn.Module, images: Tensor) -> tuple[_Asked, list[Any]]:
     modules = list(model.modules())
-    tensors = [*model.parameters(), *model.buffers()]
+    held = [
+        each
+        for module in modules  # their own dictionaries: a walk for each kind would take twice as long
+        for each in (*module._parameters.values(), *module._buffers.values())  # pyright: ignore[reportPrivateUsage]
+    ]
+    tensors = [each for each in held if each is not None]
     return _Asked(
         what,
         current_reading(),
         (images.shape[1:], images.dtype, images.device),
-        tuple((id(each), *_hooks(each)) for each in modules),
-        tuple((id(each), _writes(each), each.dtype, each.device) for each in tensors),
+        tuple((id(each), *_ways(each)) for each in modules),
+        tuple((id(each), _writes(each), _lies(each), each.dtype, each.device) for each in tensors),
     ), [*modules, *tensors]
 
 
-def _hooks(module: nn.Module) -> tuple[tuple[int, ...], ...]:
-    """Their numbers, which torch gives once."""
+def _ways(module: nn.Module) -> tuple[Any, ...]:
+    """How it runs: the numbers of its hooks, which torch gives once, and a `forward` of its own."""
     held = vars(module)
-    return tuple(held.get("_forward_pre_hooks", ())), tuple(held.get("_forward_hooks", ()))
+    return tuple(held.get("_forward_pre_hooks", ())), tuple(held.get("_forward_hooks", ())), held.get("forward")
 
 
 def _writes(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
+
+
+def _lies(tensor: Tensor) -> int:
+    """Where: `weight.data = …` counts as no writing. Tensors of other kinds may lie nowhere."""
+    return tensor.data_ptr() if type(tensor) in _PLAIN and tensor.layout == torch.strided else 0
