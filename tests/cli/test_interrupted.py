@@ -127,13 +127,14 @@ def test_what_is_resumed_is_not_begun_anew(run: Run, interrupt_at: Callable[[str
 
 
 @pytest.mark.usefixtures("data")
-def test_a_reproduction_is_begun_elsewhere(run: Run, folder: Path, interrupt_at: Callable[[str, int], None]) -> None:
+def test_a_reproduction_is_begun_anew(run: Run, folder: Path, interrupt_at: Callable[[str, int], None]) -> None:
     assert run(*EXPLAIN.split(), folder).exit_code == 0
     interrupt_at("vitreous.reproducing.pictures.compare_files", 1)
     stopped = run("reproduce", "out")
     assert stopped.exit_code == 130
-    assert "what is there of it lies in reproduced: remove that, or give another --output." in stopped.stderr
-    assert run("reproduce", "out", "--output", "other").exit_code == 0
+    assert "Stopped; it is begun anew when it is run again." in stopped.stderr
+    assert not Path("reproduced").exists()
+    assert run("reproduce", "out").exit_code == 0
 
 
 def training(tmp_path: Path) -> list[object]:

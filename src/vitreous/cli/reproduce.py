@@ -52,10 +52,10 @@ def reproduce(
     where the run cannot be made again: a picture, the weights or the data set are gone, or others.
     """
     from vitreous.cli.console import complain, say
-    from vitreous.cli.progress import stoppable
+    from vitreous.cli.progress import ANEW, stoppable
     from vitreous.reproducing.reproduce import reproduce as run
 
-    with stoppable(again=f"what is there of it lies in {output}: remove that, or give another --output"):
+    with stoppable(again=ANEW):
         done = run(manifest, output, own=use or [], dataset=dataset, device=device)
     for part in done.parts:
         say(str(part))

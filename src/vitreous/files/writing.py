@@ -22,7 +22,7 @@ _NUMBERS = re.compile(r"\[\n([-+.,eE\d\s]*)\]")  # no text of JSON holds a line 
 
 @contextmanager
 def whole_file(path: Path) -> Generator[Path]:
-    """A place beside `path` to write to; it takes the place of `path` when the block ends well.
+    """A place beside `path` to write a file or a folder to; it takes the place of `path` when the block ends well.
 
     Raises:
         DataError: the disk says no, or the file's suffix names no format.

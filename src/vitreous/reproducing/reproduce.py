@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vitreous.benchmarking.job import JOB as BENCHMARK
-from vitreous.errors import DataError, ExplainError
+from vitreous.errors import DataError
 from vitreous.evaluation.evaluate import JOB as EVALUATE
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.files.manifest import MANIFEST, read_manifest, versions
 from vitreous.files.reading import read_json
+from vitreous.files.writing import check_writable, whole_file
 from vitreous.inside.autoencoder_page import JOB as AUTOENCODER
 from vitreous.inside.case_building import JOB as CASES
 from vitreous.inside.case_index import open_index
@@ -98,14 +98,12 @@ def reproduce(
         raise DataError(
             f"`{output}` is not empty. Give a new folder with --output, so that nothing is taken for what it is not."
         )
-    there = output.exists()
-    try:
-        parts, changed = _again(path, values, output, own=own, dataset=dataset, device=device)
-    except ExplainError:
-        _clear(output, keep=there)
-        raise
-    if not parts:
-        raise DataError(f"`{path.parent}` holds no results that could be compared. {REMEDY}")
+    check_writable(output.parent)
+    with whole_file(output) as fresh:  # so that one that fails leaves nothing that the next would refuse
+        fresh.mkdir()
+        parts, changed = _again(path, values, fresh, own=own, dataset=dataset, device=device)
+        if not parts:
+            raise DataError(f"`{path.parent}` holds no results that could be compared. {REMEDY}")
     return Reproduction(parts, changed)
 
 
@@ -122,17 +120,6 @@ def _again(
         return list(_JOBS[values["job"]](asked)), changed
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration) as error:
         raise DataError(f"`{path}` is not as a run left it: {error!r}. {REMEDY}") from None
-
-
-def _clear(output: Path, *, keep: bool) -> None:
-    """Take away what a run that failed has left in its folder, which was empty, so that the next one may have it."""
-    for each in output.iterdir() if output.is_dir() else ():
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
-    if not keep and output.is_dir():
-        output.rmdir()
 
 
 def _not_again(path: Path, job: object) -> str:
