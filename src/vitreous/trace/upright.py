@@ -23,7 +23,8 @@ __all__ = ["check_upright", "check_whole"]
 _ALIKE = 0.5
 """Correlation of where a row or column of maps answers to with where it lies: near 1, or -1 of a mirror image.
 
-Measured where `_CLEAR` holds: 0.99 and more, or -0.99 and less; of pictures turned by a quarter, 0.21 and 0.41.
+Measured where `_CLEAR` holds: 0.99 and more, or -0.99 and less; of pictures turned by a quarter, -0.97 to 0.42, of
+six CNNs and a Swin at 96 and 112 pixels.
 """
 _IN_ORDER = 0.9
 """The same, where only a layer's shape says that it lies on the picture."""
