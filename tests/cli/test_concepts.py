@@ -121,7 +121,9 @@ def test_a_folder_without_classes_and_what_cannot_be_read(run: Run, folder: Path
     manifest = json.loads(Path("concepts/manifest.json").read_text())
     assert sorted(manifest["pictures"]) == ["deep/0.png", "deep/1.png", "deep/2.png"]
     assert list(manifest["unread"]) == ["bad.png"]
-    assert "bad.png" in Path("concepts/concepts.html").read_text()
+    html = Path("concepts/concepts.html").read_text()
+    assert "bad.png" in html
+    assert "3 from in, taken for pictures of dog: no classes come with them" in html
 
 
 def test_a_model_without_a_classifier_has_concepts_and_no_verdicts(folder: Path, tmp_path: Path) -> None:

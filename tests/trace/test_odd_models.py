@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import vitreous
 from tests.contract.zoo import CASES, CLASSES
 from vitreous.errors import ModelError, NoGlobalAttention, NotFinite, ObservationError
 from vitreous.methods import make_method
@@ -151,3 +152,14 @@ def test_weights_made_in_inference_mode_are_refused() -> None:
     for name in ("ag_cam", "grad_cam", "libra_grad", "rollout"):
         with pytest.raises(ModelError, match=r"`VisionTransformer` were made in inference mode"):
             make_method(name)(model, images)
+
+
+def test_weights_without_a_size_are_refused() -> None:
+    model, images = nn.Sequential(CASES["timm_vit"].model(), nn.LazyLinear(CLASSES)), CASES["timm_vit"].images()
+    for name in ("ag_cam", "grad_cam", "rollout", "rise"):
+        with pytest.raises(
+            ModelError, match=r"as of nn\.LazyLinear, and had none yet\. Load its weights, or call it once"
+        ):
+            vitreous.explain(model, images, name)
+    model(images)
+    assert vitreous.explain(model, images, "rollout").heatmap.isfinite().all()

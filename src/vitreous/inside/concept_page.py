@@ -170,8 +170,11 @@ def _look(job: ConceptsJob, pictures: Gathered, target: int | None, progress: Pr
 
 
 def _about(job: ConceptsJob, looked: _Looked) -> list[tuple[str, str]]:
+    shown, taken = looked.pictures.entries, ""
+    if job.class_name and all(entry.label is None for entry in shown):
+        taken = f", taken for pictures of {job.class_name}: no classes come with them"
     return [
-        ("pictures", f"{len(looked.pictures.entries)} of {job.place}"),
+        ("pictures", f"{len(shown)} from {job.place}{taken}"),
         ("model", job.model.short_name),
         ("layer", f"`{looked.found.layer}`"),
         ("explained", f"{looked.found.explained:.0%} of the patches' variance"),

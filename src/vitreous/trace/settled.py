@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from vitreous.errors import ModelError, NothingObserved, ShapeError
 from vitreous.trace.changes import Changes, changes
@@ -44,8 +45,13 @@ def check_weights(model: nn.Module) -> None:
     """Refuse a model that torch cannot differentiate.
 
     Raises:
-        ModelError: it was made in inference mode.
+        ModelError: it was made in inference mode, or has weights without a size.
     """
+    if any(is_lazy(each) for each in (*model.parameters(), *model.buffers())):
+        raise ModelError(
+            f"`{type(model).__name__}` has weights that get their size from the first input, as of nn.LazyLinear, and "
+            "had none yet. Load its weights, or call it once."
+        )
     if any(parameter.is_inference() for parameter in model.parameters()):
         raise ModelError(
             f"the weights of `{type(model).__name__}` were made in inference mode, where torch keeps nothing that a "
