@@ -44,17 +44,16 @@ _SAMPLES = 1024
 """Rows, or columns, of pixels that each mean is taken over at least: pictures differ little from patch to patch."""
 _SPREAD = 1.0
 """In patches: what reaches more, to each side, tells no edge between two."""
-_ALL = 0.5
-"""Of the spread of what reaches all patches alike: likewise, where they are few.
+_FEW = 0.2
+"""Of the spread of what reaches all patches alike: likewise, of up to `_ENOUGH` patches.
 
-Measured of 2 to 4 patches: 0.97 and more of a ResNet under a ViT, which sees everything; 0.08 and less of
-those whose edges are clear; between them (0.35 to 0.76) ConViT, whose edges are blurred in the sense of `_BLURRED`.
+Measured of 2 to 4 patches: 0.08 and less of ViTs on patches or on convolutions, as they are or cropped, padded or
+zoomed on purpose; 0.35 to 0.76 of ConViT, whose first attention mixes neighbors; 0.91 and more of a ResNet under a ViT.
 """
-_BLURRED = 0.3
-"""Of the pixels: of up to `_ENOUGH` patches, where more reach several, edges do not show how large patches are.
+_BLURRED = 0.25
+"""Of the pixels: of fewer than `_ENOUGH` patches, where more reach several, edges do not show how large patches are.
 
-Measured of 2 to 4 patches: 0.21 and less of ViTs on patches or on convolutions, as they are or cropped, padded or moved
-on purpose; 0.5 to 1 of ConViT, whose first attention mixes neighbors.
+Measured of 2 and 3 patches: 0.21 and less of such ViTs; 0.43 and more of two patches of convolutions that overlap.
 """
 
 
@@ -179,8 +178,8 @@ class Along:
     def patch(self, count: int) -> float | None:
         """How many pixels a patch has, of so many in a row; None where no edges between patches can be told."""
         blurred = ((self.means - self.means.round()).abs() > 0.1).double().mean()
-        alike = ((count**2 - 1) / 12) ** 0.5
-        if count < 2 or self.spread > min(_SPREAD, _ALL * alike) or (count <= _ENOUGH and blurred > _BLURRED):
+        most = _SPREAD if count > _ENOUGH else _FEW * ((count**2 - 1) / 12) ** 0.5
+        if count < 2 or self.spread > most or (count < _ENOUGH and blurred > _BLURRED):
             return (self.last - self.first) / count
         # every pixel counts as what of it lies before the edge between two patches
         edges = [self.first + (at - self.means).clamp(0, 1).sum().item() for at in range(1, count)]
