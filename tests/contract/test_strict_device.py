@@ -71,6 +71,7 @@ def test_methods(kind: str, name: str) -> None:
     assert (bare(found.heatmap) - wanted.heatmap).abs().max() <= OFF * wanted.heatmap.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JUDGES)
 def test_metrics(name: str) -> None:
     wanted, inputs = score(JUDGES[name], data()), data()

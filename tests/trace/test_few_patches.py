@@ -10,7 +10,10 @@ from vitreous.trace.covering import Along
 from vitreous.trace.observe import observe
 
 
-@pytest.mark.parametrize(("name", "size", "side"), [("convit_tiny", 64, 4), ("vit_small_r26_s32_224", 96, 3)])
+@pytest.mark.parametrize(
+    ("name", "size", "side"),
+    [("convit_tiny", 64, 4), pytest.param("vit_small_r26_s32_224", 96, 3, marks=pytest.mark.slow)],
+)
 def test_models_that_mix_patches_before_they_attend_are_taken(name: str, size: int, side: int) -> None:
     torch.manual_seed(0)
     model = timm.create_model(name, img_size=size, num_classes=3).eval()

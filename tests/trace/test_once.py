@@ -37,7 +37,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.fixture(params=MODELS)
+SLOW = "registers", "pooled", "windows"
+
+
+@pytest.fixture(params=[pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in MODELS])
 def model(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
     return MODELS[request.param]().eval()
