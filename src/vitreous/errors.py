@@ -25,9 +25,9 @@ ExplainWarning               what is done all the same, and may not be what was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "DataError",
@@ -52,8 +52,11 @@ __all__ = [
     "WorkerLost",
     "check_setting",
     "first_sentence",
+    "or_why",
     "told",
 ]
+
+T = TypeVar("T")
 
 
 class ExplainError(Exception):
@@ -229,3 +232,11 @@ def told(error: BaseException) -> str:
     """
     named, said = type(error).__name__, first_sentence(error)
     return named if said == named else f"{named}: {said}"
+
+
+def or_why(look: Callable[[], T], kinds: tuple[type[ExplainError], ...] = (ExplainError,)) -> T | str:
+    """What is found, or why it cannot be, in a sentence, of these kinds of errors."""
+    try:
+        return look()
+    except kinds as error:
+        return error.alone

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vitreous.masking.components import component_boxes, components
-from vitreous.metrics.bands import Bands, band_logits, levelled, ranks
+from vitreous.metrics.bands import Bands, band_logits, ranks
 from vitreous.metrics.boxes import box_iou, resize_boxes, union_of_boxes
 from vitreous.metrics.fills import metric_fill
 from vitreous.metrics.localization import (
@@ -23,6 +23,7 @@ from vitreous.metrics.localization import (
     Pointing,
     overlap,
 )
+from vitreous.metrics.metric import levelled
 from vitreous.metrics.perturbation import PRESETS, Perturbation, bands_of
 from vitreous.metrics.saco import SaCo, saco
 from vitreous.metrics.score import Score

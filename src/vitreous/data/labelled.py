@@ -15,6 +15,7 @@ from vitreous.data.finding import find_pictures
 from vitreous.data.pictures import open_picture
 from vitreous.data.torchvision_sets import load_torchvision
 from vitreous.errors import DataError, UnknownName
+from vitreous.files.manifest import digest_of
 from vitreous.files.names import printable
 
 __all__ = [
@@ -123,8 +124,7 @@ def _load(place: Path | str, needed: Sequence[str]) -> tuple[Mapping[str, Labell
     if not path.is_file():
         raise DataError(f"there is no data set at {path}. Give an npz archive or a folder with `train` and `val`.")
     splits = read_archive(path)
-    with path.open("rb") as content:
-        return splits, hashlib.file_digest(content, "sha256").hexdigest()
+    return splits, digest_of(path)
 
 
 def _folder(path: Path, needed: Sequence[str]) -> tuple[Mapping[str, LabelledPictures], str]:

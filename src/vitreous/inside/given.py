@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
-from vitreous.errors import DataError, ExplainError
+from vitreous.errors import DataError, or_why
 from vitreous.files.arrays import open_arrays
 from vitreous.files.manifest import MANIFEST, read_manifest
 from vitreous.inside.cases import find_cases, index_for
@@ -24,7 +24,6 @@ from vitreous.trace.reading import reading
 
 __all__ = ["NOTHING", "Given", "read_concepts"]
 
-T = TypeVar("T")
 _CASES = 6
 _REMEDY = "Give a folder that `vitreous concepts` wrote."
 
@@ -40,6 +39,11 @@ class Given:
 
     concepts: Path | None = None
     cases: Path | None = None
+
+    @classmethod
+    def at(cls, concepts: str | Path | None, cases: str | Path | None) -> Given:
+        """Likewise, of texts too."""
+        return cls(*(None if each is None else Path(each) for each in (concepts, cases)))
 
     def check(self, model: LoadedModel) -> None:
         """Refuse before any work what is not of this model.
@@ -60,10 +64,10 @@ class Given:
         """
         if self.concepts:
             folder = self.concepts
-            inside = replace(inside, concepts=_or_why(lambda: _on_picture(subject, image, folder)))
+            inside = replace(inside, concepts=or_why(lambda: _on_picture(subject, image, folder)))
         if self.cases:
             index = self.cases
-            inside = replace(inside, cases=_or_why(lambda: _alike(subject, image, index)))
+            inside = replace(inside, cases=or_why(lambda: _alike(subject, image, index)))
         return inside
 
 
@@ -142,11 +146,3 @@ def _alike(subject: LoadedModel, image: Images, path: Path) -> shown.AlikeCases:
     found = find_cases(subject, image, path, _CASES)
     cases = [shown.AlikeCase(each.name, each.label or "", each.cosine, found.picture(each)) for each in found.whole]
     return shown.AlikeCases(path.name, len(found.index.names), cases)
-
-
-def _or_why(look: Callable[[], T]) -> T | str:
-    """What is found, or why it cannot be."""
-    try:
-        return look()
-    except ExplainError as error:
-        return error.alone

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitreous.data.depth import Window
 from vitreous.data.scans import name_in_file
-from vitreous.errors import DataError, DegenerateMap, NoClassScores, ObservationError, ShapeError
+from vitreous.errors import DataError, DegenerateMap, NoClassScores, ObservationError, ShapeError, or_why
 from vitreous.explaining.opening import Opened, open_for
 from vitreous.explaining.picture_job import describe_model
 from vitreous.files.ledger import Ledger, full_path, open_ledger, told_from
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JOB", "SUFFIXES", "InsideJob", "Sheet", "inside_sheets"]
 
-T = TypeVar("T")
+_LACKS = ObservationError, NoClassScores
+"""A model has not what a panel is of: the sheet says so."""
 
 JOB = "inside"
 """Whose the output folder is."""
@@ -163,17 +164,17 @@ def _look(job: InsideJob, file: Path, images: Images) -> Found:
     alike, colors = compare(read, read, job.of), fitted(read, job.of, foreground=job.foreground)
     patch = job.patch or (alike.grid[0] // 2, alike.grid[1] // 2)
     check_patch(patch, alike.grid)
-    odd = _or_why(lambda: artifacts(model, images, times=job.times))
+    odd = or_why(lambda: artifacts(model, images, times=job.times), _LACKS)
     stand_out = isinstance(odd, Artifacts) and odd.outliers[:, :-1].any()
     return Found(
         alike,
         colors,
         patch,
         odd,
-        _or_why(lambda: heads(model, images)),
-        _or_why(lambda: _kinship(job, file, images)),
-        _or_why(lambda: logit_lens(model, images)),
-        _or_why(lambda: artifact_effects(model, images, times=job.times)) if stand_out else None,
+        or_why(lambda: heads(model, images), _LACKS),
+        or_why(lambda: _kinship(job, file, images), _LACKS),
+        or_why(lambda: logit_lens(model, images), _LACKS),
+        or_why(lambda: artifact_effects(model, images, times=job.times), _LACKS) if stand_out else None,
         find_cases(model, images, job.cases, CASES) if job.cases else None,
     )
 
@@ -184,14 +185,6 @@ def _kinship(job: InsideJob, file: Path, images: Images) -> Kinship:
         return cka(job.model, file, job.other, pixel_window=job.window) if job.other else cka(job.model, images)
     except ShapeError as error:  # another grid, another part of the picture, or too few patches
         raise ObservationError(str(error)) from None
-
-
-def _or_why(measure: Callable[[], T]) -> T | str:
-    """What was measured, or why a model has it not."""
-    try:
-        return measure()
-    except (ObservationError, NoClassScores) as error:
-        return error.alone
 
 
 def _drawn(job: InsideJob, found: Found, opened: Opened) -> Image:

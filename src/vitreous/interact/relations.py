@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from vitreous.errors import ExplainError, NoClassScores
+from vitreous.errors import NoClassScores, or_why
 from vitreous.interact.alike import cosine
 from vitreous.interact.indicator import effect_of, patch_pairs
 from vitreous.models.loaded import LoadedModel
@@ -29,7 +29,6 @@ from vitreous.trace.target import Target
 
 __all__ = ["heads_of", "regions_of", "relations_of"]
 
-T = TypeVar("T")
 _NOTHING: Relations = MappingProxyType({})
 
 
@@ -52,13 +51,13 @@ def relations_of(
     """
     model = subject.model
     with reading(_readable(subject, image)):
-        alike = known.get("alike") or _tried(lambda: _alike(model, image))
-        trace = _tried(lambda: observe(model, image))
+        alike = known.get("alike") or or_why(lambda: _alike(model, image))
+        trace = or_why(lambda: observe(model, image))
         if isinstance(trace, str):
             return {"alike": alike, "attends": trace, "matters": trace}
-        attends = known.get("attends") or _tried(lambda: _attends(trace))
+        attends = known.get("attends") or or_why(lambda: _attends(trace))
         matters = (
-            _tried(lambda: _matters(trace, targets)) if targets else "there is no class that they could matter to."
+            or_why(lambda: _matters(trace, targets)) if targets else "there is no class that they could matter to."
         )
         return {"alike": alike, "attends": attends, "matters": matters}
 
@@ -106,14 +105,6 @@ def regions_of(model: nn.Module, images: Images) -> list[Int[Tensor, "batch _ _"
     with evaluating(model), torch.no_grad():
         found: Any = segment(images)
         return found
-
-
-def _tried(look: Callable[[], T]) -> T | str:
-    """What is seen, or why it cannot be."""
-    try:
-        return look()
-    except ExplainError as error:
-        return error.alone
 
 
 def _alike(model: nn.Module, image: Images) -> Relation:

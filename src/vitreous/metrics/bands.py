@@ -13,22 +13,13 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError
 from vitreous.masking.fill import Fill
 from vitreous.masking.forward import Masks, Progress, masked_logits
-from vitreous.metrics.metric import PictureMap, scaled
+from vitreous.metrics.metric import PictureMap, levelled
 from vitreous.shapes import Heatmap, Images, TargetClass
 
-__all__ = ["Band", "Bands", "band_logits", "hidden_logits", "levelled", "one_hot", "ranks"]
+__all__ = ["Band", "Bands", "band_logits", "hidden_logits", "one_hot", "ranks"]
 
 Band = tuple[int, int]
 """Ranks from … up to, not including, …; rank 0 is the pixel where the map is highest."""
-
-
-def levelled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
-    """`scaled` maps for what compares their pixels: those of one value are equal.
-
-    Enlarged in double and compared in single precision, since rounding would put the flat borders of a map in an order
-    of its own, another one for each batch size and processor.
-    """
-    return scaled(heatmap.double(), size).float()
 
 
 def ranks(values: PictureMap) -> Int[Tensor, "batch height width"]:

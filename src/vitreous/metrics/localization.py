@@ -13,9 +13,8 @@ from torch import Tensor
 
 from vitreous.errors import ShapeError
 from vitreous.masking.components import Boxes, component_boxes
-from vitreous.metrics.bands import levelled
 from vitreous.metrics.boxes import box_iou, check_boxes, union_of_boxes
-from vitreous.metrics.metric import Metric, Number, PictureMap, PictureMask, check_truth, scaled
+from vitreous.metrics.metric import Metric, Number, PictureMap, PictureMask, check_truth, levelled, scaled
 from vitreous.shapes import Heatmap
 
 __all__ = [

@@ -17,7 +17,18 @@ from vitreous.errors import DegenerateMap, ShapeError, UnknownName
 from vitreous.metrics.boxes import Boxes
 from vitreous.shapes import Heatmap, Images, TargetClass
 
-__all__ = ["Axes", "Explain", "Inputs", "Metric", "Number", "PictureMap", "PictureMask", "check_truth", "scaled"]
+__all__ = [
+    "Axes",
+    "Explain",
+    "Inputs",
+    "Metric",
+    "Number",
+    "PictureMap",
+    "PictureMask",
+    "check_truth",
+    "levelled",
+    "scaled",
+]
 
 Explain = Callable[[nn.Module, Images], Heatmap]
 """A method with its target fixed: the same classes must be explained in every call."""
@@ -178,7 +189,7 @@ class Metric(ABC):
 
 
 def scaled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
-    """Maps at the size of the picture, each from 0 to 1. Every metric on pixels reads them like this.
+    """Maps at the size of the picture, each from 0 to 1. Every metric on pixels reads them like this, or `levelled`.
 
     Bilinear with `align_corners=False`, then min-max of each map on its own, without an epsilon.
 
@@ -196,6 +207,15 @@ def scaled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
     if len(bad):
         raise DegenerateMap("the heat map is constant or not finite", int(bad[0, 0]), "Leave out or repair such maps.")
     return (wide - low) / (high - low)
+
+
+def levelled(heatmap: Heatmap, size: tuple[int, int]) -> PictureMap:
+    """`scaled` maps for what compares their pixels: those of one value are equal.
+
+    Enlarged in double and compared in single precision, since rounding would put the flat borders of a map in an order
+    of its own, another one for each batch size and processor.
+    """
+    return scaled(heatmap.double(), size).float()
 
 
 def check_truth(heatmap: Heatmap, truth: PictureMask) -> None:

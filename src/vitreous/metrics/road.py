@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitreous.errors import ShapeError, check_setting
-from vitreous.metrics.bands import levelled, ranks
-from vitreous.metrics.metric import Metric, Number, PictureMask
+from vitreous.metrics.bands import ranks
+from vitreous.metrics.metric import Metric, Number, PictureMask, levelled
 from vitreous.metrics.perturbation import CurveScale, Order, bands_of, values_of
 from vitreous.settings.typed import Passes, Seed
 from vitreous.shapes import Heatmap, Images, TargetClass

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from vitreous.errors import ShapeError
 from vitreous.masking.forward import Masks
 from vitreous.masking.moves import moving_values, rounding
-from vitreous.metrics.bands import band_logits, hidden_logits, levelled, one_hot, ranks
+from vitreous.metrics.bands import band_logits, hidden_logits, one_hot, ranks
 from vitreous.metrics.fills import metric_fill
-from vitreous.metrics.metric import Metric, Number, scaled
+from vitreous.metrics.metric import Metric, Number, levelled, scaled
 from vitreous.metrics.perturbation import values_of
 from vitreous.settings.typed import Passes
 from vitreous.shapes import Heatmap, Images, TargetClass

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vitreous.errors import ShapeError
-from vitreous.metrics.bands import levelled
-from vitreous.metrics.metric import Metric, Number, PictureMask
+from vitreous.metrics.metric import Metric, Number, PictureMask, levelled
 from vitreous.shapes import Heatmap
 
 __all__ = [

@@ -21,7 +21,16 @@ from vitreous.relevance.gradient_rules import (
     ratio,
     unreached,
 )
-from vitreous.relevance.rule import Backward, Composite, Factors, Rule, autograd_rule, constant_rule, uniform_rule
+from vitreous.relevance.rule import (
+    Backward,
+    Composite,
+    Factors,
+    Rule,
+    Share,
+    autograd_rule,
+    constant_rule,
+    uniform_rule,
+)
 from vitreous.relevance.rules import (
     EPSILON,
     chosen,
@@ -92,6 +101,20 @@ _ROOT = (
 _SQUARE = (torch.pow, Tensor.pow, Tensor.__pow__, torch.square, Tensor.square)
 
 
+def _all(operations: tuple[Callable[..., Any], ...], backward: Backward) -> Composite:
+    return dict.fromkeys(operations, backward)
+
+
+def _sums(share: Share) -> Composite:
+    """A rule of sums, for differences too."""
+    sides = "input", "other"
+    return {
+        **_all(_SUM, Rule(sides, share)),
+        **_all(_DIFFERENCE, Rule(sides, partial(negated, share=share, at=1))),
+        **_all(_REVERSED, Rule(sides, partial(negated, share=share, at=0))),
+    }
+
+
 def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
     """Chefer, Gur & Wolf, CVPR 2021, as their code has it (α = 1).
 
@@ -110,14 +133,11 @@ def chefer(rules: RuleSet = "ours", epsilon: float = EPSILON) -> Composite:
     def rule(names: str, share: Callable[..., Any]) -> Rule:
         return Rule(tuple(names.split()), share if share in (identity, product) else partial(share, epsilon=epsilon))
 
-    summed = residual if rules == "ours" else sum_z
     return {
         **dict.fromkeys(_LINEAR, rule("input weight bias", linear_z_plus if rules == "ours" else z_signs)),
         **dict.fromkeys(CONVOLUTION, rule("input weight bias", convolution)),
         **dict.fromkeys(_MATMUL, Factors(("input", "other"), partial(matmul_z, epsilon=epsilon))),
-        **dict.fromkeys(_SUM, rule("input other", summed)),
-        **dict.fromkeys(_DIFFERENCE, rule("input other", partial(negated, share=summed, at=1))),
-        **dict.fromkeys(_REVERSED, rule("input other", partial(negated, share=summed, at=0))),
+        **_sums(partial(residual if rules == "ours" else sum_z, epsilon=epsilon)),
         **dict.fromkeys(_PRODUCT, rule("input other", product)),
         **dict.fromkeys((*_QUOTIENT, *_SOFTMAX, *_ACTIVATION, *_SIGMOID, *_NEGATIVE), rule("input", identity)),
         **dict.fromkeys((*_LAYER_NORM, *_GROUP_NORM, *_RMS_NORM, F.normalize), rule("input", identity)),
@@ -134,10 +154,6 @@ def _takes_a_token(_: Tensor, index: object) -> bool:
 
 CHEFER = chefer()
 """The rules of their `layers_ours`."""
-
-
-def _all(operations: tuple[Callable[..., Any], ...], backward: Backward) -> Composite:
-    return dict.fromkeys(operations, backward)
 
 
 _RATIO, _NUMERATOR = Rule(("input",), ratio), Rule(("input", "other"), numerator)
@@ -173,9 +189,7 @@ ATTN_LRP: Composite = {**LIBRA_GRAD, **_all(_SOFTMAX, autograd_rule), **_all(_MA
 RELEVANCE_CAM: Composite = {
     **CHEFER,
     **_all(CONVOLUTION, Rule(("input", "weight", "bias"), z_plus)),
-    **_all(_SUM, Rule(("input", "other"), sum_z)),
-    **_all(_DIFFERENCE, Rule(("input", "other"), partial(negated, share=sum_z, at=1))),
-    **_all(_REVERSED, Rule(("input", "other"), partial(negated, share=sum_z, at=0))),
+    **_sums(sum_z),
     **_all(_MEAN, Rule(("input",), mean_plus)),
 }
 """Lee et al., CVPR 2021, as their code has it (α = 1), and Chefer's rules for what only transformers do."""

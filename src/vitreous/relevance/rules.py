@@ -6,7 +6,6 @@ that take none, such as weights). Division is Chefer's: a ⊘ b = a / (b + ε), 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vitreous.errors import TooFewDigits
-from vitreous.relevance.rule import Operation
+from vitreous.relevance.rule import Operation, Share
 
 __all__ = [
     "EPSILON",
@@ -134,13 +133,10 @@ def residual(step: Operation, relevance: Tensor, epsilon: float = EPSILON) -> tu
     return _to_operands(step, scaled)
 
 
-def negated(
-    step: Operation, relevance: Tensor, epsilon: float = EPSILON, *, share: Callable[..., Any], at: int
-) -> tuple[Tensor | None, ...]:
+def negated(step: Operation, relevance: Tensor, *, share: Share, at: int) -> tuple[Tensor | None, ...]:
     """Differences: a rule of sums, where the summand at this place counts as its negative."""
     operands = [-each if place == at else each for place, each in enumerate(step.operands)]
-    result: tuple[Tensor | None, ...] = share(replace(step, operands=tuple(operands)), relevance, epsilon)
-    return result
+    return share(replace(step, operands=tuple(operands)), relevance)
 
 
 def product(step: Operation, relevance: Tensor) -> tuple[Tensor | None, ...]:

@@ -79,7 +79,7 @@ def prepared_page(case: Case, *, back: str = "") -> PicturePage:
     """What `picture_page` writes, drawn."""
     picture = case.picture and _fitted(case.picture, _SHOWN)
     still = case.picture and _fitted(case.picture, _STILL)
-    several = len(case.classes) > 1
+    several, data = len(case.classes) > 1, _data(case)
     panels = [
         {
             "method": method,
@@ -107,8 +107,8 @@ def prepared_page(case: Case, *, back: str = "") -> PicturePage:
         "agreement": list(_agreement(case)),
         "bars": {name: data_uri(_bar(name), "PNG") for name in PALETTES},
         "inside": drawn_inside(case, still),
-        "specks": any(specks(*each, case.inside) is not None for each in _attempts(case)),
-        "data": _data(case),
+        "specks": any(any(each["specks"]) for each in data["methods"]),
+        "data": data,
     }
     return PicturePage(values)
 
@@ -140,10 +140,6 @@ def _fitted(picture: Image.Image, side: int) -> Image.Image:
     scale = side / max(picture.size)
     width, height = (max(1, round(length * scale)) for length in picture.size)
     return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-
-def _attempts(case: Case) -> Iterator[tuple[MethodCase, Attempt]]:
-    return ((method, attempt) for method in case.methods for attempt in method.attempts)
 
 
 def _still(

@@ -67,7 +67,7 @@ def report(
     path = Path(path)
     if path.suffix != ".html":
         raise DataError(f"`{path}` does not end in .html. Name the page so.")
-    given = Given(*(None if each is None else Path(each) for each in (concepts, cases)))
+    given = Given.at(concepts, cases)
     if model is None and given != NOTHING:
         raise ShapeError("`concepts` and `cases` are shown by the model that was explained. Give it too: model=.")
     if model is not None:

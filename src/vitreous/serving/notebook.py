@@ -62,7 +62,7 @@ def live(
 
     file = Path(picture) if isinstance(picture, str | Path) and not (preprocess or class_names) else None
     subject = describe(model, preprocess, tuple(class_names))
-    given = Given(*(None if each is None else Path(each) for each in (concepts, cases)))
+    given = Given.at(concepts, cases)
     given.check(subject)
     answers = LiveAnswers(subject, as_picture(picture), file, given=given)
     asked = Explain("", tuple(methods), trust=trust)

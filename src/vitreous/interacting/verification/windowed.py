@@ -34,7 +34,6 @@ from vitreous.interacting.verification.check import (
     hits,
 )
 from vitreous.render.charts import Line
-from vitreous.render.numbers import block_name
 from vitreous.statistics.summary import Cell, Values, summarize
 from vitreous.trace.observed import TokenGrid
 from vitreous.trace.restrict import restricted_logits
@@ -149,14 +148,13 @@ class Windows(Check):
 
     def _radii(self, held: Values) -> Iterator[str]:
         """The table r_l: which blocks are local."""
-        means = {
-            block_name(int(block.removeprefix("block "))): np.average(each, 0, held.counted)
-            for block, each in held.numbers.items()
-        }
+        # people count from 1
+        numbers = {int(block.removeprefix("block ")) + 1: each for block, each in held.numbers.items()}
+        means = {block: np.average(each, 0, held.counted) for block, each in numbers.items()}
         radii = {block: int(np.argmax(mean >= self.coverage - 1e-6)) for block, mean in means.items()}
-        least = ", ".join(f"{block.removeprefix('block ')}: {radius}" for block, radius in radii.items())
+        least = ", ".join(f"{block}: {radius}" for block, radius in radii.items())
         yield f"Least radius that holds {self.coverage:.0%} of the attention between patches, by block: {least}."
-        share = ", ".join(f"{block.removeprefix('block ')}: {mean[1]:.0%}" for block, mean in means.items())
+        share = ", ".join(f"{block}: {mean[1]:.0%}" for block, mean in means.items())
         yield f"Share of the attention within radius 1, by block: {share}."
 
 
