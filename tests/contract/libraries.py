@@ -78,7 +78,7 @@ def torchvision_swin() -> nn.Module:
 def torchvision_regnet() -> nn.Module:
     from torchvision.models.regnet import BlockParams, RegNet
 
-    blocks = BlockParams.from_init_params(depth=4, w_0=16, w_a=12.0, w_m=2.0, group_width=8, se_ratio=0.25)
+    blocks = BlockParams.from_init_params(depth=4, w_0=16, w_a=16.0, w_m=2.0, group_width=8, se_ratio=0.25)
     return RegNet(blocks, num_classes=CLASSES)
 
 

@@ -37,14 +37,27 @@ def depthwise(below: int) -> tuple[nn.Module, Tensor]:
     return Depthwise(below).double().eval(), torch.randn(2, 3, 8, 8).double()
 
 
-def test_what_is_lost_is_what_was_put_in_less_what_comes_out() -> None:
-    model, images = depthwise(3)
-    losses, leaf = Losses(), images.clone().requires_grad_()
+def lost(model: nn.Module, images: Tensor) -> tuple[float, Tensor]:
+    """As measured, and by what was put in (one) less what comes out (by image)."""
+    losses, leaf = Losses(len(images)), images.clone().requires_grad_()
     with propagate(model, losses.watching(chefer())):
         scores = model(leaf)
-    (left,) = torch.autograd.grad(scores, leaf, torch.eye(3).double()[:2])
-    assert losses.share == pytest.approx(1 - left.sum().item() / 2, abs=1e-6)
-    assert 0.1 < losses.share < 0.6
+    (left,) = torch.autograd.grad(scores[:, 1].sum(), leaf)
+    return losses.share, 1 - left.flatten(1).sum(1)
+
+
+def test_what_is_lost_is_what_was_put_in_less_what_comes_out() -> None:
+    model, images = depthwise(3)
+    share, each = lost(model, images[:1])
+    assert share == pytest.approx(each.item(), abs=1e-6)
+    assert 0.1 < share < 0.6
+
+
+def test_the_image_of_which_most_is_lost_is_not_hidden_by_others() -> None:
+    model, images = depthwise(3)
+    share, each = lost(model, torch.cat([images, images[:1]]))
+    assert each.max() - each.min() > 1e-4
+    assert share == pytest.approx(each.max().item(), abs=1e-6)
 
 
 def test_most_of_it_lost_is_told_with_how_much_and_what_to_do() -> None:
@@ -62,4 +75,4 @@ def test_less_of_it_is_taken(below: int) -> None:
 
 
 def test_of_no_convolution_nothing_is_lost() -> None:
-    assert Losses().share == 0
+    assert Losses(2).share == 0

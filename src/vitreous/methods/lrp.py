@@ -90,7 +90,7 @@ class LRP:
         return check_one_sign(target(logits), "lrp", 'Use rules="orig" (--set lrp.rules=orig) or `attn_lrp`.')
 
     def _of_pixels(self, model: nn.Module, images: Images, target: Target) -> Explanation:
-        losses = Losses()
+        losses = Losses(len(images))
         with propagate(model, losses.watching(chefer(self.rules, self.epsilon))):
             response = pixel_response(model, images)
         direction = self._direction(target, response.logits.detach())
