@@ -41,6 +41,7 @@ RECIPES = {
     "tokens": replace(DISTILL, views=2),
     "hints": HINTED,
     "anew": replace(HINTED, views=0),
+    "mixed": replace(HINTED, views=0),
     "blockwise": replace(HINTED, tokens=0.5, blockwise=2),
 }
 
@@ -48,7 +49,8 @@ RECIPES = {
 @pytest.mark.parametrize("name", quick(RECIPES, ["hints"]))
 def test_distills_from_a_teacher_and_resumes_to_the_bit(data: Data, tmp_path: Path, teacher: Path, name: str) -> None:
     wide = {**ARGUMENTS, "embed_dim": 192, "num_heads": 3} if name == "blockwise" else ARGUMENTS
-    recipe = replace(RECIPE, augment=Augment(), distill=RECIPES[name], epochs=4, smoothing=0.0, arguments=wide)
+    augment = Augment(mixup=0.8, cutmix=1.0) if name == "mixed" else Augment()
+    recipe = replace(RECIPE, augment=augment, distill=RECIPES[name], epochs=4, smoothing=0.0, arguments=wide)
     done = epochs_of(train(recipe, data, tmp_path / "out", teacher=teacher))
     assert done[-1].loss < done[0].loss
     kept = " ".join(load_file(tmp_path / "out/model.safetensors"))
@@ -62,6 +64,27 @@ def test_distills_from_a_teacher_and_resumes_to_the_bit(data: Data, tmp_path: Pa
     resumed = epochs_of(train(recipe, data, tmp_path / "stopped", teacher=teacher, resume=True))
     assert [row.loss for row in resumed] == [row.loss for row in done[2:]]
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "stopped/model.safetensors").read_bytes()
+
+
+def test_pictures_are_mixed_for_student_and_teacher_alike_and_not_for_its_probe(
+    data: Data, tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studied: list[TrainingBatch] = []
+    taught: list[TrainingBatch] = []
+    study, answer = Teacher.study, Teacher.answer
+    monkeypatch.setattr(Teacher, "study", lambda self, batches: study(self, (studied.append(b) or b for b in batches)))
+    monkeypatch.setattr(Teacher, "answer", lambda self, batch: taught.append(batch) or answer(self, batch))
+    augment = Augment(scale=(1.0, 1.0), flip=0.0, mixup=0.8)
+    recipe = replace(RECIPE, augment=augment, distill=RECIPES["mixed"], epochs=1, smoothing=0.0)
+    epochs_of(train(recipe, data, tmp_path / "out", teacher=teacher))
+    assert all(batch.labels.amax(1).min() == 1 for batch in studied)
+    seen = {index: image for batch in studied for index, image in zip(batch.index.tolist(), batch.images, strict=True)}
+    mixed = [batch for batch in taught if batch.labels.amax(1).min() < 1]  # the others measured the channels' spread
+    assert len(mixed) == len(studied)
+    for batch in mixed:
+        first, last = seen[batch.index[0].item()], seen[batch.index[-1].item()]
+        share = (batch.images[0] - last).norm() / (first - last).norm()
+        torch.testing.assert_close(batch.images[0], share * first + (1 - share) * last, atol=1e-5, rtol=0)
 
 
 def test_the_teacher_is_asked_once_per_view(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,14 @@ class Lessons(nn.Module):
             )
 
     def begin(self, pictures: LabelledPictures, workers: int) -> None:
-        """Before the first epoch: measure the spread of the teacher's channels and train its probe, on its views."""
+        """Before the first epoch: measure the spread of the teacher's channels and train its probe, on its views.
+
+        No pictures are mixed there: the probe learns from one label each.
+        """
+        plain = replace(self.recipe, augment=replace(self.recipe.augment, mixup=0.0, cutmix=0.0))
 
         def batches() -> Iterator[TrainingBatch]:
-            return training_batches(self.recipe, pictures, 0, workers=workers)
+            return training_batches(plain, pictures, 0, workers=workers)
 
         if self.hints:
             few = islice(batches(), max(1, _EXAMPLES // self.recipe.batch_size))

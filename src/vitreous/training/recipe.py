@@ -106,7 +106,8 @@ class Distill:
         probe: let a linear classifier of the data's classes, trained first on the teacher's class token, give the
             class scores, in place of `classes`.
         views: fixed views of each picture, whose answers are kept in a file while the run lasts; 0 for new ones in
-            every epoch, about which the teacher is asked each time.
+            every epoch, about which the teacher is asked each time, mixed where the recipe mixes (Beyer et al.,
+            Knowledge distillation: a good teacher is patient and consistent, CVPR 2022).
         temperature: softens both sides' class probabilities.
         logits: weight of the match of class scores; the labels weigh 1.
         tokens: weight of the match of the final tokens, by their cosine.
@@ -215,10 +216,11 @@ class Recipe:
             raise DataError(
                 "auto_augment changes colors itself. Set color_jitter to 0, or auto_augment to the empty text."
             )
-        if self.distill and (self.augment.mixup or self.augment.cutmix):
+        if self.distill and self.distill.views and (self.augment.mixup or self.augment.cutmix):
             raise DataError(
                 "the recipe mixes pictures (mixup or cutmix) and distills from fixed views, which are never mixed. "
-                "Set mixup and cutmix to 0, or drop [distill]."
+                "Set `views` in [distill] to 0, so that the teacher sees what the student sees, or mixup and cutmix to "
+                "0."
             )
         if self.distill and self.distill.hints and self.compile:
             raise DataError("hints are read between blocks, which `compile` fuses. Set one of them alone.")
