@@ -38,7 +38,16 @@ HUB = {
 }
 SLOW = {
     f"docs/{name}.md"
-    for name in ("howto/choose", "howto/hand_on", "howto/medical", "howto/why_not", "index", "tutorial")
+    for name in (
+        "howto/choose",
+        "howto/concepts",
+        "howto/hand_on",
+        "howto/inside",
+        "howto/medical",
+        "howto/why_not",
+        "index",
+        "tutorial",
+    )
 } | {"README.md"}
 """Pages whose blocks take tens of seconds."""
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -64,6 +64,7 @@ def test_the_table_says_what_the_metrics_say(tmp_path: Path, dataset: str, spec:
     assert {row for row, _, _ in found} == {"random", "center_gaussian"}
 
 
+@pytest.mark.slow
 def test_batches_do_not_matter(tmp_path: Path, dataset: str, spec: str) -> None:
     one = benchmark(plan(dataset, spec, batch_size=1), tmp_path / "one", device=CPU)
     four = benchmark(plan(dataset, spec), tmp_path / "four", device=CPU)
@@ -134,6 +135,7 @@ def test_a_bad_picture_is_left_out_and_named(tmp_path: Path, spec: str) -> None:
     assert {cell.pictures for cell in more.table.cells if cell.method == "legrad"} == {2}
 
 
+@pytest.mark.slow
 def test_labels_that_mean_nothing(tmp_path: Path, spec: str) -> None:
     (tmp_path / "set/cow").mkdir(parents=True)
     noise(1).save(tmp_path / "set/cow/a.png")
@@ -147,6 +149,7 @@ def test_labels_that_mean_nothing(tmp_path: Path, spec: str) -> None:
     assert any(f"`cow` is its `{CLASSES[0]}`" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_masked_passes_run_in_the_precision_that_a_plan_names(tmp_path: Path, dataset: str, spec: str) -> None:
     metrics = {
         name: {"use": "perturbation", **its} for name, its in (("whole", {}), ("half", {"precision": "bfloat16"}))

@@ -24,6 +24,7 @@ def other(tmp_path: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_row_has_the_numbers_of_its_model(tmp_path: Path, dataset: str, spec: str, other: str) -> None:
     metrics = {"segmentation": {}, "perturbation": {"morf": "mean"}}
     rows = {"ag_cam": {}, "finer": {"use": "ag_cam", "model": other}}

@@ -29,6 +29,7 @@ def pictures(run: Run, tmp_path: Path) -> str:
     return save_pictures(tmp_path / "set").replace(str(tmp_path), ".")
 
 
+@pytest.mark.slow
 def test_the_table_and_the_numbers_of_the_python_face(run: Run, folder: Path, pictures: str) -> None:
     done = run(
         *("concepts", pictures, "--class", "hen", "--model", folder, "--count", 2, "--draws", 3, "--output", "out")
@@ -97,6 +98,7 @@ def test_a_verdict_is_given_where_chance_does_as_much_once_in_twenty_times(draws
     assert bool(too_few(draws)) is (draws < 19)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_terminal_say_why_there_is_no_verdict(run: Run, folder: Path, pictures: str) -> None:
     flags = ("--class", "hen", "--model", folder, "--count", 1)
     done = run("concepts", pictures, *flags, "--draws", 18, "--output", "few")

@@ -24,6 +24,7 @@ def pictures(run: Run, tmp_path: Path) -> str:
     return "in"
 
 
+@pytest.mark.slow
 def test_sheets_with_a_second_model_and_cases(run: Run, folder: Path, pooling: Path, pictures: str) -> None:
     assert run("cases", pictures, "--model", folder, "--output", "cases.parquet").exit_code == 0
     flags = ("--model", folder, "--model", pooling, "--patch", "2,1", "--cases", "cases.parquet")
@@ -42,6 +43,7 @@ def test_sheets_with_a_second_model_and_cases(run: Run, folder: Path, pooling: P
     assert "is not the `cases` of the manifest. Put back the file that it was." in made.output
 
 
+@pytest.mark.slow
 def test_concepts_by_the_class_names_that_were_given(run: Run, folder: Path, pictures: str, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
     flags = ("--model", folder, "--class", "c", "--class-names", "names.txt", "--count", 2, "--draws", 2)

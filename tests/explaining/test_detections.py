@@ -25,6 +25,7 @@ def colors(path: Path) -> set[tuple[int, ...]]:
         return {tuple(each) for each in np.unique(np.asarray(page.convert("RGB")).reshape(-1, 3), axis=0).tolist()}
 
 
+@pytest.mark.slow
 def test_all_boxes_of_a_class_and_whether_they_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model: Any = card("salg_st", embed_dim=16, depths=[1, 1, 1, 1]).build().eval()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import vitreous
 from tests.contract.zoo import CASES
+from tests.quick import quick
 from tests.tiny import noise, save_model
 from vitreous.errors import DegenerateMap, ExplainError, NoClassToken, ShapeError, UnknownName
 from vitreous.explaining.picture_job import PictureJob
@@ -51,7 +52,7 @@ def test_these_share() -> None:
     assert {"center_gaussian", "edges"} <= set(BASELINES)
 
 
-@pytest.mark.parametrize("case", ["timm_vit", "hf_vit_eager", "timm_swin", "timm_siglip"])
+@pytest.mark.parametrize("case", quick(["timm_vit", "hf_vit_eager", "timm_swin", "timm_siglip"], ["timm_vit"]))
 def test_the_maps_are_those_of_each_alone(case: str) -> None:
     model, images = CASES[case].model(), CASES[case].images(3)
     methods = {name: make_method(name) for name in [*LAYER, *ALONE, *ATTENTION[::-1], *BASELINES]}

@@ -64,7 +64,7 @@ def test_logits(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(logits, golden["logits_float64"], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("start", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("column", [0, 1])
 def test_transformer_attribution(golden: dict[str, Tensor], start: int, column: int) -> None:
     """In float64 only: their divisions by sums near zero make single precision another number."""

@@ -28,7 +28,7 @@ def golden() -> Golden:
     return arrays
 
 
-@pytest.mark.parametrize("column", [0, 1])
+@pytest.mark.parametrize("column", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

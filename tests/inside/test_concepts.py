@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import vitreous
 from tests.contract.zoo import CASES
+from tests.quick import quick
 from vitreous.errors import NoClassScores, ShapeError, UnknownName
 from vitreous.inside.concepts import Concepts, PatchOf, in_patches
 from vitreous.inside.effects import random_directions
@@ -63,7 +64,9 @@ def test_what_has_no_factors_is_refused(rows: Tensor, count: int) -> None:
         factorize(rows.double(), count)
 
 
-@pytest.mark.parametrize("name", ["timm_vit_wide", "timm_siglip", "timm_swin", "timm_resnet"])
+@pytest.mark.parametrize(
+    "name", quick(["timm_vit_wide", "timm_siglip", "timm_swin", "timm_resnet"], ["timm_vit_wide", "timm_resnet"])
+)
 def test_patches_are_the_mean_and_their_concepts(name: str) -> None:
     model, images = CASES[name].model(), CASES[name].images(4)
     found = vitreous.concepts(model, images, 3, batch_size=3)
@@ -127,7 +130,7 @@ def test_effects_of_a_linear_head_are_those_of_its_weights() -> None:
         assert effects.chance[concept].item() == pytest.approx((1 + farther) / 4)
 
 
-@pytest.mark.parametrize("name", ["timm_vit", "timm_swin", "hf_vit_sdpa"])
+@pytest.mark.parametrize("name", quick(["timm_vit", "timm_swin", "hf_vit_sdpa"], ["timm_vit"]))
 def test_effects_on_a_model_go_on_from_the_changed_layer(name: str) -> None:
     model, images = CASES[name].model(), CASES[name].images(2)
     found = vitreous.concepts(model, images, 2)

@@ -10,6 +10,7 @@ from torch import nn
 import vitreous
 from tests.contract.zoo import CASES
 from tests.inside.test_artifact_effects import spoiled
+from tests.quick import quick
 from vitreous.inside.on_picture import inside_of
 from vitreous.models.zoo import describe
 from vitreous.render.inside import Colors, Heads, Inside, Norms
@@ -18,7 +19,7 @@ from vitreous.trace.features import Features
 BLOCKED = ["timm_vit", "timm_vit_unfused", "timm_vit_wide", "timm_dinov2_registers", "hf_vit_eager"]
 
 
-@pytest.fixture(params=BLOCKED)
+@pytest.fixture(params=quick(BLOCKED, ["timm_vit", "timm_dinov2_registers"]))
 def looked(request: pytest.FixtureRequest) -> tuple[nn.Module, torch.Tensor, Inside]:
     model, image = CASES[request.param].model(), CASES[request.param].images(1)
     return model, image, inside_of(describe(model), image)

@@ -21,7 +21,7 @@ EVERY = [*SCORES, "random"]
 
 
 @pytest.mark.parametrize("name", [*WORKS, "hf_vit_sdpa", "hf_vit_eager"])
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_removing_nothing_changes_no_bit(name: str, after: int) -> None:
     model, images = made(name)
     with torch.no_grad():
@@ -34,7 +34,7 @@ def test_removing_nothing_changes_no_bit(name: str, after: int) -> None:
 
 @pytest.mark.parametrize("name", ["timm_vit", "timm_deit_distilled", "torchvision_vit"])
 @pytest.mark.parametrize("by", EVERY)
-@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("after", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_dropping_patches_is_hiding_them_from_all(name: str, by: str, after: int) -> None:
     model, images = made(name)
     model, images = model.double(), images.double()

@@ -54,6 +54,7 @@ def pictures(dataset: str, subject: LoadedModel) -> tuple[torch.Tensor, list[int
     return images, [(1, 2)[entry.label or 0] for entry in samples.entries]
 
 
+@pytest.mark.slow
 def test_removal_is_pruning(dataset: str, subject: LoadedModel, tmp_path: Path) -> None:
     done = run(REMOVAL, dataset, subject, tmp_path)
     found = cells(done)
@@ -84,6 +85,7 @@ def test_removal_is_pruning(dataset: str, subject: LoadedModel, tmp_path: Path) 
     assert torch.__version__.startswith(manifest["versions"]["torch"])
 
 
+@pytest.mark.slow
 def test_windows_are_restrictions_picture_by_picture(dataset: str, subject: LoadedModel, tmp_path: Path) -> None:
     check = Windows(radii=(1, 2), adaptive=(0.3, 0.7), bounding=(2.0, 1.2), field=(0.3, 0.7))
     done = run(check, dataset, subject, tmp_path, calibrated=4)

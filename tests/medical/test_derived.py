@@ -19,6 +19,7 @@ from vitreous.methods.explanation import Explanation
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
+@pytest.mark.slow
 def test_objects_of_a_radiograph_and_of_a_slice(run: Run, folder: Path, tmp_path: Path) -> None:
     window = {"WindowCenter": 40, "WindowWidth": 400}
     sources = {

@@ -68,7 +68,9 @@ def saturated(scores: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("method", FEW)
 @pytest.mark.parametrize("change", [still, wavering])
-@pytest.mark.parametrize("link", [None, "sigmoid", "identity"])
+@pytest.mark.parametrize(
+    "link", [None, *(pytest.param(link, marks=pytest.mark.slow) for link in ("sigmoid", "identity"))]
+)
 def test_a_model_that_ignores_its_input_has_no_map(method: str, change: Any, link: str | None) -> None:
     with pytest.raises(DegenerateMap, match=r"\. [A-Z].*\.$"):
         vitreous.explain(Changed(change), IMAGES, method, target=1, link=link, **FEW[method])

@@ -192,7 +192,13 @@ def test_cards_that_are_none(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"depth": 10**6}, {"embed_dim": 3 * 10**5}, {"img_size": 10**5}, {"mlp_ratio": 1e5}, {"depth": 10**30}],
+    [
+        pytest.param({"depth": 10**6}, marks=pytest.mark.slow),
+        {"embed_dim": 3 * 10**5},
+        {"img_size": 10**5},
+        {"mlp_ratio": 1e5},
+        {"depth": 10**30},
+    ],
 )
 def test_cards_of_enormous_networks(tmp_path: Path, arguments: dict[str, Any]) -> None:
     """Refused before memory is taken: a growth of a GB would mean that it was."""

@@ -187,10 +187,10 @@ def check(level: Level, slow: Found) -> None:
     ("name", "options"),
     [
         ("timm_vit", {}),
-        ("timm_vit", {"scale": "absolute", "context": "reduct"}),
+        pytest.param("timm_vit", {"scale": "absolute", "context": "reduct"}, marks=pytest.mark.slow),
         ("timm_vit", {"scale": "relative", "classes": "top5", "sequential": True}),
-        ("timm_vit_wide", {"classes": "all"}),
-        ("timm_vit_wide", {"attention": "rollout", "fine_graph": "blocks"}),
+        pytest.param("timm_vit_wide", {"classes": "all"}, marks=pytest.mark.slow),
+        pytest.param("timm_vit_wide", {"attention": "rollout", "fine_graph": "blocks"}, marks=pytest.mark.slow),
         ("timm_vit_wide", {"attention": "mean", "fine": "same", "context": "reduct", "sequential": True}),
     ],
 )

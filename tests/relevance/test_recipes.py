@@ -237,6 +237,7 @@ def test_epsilon_is_a_setting(method: str) -> None:
     assert not torch.allclose(maps[0], make_method(method, epsilon=1e-2)(model, images).heatmap)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_add_up_to_the_difference() -> None:
     model, images = CASES["timm_vit"].model().double(), CASES["timm_vit"].images(1).double()
     with torch.no_grad():

@@ -176,6 +176,7 @@ def test_masks_and_groups_mean_what_torch_says(mask: str | None, is_causal: bool
     torch.testing.assert_close(observe(Attends(), tokens).output, Attends()(tokens))
 
 
+@pytest.mark.slow
 def test_compiled_models_are_seen_through() -> None:
     model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()
     expected = Rollout()(model, images).heatmap

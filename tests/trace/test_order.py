@@ -90,7 +90,7 @@ BETWEEN = {
 
 
 @pytest.mark.parametrize("kind", BETWEEN)
-@pytest.mark.parametrize("block", [1, 2])
+@pytest.mark.parametrize("block", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_order_that_changes_is_refused(kind: str, block: int) -> None:
     model = Moving(only(block, BETWEEN[kind])).eval()
     for method in METHODS if kind == "flipped" and block == 1 else METHODS[:1]:

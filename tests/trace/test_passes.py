@@ -133,7 +133,7 @@ def test_a_mirror_image_s_map_lies_on_the_picture(method: str) -> None:
     torch.testing.assert_close(explain(model, method, call=1), expected)
 
 
-@pytest.mark.parametrize("method", quick(READ))
+@pytest.mark.parametrize("method", quick(READ, ["rollout", "grad_cam"]))
 def test_one_of_an_ensemble_has_its_own_map(method: str) -> None:
     model = made(Ensemble)
     with torch.no_grad():

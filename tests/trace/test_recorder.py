@@ -200,7 +200,7 @@ class Shown(nn.Module):
 
 
 @pytest.mark.parametrize("of_itself", [False, True])
-@pytest.mark.parametrize("method", ["rollout", "grad_cam"])
+@pytest.mark.parametrize("method", ["rollout", pytest.param("grad_cam", marks=pytest.mark.slow)])
 def test_a_model_that_observes_on_its_way_is_observed_without_that(method: str, of_itself: bool) -> None:
     own = CASES["timm_vit"].model()
     inner = own if of_itself else CASES["hf_vit_eager"].model()

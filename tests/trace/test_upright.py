@@ -9,6 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from tests.quick import quick
 from vitreous.errors import NoTokenGrid
 from vitreous.trace.layer import find_layer
 
@@ -34,7 +35,7 @@ def test_as_it_is_given(name: str, seed: int) -> None:
     assert find_layer(Turned(name, lambda images: images), IMAGES).name.startswith("inner.")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, NAMES[:1]))
 @pytest.mark.parametrize(
     "turn",
     [

@@ -105,6 +105,7 @@ def test_a_frozen_model_trains_its_head_alone(data: Data, trained: Path, tmp_pat
     assert {name for name in before if not torch.equal(before[name], after[name])} == {"head.weight", "head.bias"}
 
 
+@pytest.mark.slow
 def test_the_command(trained: Path, tmp_path: Path) -> None:
     archive = dark_and_light(tmp_path / "set.npz")
     given = ["--data", str(archive), "--output", str(tmp_path / "out"), "--device", "cpu", "--epochs", "1"]
