@@ -18,8 +18,8 @@ FLOORS = (
     {"explaining", "training"},
     {"benchmarking", "evaluation", "inside"},
     {"interacting"},
-    {"reporting", "batching", "reproducing"},
-    {"serving"},
+    {"reporting", "batching"},
+    {"serving", "reproducing"},
     {"cli"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -160,14 +160,6 @@ def test_damaged_manifests_are_refused(run: Run, explained: Path, spoil: Callabl
     assert not Path("reproduced").exists()
 
 
-@pytest.mark.parametrize("job", ["batch", "explain --export", "detect explain", "detect evaluate"])
-def test_commands_that_are_not_made_again_are_told(run: Run, explained: Path, job: str) -> None:
-    change(explained, lambda values: values.update(job=job))
-    made = run("reproduce", explained)
-    assert made.exit_code == 1
-    assert f"Run `vitreous {job}` with the same options into a new place, and compare the two." in made.output
-
-
 def test_only_a_new_folder_is_taken(run: Run, explained: Path) -> None:
     made = run("reproduce", explained, "--output", "in")
     assert made.exit_code == 1

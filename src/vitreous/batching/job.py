@@ -16,14 +16,14 @@ from vitreous.batching.measured import check_metrics, complete_metrics
 from vitreous.batching.order import Order, Threads
 from vitreous.batching.plan import ShardPlan, settle_plan
 from vitreous.batching.shard import ShardWorker, Task
-from vitreous.batching.shards import SHARDS, find_shard, read_rows, shard_path
+from vitreous.batching.shards import SHARDS, Shard, find_shard, read_rows, shard_path
 from vitreous.data.depth import Window, asked_window
 from vitreous.engines.choose import make_engine
 from vitreous.engines.engine import Engine
 from vitreous.errors import ShapeError
 from vitreous.explaining.asked import Several, asked_methods, read_class_names
 from vitreous.explaining.picture_job import PictureJob, complete_job
-from vitreous.files.writing import sweep
+from vitreous.files.writing import check_writable, sweep
 from vitreous.methods import METHODS
 from vitreous.methods.method import Method
 from vitreous.metrics import make_metric
@@ -35,7 +35,7 @@ from vitreous.models.zoo import describe, load
 from vitreous.settings.arguments import checked
 from vitreous.settings.typed import Count
 
-__all__ = ["Batch", "batch", "run_order"]
+__all__ = ["Batch", "batch", "complete_order", "do_again", "run_order"]
 
 Told = Callable[[int, int], None]
 
@@ -158,10 +158,21 @@ def batch(
         subject, methods, target, against, batch_size=batch_size, window=window, class_names=names, output=Path(output)
     )
     metrics = _metrics(metric)
-    check_metrics(metrics, job)
-    order = Order(complete_job(job), str(where), threads, shard, sheets, complete_metrics(metrics, subject))
+    order = complete_order(job, metrics, where, threads=threads, shard=shard, sheets=sheets)
     chosen = make_engine(engine, address, workers, threads, gpu=where.type == "cuda")
     return run_order(order, str(dataset), Path(output).absolute(), chosen, share=share, progress=progress)
+
+
+def complete_order(
+    job: PictureJob, metrics: Mapping[str, Metric], device: torch.device, *, threads: int, shard: int, sheets: bool
+) -> Order:
+    """The order, with what follows from the model. Arguments as those of `Order`.
+
+    Raises:
+        ExplainError: a setting cannot be used, or a metric not on pictures alone.
+    """
+    check_metrics(metrics, job)
+    return Order(complete_job(job), str(device), threads, shard, sheets, complete_metrics(metrics, job.model))
 
 
 def _metrics(metric: str | Sequence[str] | Mapping[str, str | Metric]) -> dict[str, Metric]:
@@ -204,6 +215,19 @@ def run_order(
     finally:
         _sweep(plan, count)
     return Batch(output, there.pictures, there.failed, range(index, plan.shards, count))
+
+
+def do_again(order: Order, plan: ShardPlan, output: Path, engine: Engine) -> Iterator[Shard]:
+    """Do all shards of a run once more, into another folder, which gets no plan of its own.
+
+    Raises:
+        DataError: pictures are gone, or the folder cannot be written.
+        WorkerLost: a worker died.
+    """
+    check_writable(output / SHARDS)
+    start = ShardWorker(order, output, plan.hash, plan.root)
+    with _threads_kept(), closing(_run(engine, start, plan.tasks())) as fresh:
+        yield from fresh
 
 
 def _sweep(plan: ShardPlan, shares: int) -> None:

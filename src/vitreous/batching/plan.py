@@ -19,10 +19,10 @@ from vitreous.files.ledger import full_path, told_from
 from vitreous.files.manifest import MANIFEST, change_manifest, claim, now, read_manifest
 from vitreous.files.reading import check_file
 from vitreous.files.writing import alone_at, check_writable, to_json, whole_file
-from vitreous.settings.layout import as_left
+from vitreous.settings.layout import Section, as_left
 from vitreous.settings.typed import shown
 
-__all__ = ["JOB", "ShardPlan", "settle_plan"]
+__all__ = ["JOB", "ShardPlan", "read_plan", "settle_plan"]
 
 JOB = "batch"
 """Whose the output folder is."""
@@ -76,15 +76,24 @@ def settle_plan(order: Order, dataset: str, folder: Path) -> ShardPlan:
         known: Any = read_manifest(folder).get("plan")
         files = _without_outputs(find_files(dataset), folder)
         if known:
-            plan = as_left(
-                known, {"files": int, "files_sha256": str, "pictures": int, "shards": int}, folder / MANIFEST
-            )
+            plan = as_left(known, _COUNTED, folder / MANIFEST)
             about = _resumed(plan, asked, files, folder)
         else:
             about = _made(asked, files, folder, dataset)
     plan = ShardPlan(folder, files.root, hash_of(about), about["pictures"], about["shards"])
     check_shards(folder, plan.shards)
     return plan
+
+
+def read_plan(folder: Path, root: str) -> ShardPlan:
+    """The plan that a run has left in its folder, of pictures that lie below that root now.
+
+    Raises:
+        DataError: there is none, or it was changed.
+    """
+    found = as_left(read_manifest(folder), {"plan": Section, "hash": str}, folder / MANIFEST)
+    about = as_left(found["plan"], _COUNTED, folder / MANIFEST)
+    return ShardPlan(folder, root, found["hash"], about["pictures"], about["shards"])
 
 
 def _without_outputs(files: Files, folder: Path) -> Files:

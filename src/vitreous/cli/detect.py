@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -105,44 +104,23 @@ def evaluate(
     window: Window = None,
 ) -> None:
     """Measure COCO's average precision of boxes and masks."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from rich.table import Table
 
     from vitreous.cli.console import Console
     from vitreous.cli.progress import ANEW, counting
     from vitreous.data.depth import asked_window
-    from vitreous.data.objects import read_scenes
-    from vitreous.files.manifest import check_own_file
-    from vitreous.files.writing import check_writable, write_json
-    from vitreous.metrics.average_precision import DetectionScore
-    from vitreous.models.detection.card import load_detector
+    from vitreous.evaluation.detection import evaluate_detector
     from vitreous.models.device import find_device
-    from vitreous.training.detection.detection_score import check_classes, judge
-    from vitreous.training.log import Judged, versions
-    from vitreous.training.processes import Processes
 
-    check_writable(output.parent)
-    check_own_file(output, "detect evaluate")
-    where = find_device(device)
-    detector, card = load_detector(model, where)
-    scenes = replace(read_scenes(data, split), window=asked_window(window))
-    check_classes(card, scenes)
-    console, scores = Console(), list[DetectionScore]()
-
-    def work() -> Iterator[Judged]:
-        scores.append((yield from judge(detector, scenes, Processes(where), workers=workers)))
-
+    console, where, seen = Console(), find_device(device), asked_window(window)
     with counting(console, "pictures", again=ANEW) as tell:
-        for judged in work():
-            tell(judged.done, judged.pictures)
+        score = evaluate_detector(model, data, split, output, device=where, workers=workers, window=seen, progress=tell)
     table = Table("average precision", *_COLUMNS.values())
-    for kind, values in asdict(scores[0]).items():
+    for kind, values in asdict(score).items():
         table.add_row(kind, *("–" if values[name] is None else f"{values[name]:.1%}" for name in _COLUMNS))
     console.print(table)
-    inputs = {"model": str(model), "data_sha256": scenes.fingerprint, "split": split, "pictures": len(scenes)}
-    about = {"job": "detect evaluate", **inputs, "window": scenes.window}
-    write_json(output, {**asdict(scores[0]), **about, **versions()})
     console.print(f"The figures are in {output}.", soft_wrap=True, markup=False)
 
 
@@ -198,38 +176,33 @@ def explain(
 
     from vitreous.cli.console import Console
     from vitreous.data.depth import asked_window
-    from vitreous.data.objects import read_scenes
-    from vitreous.data.pictures import open_picture
-    from vitreous.explaining.detections import explain_class, explain_detection, write_class, write_detection
-    from vitreous.explaining.targets import class_named
-    from vitreous.models.detection.card import load_detector
+    from vitreous.explaining.detection_job import DetectionJob, explain_objects, write_objects
+    from vitreous.explaining.detections import ExplainedClass
     from vitreous.models.device import find_device
 
     if truth and not of_class:
         raise typer.BadParameter("is asked for with --class NAME, whose boxes it judges.", param_hint="--truth")
-    shown = open_picture(picture, asked_window(window))
-    detector, card = load_detector(model, find_device(device))
-    if of_class:
-        label = 1 + class_named(of_class, card.class_names)
-        given = read_scenes(truth, split).boxes_of(picture.name, card.class_names[label - 1]) if truth else None
-        found = explain_class(detector, shown, label, least=least, given=given, method=method, layer=layer)
-        write_class(output, found, card.class_names[label - 1])
+    seen = asked_window(window)
+    job = DetectionJob(model, picture, detection, of_class, least, truth, split, method, layer, seen)
+    explained = explain_objects(job, find_device(device))
+    found = explained.found
+    if isinstance(found, ExplainedClass):
+        write_objects(output, explained)
         count = len(found.boxes)
         said = f", {sum(found.right)} right, {found.missed} missed" if found.right is not None else ""
         text = f"{count} {'object' if count == 1 else 'objects'}{said}, explained by {method}: {output}"
         Console(highlight=False).print(text, soft_wrap=True, markup=False)
         return
-    explained = explain_detection(detector, shown, detection, method=method, layer=layer)
-    found = explained.found
+    objects = found.found
     table = Table("", "object", "score", "left, top, right, bottom")
-    for at in range(min(len(found.boxes), max(detection, _SHOWN))):
-        sides = ", ".join(f"{side:.0f}" for side in found.boxes[at].tolist())
-        name = Text(card.class_names[int(found.labels[at]) - 1])
-        table.add_row(str(at + 1), name, f"{float(found.scores[at]):.1%}", sides)
+    for at in range(min(len(objects.boxes), max(detection, _SHOWN))):
+        sides = ", ".join(f"{side:.0f}" for side in objects.boxes[at].tolist())
+        name = Text(explained.class_names[int(objects.labels[at]) - 1])
+        table.add_row(str(at + 1), name, f"{float(objects.scores[at]):.1%}", sides)
     console = Console(highlight=False)
     console.print(table)
-    if more := len(found.boxes) - table.row_count:
+    if more := len(objects.boxes) - table.row_count:
         console.print(f"and {more} less sure")
-    write_detection(output, explained, card.class_names)
-    text = f"Detection {detection}, explained by {method} at {explained.layer}, is in {output}."
+    write_objects(output, explained)
+    text = f"Detection {detection}, explained by {method} at {found.layer}, is in {output}."
     console.print(text, soft_wrap=True, markup=False)

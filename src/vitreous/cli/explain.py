@@ -216,7 +216,7 @@ def explain(
     from vitreous.inside.given import Given
     from vitreous.models.device import find_device
     from vitreous.models.zoo import describe, load
-    from vitreous.reporting.exports import check_exports, read_formats
+    from vitreous.reporting.exports import EXPORTS, check_exports, read_formats
     from vitreous.reporting.models import jobs_of
     from vitreous.reporting.pages import check_pages
 
@@ -235,7 +235,7 @@ def explain(
     if report:
         check_pages(output / "report.html")
     if formats := read_formats(export):
-        check_exports(output / "exports")
+        check_exports(output / EXPORTS)
     shown = Report(Console(highlight=False), Console(stderr=True, highlight=False))
     with shown.status("Loading the model …"):
         where, precision = find_device(device), getattr(torch, dtype.value)

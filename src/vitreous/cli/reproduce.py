@@ -61,6 +61,5 @@ def reproduce(
         say(str(part))
     for change in done.changed:
         complain(f"another version: {change}")
-    same = sum(not part.apart for part in done.parts)
-    say(f"{'Reproduced' if not done.apart else 'Not reproduced'}: {same} of {len(done.parts)} are the same to the bit.")
+    say(f"{'Reproduced' if not done.apart else 'Not reproduced'}: {done.same} are the same to the bit.")
     raise typer.Exit(_DIFFERS if done.apart else 0)

@@ -30,6 +30,7 @@ __all__ = [
     "decode_picture",
     "open_encoded",
     "open_picture",
+    "read_pixels",
 ]
 
 _MEDICAL = (".dcm", ".dicom")
@@ -130,6 +131,18 @@ def decode_mask(encoded: bytes, name: str) -> NDArray[np.integer[Any]]:
                 f"{name} is a mask with the channels {picture.mode}. Save it in one channel, 0 for nothing."
             )
         return np.asarray(gray).astype(np.int64)
+
+
+def read_pixels(encoded: bytes, name: str) -> NDArray[Any]:
+    """The pixels of a picture file as they are in it, of any channels and depth: nothing is turned or scaled.
+
+    Raises:
+        DataError: they cannot be read; `name` says which.
+    """
+    with _failures_as_data_errors(name):
+        picture = Image.open(io.BytesIO(encoded), formats=_FORMATS)
+        _check_size(picture, name)
+        return np.asarray(picture)
 
 
 def _gray(picture: Image.Image) -> Image.Image | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torchvision.models.detection import MaskRCNN
 
 __all__ = [
+    "JOB",
     "ExplainedClass",
     "ExplainedDetection",
     "explain_class",
@@ -38,7 +39,8 @@ __all__ = [
     "write_detection",
 ]
 
-_JOB = "detect explain"
+JOB = "detect explain"
+"""What made a sheet."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,8 @@ def _explain_box(
     return upsample(explained.heatmap[0], padded)[:height, :width].cpu(), explained, label
 
 
-def write_class(path: Path, explained: ExplainedClass, name: str) -> None:
-    """A sheet: all boxes on the picture, and on the heat map; beside it, what it shows as JSON.
+def write_class(path: Path, explained: ExplainedClass, name: str, run: Mapping[str, Any] | None = None) -> None:
+    """A sheet: all boxes on the picture, and on the heat map; beside it, what it shows as JSON, and how it was made.
 
     Where objects are given, boxes that are right are blue and those that are wrong red.
 
@@ -228,7 +230,8 @@ def write_class(path: Path, explained: ExplainedClass, name: str) -> None:
         for at, (box, score) in enumerate(zip(explained.boxes.tolist(), explained.scores.tolist(), strict=True))
     ]
     read = {"method": explained.method, "layers": explained.layers, "missed": explained.missed}
-    _write(path, {"class": name, "objects": objects, **read}, sheet(panels, title=name, subtitle=" · ".join(told)))
+    shown = {"class": name, "objects": objects, **read}
+    _write(path, shown, run, sheet(panels, title=name, subtitle=" · ".join(told)))
 
 
 def _with_boxes(picture: Image, explained: ExplainedClass) -> Image:
@@ -240,8 +243,10 @@ def _with_boxes(picture: Image, explained: ExplainedClass) -> Image:
     return draw_boxes(wrong, explained.boxes[right], size, RIGHT)
 
 
-def write_detection(path: Path, explained: ExplainedDetection, class_names: tuple[str, ...]) -> None:
-    """A sheet: the object's box and outline on the picture, and on the heat map; beside it, what it shows as JSON.
+def write_detection(
+    path: Path, explained: ExplainedDetection, class_names: tuple[str, ...], run: Mapping[str, Any] | None = None
+) -> None:
+    """A sheet: the object's box and outline on the picture, and on the heat map; beside it, JSON as `write_class` has.
 
     Raises:
         ShapeError: the map is constant.
@@ -270,16 +275,16 @@ def write_detection(path: Path, explained: ExplainedDetection, class_names: tupl
         "score": float(found.scores[at]),
     }
     read = {"method": explained.method, "layer": explained.layer, "probability": explained.probability}
-    _write(path, {**shown, **read}, sheet(panels, title=name, subtitle=subtitle))
+    _write(path, {**shown, **read}, run, sheet(panels, title=name, subtitle=subtitle))
 
 
-def _write(path: Path, shown: Mapping[str, Any], page: Image) -> None:
-    """A sheet, and beside it what it shows."""
+def _write(path: Path, shown: Mapping[str, Any], run: Mapping[str, Any] | None, page: Image) -> None:
+    """A sheet, and beside it what it shows, and how it was made where that is known."""
     check_writable(path.parent)
     about = path.with_suffix(".json")
-    check_own_file(about, _JOB)
+    check_own_file(about, JOB)
     if not about.exists() and os.path.lexists(path):
-        raise DataError(f"`{path}` is there already, and no `{_JOB}` wrote it. Move it away, or choose another output.")
-    write_json(about, {"job": _JOB, "sheet": path.name, "versions": versions(), **shown})
+        raise DataError(f"`{path}` is there already, and no `{JOB}` wrote it. Move it away, or choose another output.")
+    write_json(about, {"job": JOB, "sheet": path.name, "versions": versions(), **shown, "run": run})
     with whole_file(path) as part:
         save_page(page, part)

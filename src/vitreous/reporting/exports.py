@@ -12,10 +12,10 @@ from warnings import warn
 
 from vitreous.data.scans import name_in_file
 from vitreous.errors import DataError, ExplainWarning, UnknownName
-from vitreous.explaining.outputs import JOB
+from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
-from vitreous.files.manifest import claim, read_own
+from vitreous.files.manifest import change_manifest, claim, read_own
 from vitreous.files.reading import within
 from vitreous.files.writing import alone_in, sweep, whole_file, write_json
 from vitreous.medical.files import kind_of
@@ -27,9 +27,12 @@ from vitreous.reporting.again import open_again, read_run, result_again
 from vitreous.reporting.claim import claim_item
 from vitreous.reporting.hospital import MEDICAL, raw_values, write_objects, write_volumes
 
-__all__ = ["check_exports", "export_pictures", "read_formats"]
+__all__ = ["EXPORTS", "JOB", "check_exports", "export_pictures", "read_formats"]
 
-_JOB = f"{JOB} --export"
+JOB = f"{EXPLAIN} --export"
+"""Whose the folder of exports is."""
+EXPORTS = "exports"
+"""Its name, in the folder of the run that made the maps."""
 _COCO, _CLAIM, _CSV = "coco", "claim", "csv"
 _NAMES = {"dicom": "DICOM", "nifti": "NIfTI", "dicom, nifti": "DICOM or NIfTI"}
 
@@ -56,9 +59,9 @@ def check_exports(folder: Path) -> None:
     Raises:
         DataError: it holds something else.
     """
-    if os.path.lexists(folder) and not (folder.is_dir() and (read_own(folder, _JOB) or _is_bare(folder))):
+    if os.path.lexists(folder) and not (folder.is_dir() and (read_own(folder, JOB) or _is_bare(folder))):
         raise DataError(
-            f"`{folder}` is there already, and no `{_JOB}` made it. Move it away, or choose another output folder."
+            f"`{folder}` is there already, and no `{JOB}` made it. Move it away, or choose another output folder."
         )
 
 
@@ -75,12 +78,12 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
     CSV has, beside each map, the table of a search: `METHOD-blocks.csv`, every block that was walked over. COCO is one
     file for each method, `METHOD.json`, with all pictures; "claim" is a paragraph for a paper, claim.md. DICOM objects
     are made of pictures that came as DICOM, and of slices of a NIfTI volume a volume for each method; of others a
-    warning says that there are none.
+    warning says that there are none. The manifest says which formats the last export was of, and of which run.
 
     Raises:
         DataError: another run is writing there, the folder is no export's, or the disk says no.
     """
-    folder = job.output / "exports"
+    folder = job.output / EXPORTS
     suffixes = [FORMATS[name][0][0] for name in formats if name in FORMATS and name != _COCO]
     with alone_in(job.output):
         manifest = read_run(job)
@@ -88,7 +91,9 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
         root = common_folder([job.output / each["file"] for each in told])
         check_exports(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        claim(folder, _JOB, [each["name"] for each in told if suffixes or "dicom" in formats])
+        claim(folder, JOB, [each["name"] for each in told if suffixes or "dicom" in formats])
+        about = {"run": manifest["started"], "formats": [*formats]}
+        change_manifest(folder, lambda values: {**values, **about})
         listed: dict[str, list[Exported]] = {}
         for each in told:
             sweep(folder / each["name"])
@@ -98,11 +103,11 @@ def export_pictures(job: PictureJob, formats: Sequence[str]) -> Path:
             for method, one in _maps(job, each) if _COCO in formats else ():
                 name = os.path.relpath(full_path(job.output / each["file"]), root)
                 listed.setdefault(f"{method}{_rival(one)}", []).append(replace(one, name=name))
-        claim(folder, _JOB, [f"{name}.json" for name in listed])
+        claim(folder, JOB, [f"{name}.json" for name in listed])
         for name, maps in listed.items():
             write_json(folder / f"{name}.json", coco(maps))
         if _CLAIM in formats:
-            claim(folder, _JOB, ["claim.md"])
+            claim(folder, JOB, ["claim.md"])
             with whole_file(folder / "claim.md") as part:
                 part.write_text(claim_item(manifest) + "\n", encoding="utf-8")
         if kinds := [kind for kind in MEDICAL if kind in formats]:
@@ -138,7 +143,7 @@ def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: P
             else:
                 place = (Path(each["name"]).parents[1] / f"{method}{_rival(one)}.nii.gz").as_posix()
                 volumes.setdefault((place, within(path)[0]), {})[path] = raw_values(shown)
-    claim(folder, _JOB, [name for name, _ in volumes])
+    claim(folder, JOB, [name for name, _ in volumes])
     write_volumes(volumes, folder, f"vitreous {version('vitreous')}, raw heat maps; research only")
     if failed:
         raise DataError(

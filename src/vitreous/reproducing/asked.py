@@ -13,6 +13,7 @@ from vitreous.benchmarking.plan import reading_of
 from vitreous.errors import DataError
 from vitreous.files.ledger import full_path
 from vitreous.files.manifest import digest_of
+from vitreous.files.reading import within
 from vitreous.models.loaded import LoadedModel
 from vitreous.models.zoo import load
 from vitreous.settings.named import is_own
@@ -101,7 +102,8 @@ class Asked:
         if told is None:
             return None
         place = Path(full_path(self.folder / typed(str, told)))
-        if digest_of(place / inner if inner and place.is_dir() else place) != self.values[f"{name}_sha256"]:
+        whole = place / inner if inner and place.is_dir() else within(place)[0]
+        if digest_of(whole) != self.values[f"{name}_sha256"]:
             raise DataError(f"`{place}` is not the `{name}` of the manifest. Put back the file that it was.")
         return place
 

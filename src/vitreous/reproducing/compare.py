@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -19,7 +19,15 @@ from vitreous.files.reading import read_bytes
 from vitreous.models.tensors import read_tensors
 from vitreous.statistics.store import Key, Record
 
-__all__ = ["Compared", "compare_arrays", "compare_files", "compare_records", "compare_tables", "compare_values"]
+__all__ = [
+    "Compared",
+    "compare_arrays",
+    "compare_columns",
+    "compare_files",
+    "compare_records",
+    "compare_tables",
+    "compare_values",
+]
 
 _TIMES = ("seconds",)
 """What is never the same twice."""
@@ -36,12 +44,21 @@ class Compared:
         what: the picture, or the model and row of a table.
         apart: the largest difference, over the largest value that there was: 0 where all is the same to the bit,
             infinite where something is there only once.
-        reason: why nothing could be compared.
+        reason: why nothing could be compared, or what differs.
+        rows: that the part stands for.
+        alike: how many of them are the same to the bit, where the part is not.
     """
 
     what: str
     apart: float
     reason: str = ""
+    rows: int = 1
+    alike: int = 0
+
+    @property
+    def same(self) -> int:
+        """How many rows are the same to the bit."""
+        return self.alike if self.apart else self.rows
 
     def __str__(self) -> str:
         if not self.apart:
@@ -86,14 +103,23 @@ def compare_tables(what: str, old: Path, new: Path) -> Compared:
         before, after = _columns(old), _columns(new)
     except DataError as error:
         return Compared(what, math.inf, str(error))
-    if before.keys() != after.keys() or any(len(column) != len(after[name]) for name, column in before.items()):
+    return compare_columns(what, before, after)
+
+
+def compare_columns(what: str, old: Mapping[str, Sequence[Any]], new: Mapping[str, Sequence[Any]]) -> Compared:
+    """Columns of numbers, each by its largest value, and of words, which are the same or are not.
+
+    >>> str(compare_columns("it", {"score": [0.5, 1.0]}, {"score": [0.5, 0.75]}))
+    'it: differs by 0.25 of the largest value'
+    """
+    if old.keys() != new.keys() or any(len(column) != len(new[name]) for name, column in old.items()):
         return Compared(what, math.inf, "it has other rows or columns")
     apart, words = 0.0, list[str]()
-    for name, column in before.items():
+    for name, column in old.items():
         try:
-            apart = max(apart, compare_arrays(_numbers(column), _numbers(after[name])))
+            apart = max(apart, compare_arrays(_numbers(column), _numbers(new[name])))
         except ValueError:  # no numbers
-            words += [name] if column != after[name] else []
+            words += [name] if column != new[name] else []
     if not words:
         return Compared(what, apart)
     share = f" by {apart:.2g} of the largest value" if math.isfinite(apart) else ""
@@ -164,6 +190,6 @@ def _columns(path: Path) -> dict[str, tuple[str, ...]]:
         raise DataError(f"`{path}` is no table: {error}. {_REMEDY}") from None
 
 
-def _numbers(column: tuple[str, ...]) -> NDArray[np.float64]:
+def _numbers(column: Sequence[Any]) -> NDArray[np.float64]:
     """What was not measured is NaN."""
-    return np.array([float(each or "nan") for each in column])
+    return np.array([math.nan if each in ("", None) else float(each) for each in column])

@@ -11,7 +11,7 @@ from vitreous.errors import DataError
 from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.explaining.pictures import PictureJob, explain_pictures
 from vitreous.explaining.trust.measure import TrustSettings
-from vitreous.files.ledger import written_maps
+from vitreous.files.ledger import full_path, written_maps
 from vitreous.files.manifest import read_manifest
 from vitreous.files.reading import within
 from vitreous.inside.sheets import JOB as INSIDE
@@ -24,9 +24,10 @@ from vitreous.methods.method import Method
 from vitreous.models.loaded import LoadedModel
 from vitreous.reproducing.asked import REMEDY, Asked
 from vitreous.reproducing.compare import Compared, compare_files
+from vitreous.reproducing.exports import exports
 from vitreous.settings.typed import typed, typed_fields
 
-__all__ = ["averages", "pictures"]
+__all__ = ["averages", "picture_job", "pictures"]
 
 
 def pictures(asked: Asked) -> Iterator[Compared]:
@@ -37,22 +38,33 @@ def pictures(asked: Asked) -> Iterator[Compared]:
     if gone := [path for path in before if not within(Path(path))[0].is_file()]:
         raise DataError(f"{len(gone)} of {len(before)} pictures are gone, such as `{gone[0]}`. Put them back.")
     model = asked.load(asked.values)
-    errors = dict(_RUNS[asked.values["job"]](asked, model, [Path(path) for path in before]))
+    tried = [Path(full_path(asked.folder / each["file"])) for each in asked.values["pictures"]]  # in the same batches
+    errors = dict(_RUNS[asked.values["job"]](asked, model, tried))
     after = written_maps(asked.output, read_manifest(asked.output))
     for path, old in before.items():
         new = after.get(path)
         yield compare_files(path, old, new) if new else Compared(path, math.inf, errors[Path(path)])
+    if asked.values["job"] == EXPLAIN and after:
+        yield from exports(asked, picture_job(asked, model), before, after)
 
 
-def _explain(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+def picture_job(asked: Asked, model: LoadedModel) -> PictureJob:
+    """What `describe_job` told of, with that model.
+
+    Raises:
+        DataError: a value is of another type, or names code that nobody named on the command line.
+    """
     names = ("target", "batch_size", "alpha", "common_scale", "isolines", "window")
     given = typed_fields(PictureJob, {name: asked.values[name] for name in names}, f"`{asked.path}`", DataError)
     against, trust = typed(str, asked.values["against"] or ""), asked.values.get("trust")
     methods = {name: _method(asked, name, about["settings"]) for name, about in asked.values["methods"].items()}
     measured = TrustSettings(**typed_fields(TrustSettings, trust, f"`{asked.path}`", DataError)) if trust else None
     named = typed(tuple[str, ...], asked.values.get("class_names") or ())
-    job = PictureJob(model, methods, against=against, output=asked.output, trust=measured, class_names=named, **given)
-    for result in explain_pictures(job, files):
+    return PictureJob(model, methods, against=against, output=asked.output, trust=measured, class_names=named, **given)
+
+
+def _explain(asked: Asked, model: LoadedModel, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for result in explain_pictures(picture_job(asked, model), files):
         yield result.file, result.error
 
 

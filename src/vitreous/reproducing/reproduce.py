@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitreous.batching.plan import JOB as BATCH
 from vitreous.benchmarking.job import JOB as BENCHMARK
 from vitreous.errors import DataError
+from vitreous.evaluation.detection import JOB as PRECISION
 from vitreous.evaluation.evaluate import JOB as EVALUATE
+from vitreous.explaining.detections import JOB as DETECTIONS
 from vitreous.explaining.outputs import JOB as EXPLAIN
-from vitreous.files.manifest import MANIFEST, read_manifest, versions
+from vitreous.files.ledger import full_path
+from vitreous.files.manifest import MANIFEST, read_manifest, read_own, versions
 from vitreous.files.reading import read_json
 from vitreous.files.writing import check_writable, whole_file
 from vitreous.inside.autoencoder_page import JOB as AUTOENCODER
@@ -24,8 +28,11 @@ from vitreous.interacting.pages import AVERAGES
 from vitreous.interacting.pages import JOB as INTERACTIONS
 from vitreous.models.card import read_card
 from vitreous.models.device import find_device
+from vitreous.reporting.exports import JOB as EXPORT
 from vitreous.reproducing.asked import REMEDY, Asked
+from vitreous.reproducing.batches import batch
 from vitreous.reproducing.compare import Compared
+from vitreous.reproducing.detectors import detections, precision
 from vitreous.reproducing.found import autoencoder, cases, concepts
 from vitreous.reproducing.pictures import averages, pictures
 from vitreous.reproducing.tables import CHECKS, evaluation, table, verification
@@ -35,6 +42,7 @@ __all__ = ["Reproduction", "reproduce"]
 
 _JOBS = {
     EXPLAIN: pictures,
+    BATCH: batch,
     INTERACTIONS: pictures,
     INSIDE: pictures,
     AVERAGES: averages,
@@ -43,14 +51,14 @@ _JOBS = {
     CONCEPTS: concepts,
     AUTOENCODER: autoencoder,
     CASES: cases,
+    DETECTIONS: detections,
+    PRECISION: precision,
     **dict.fromkeys(CHECKS, verification),
 }
 _PLACES = ("hardware", "machine")
 """Where manifests of data sets say which device it was."""
-
-
-_OTHERS = ("batch", "explain --export", "detect explain", "detect evaluate")
-"""Commands of ours that tell what they did, and are not made again by it."""
+_NESTED = {BATCH: "plan", DETECTIONS: "run"}
+"""By the command, where its manifest says what the results depend on, if that is not at the top."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class Reproduction:
         """The largest difference, over the largest value; 0 where all is the same to the bit."""
         return max(part.apart for part in self.parts)
 
+    @property
+    def same(self) -> str:
+        """How many of all are the same to the bit."""
+        return f"{sum(part.same for part in self.parts):,} of {sum(part.rows for part in self.parts):,}"
+
 
 def reproduce(
     manifest: Path, output: Path, *, own: Sequence[str] = (), dataset: str = "", device: str = ""
@@ -78,7 +91,7 @@ def reproduce(
 
     Args:
         manifest: `manifest.json`, or its folder; the results lie beside it. Or a result that tells of itself:
-            what `evaluate` wrote, or an index of `cases`.
+            what `evaluate`, `detect evaluate` and `detect explain` wrote as JSON, or an index of `cases`.
         output: a folder for the new results: there is none yet, or it is empty.
         own: "package.module:Name" of every class of one's own that the manifest names; importing them runs their code.
         dataset: where the data set is now; empty for where it was.
@@ -93,7 +106,7 @@ def reproduce(
     if values.get("job") == "train":
         raise DataError(_how_to_train(path.parent))
     if str(values.get("job")) not in _JOBS:
-        raise DataError(_not_again(path, values.get("job")))
+        raise DataError(f"`{path}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(
             f"`{output}` is not empty. Give a new folder with --output, so that nothing is taken for what it is not."
@@ -112,23 +125,20 @@ def _again(
 ) -> tuple[list[Compared], list[str]]:
     """The parts, compared, and what is of another version."""
     try:
+        values = {**values, **dict(values.get(_NESTED.get(job := values["job"], "")) or {}), "job": job}
         typed(Count, values.get("batch_size", 1))
-        where = device or values.get("device") or next(values[at]["device"] for at in _PLACES if at in values)
-        asked = Asked(values, path, output, own, dataset, find_device(typed(str, where)))
+        where = values.get("device") or next((values[at]["device"] for at in _PLACES if at in values), "")
+        if not where or "versions" not in values:
+            raise DataError(
+                f"`{path}` does not say on what its results depend, as those of older versions do not. Run `vitreous "
+                f"{job}` with the same options into a new place, and compare the two."
+            )
+        asked = Asked(values, path, output, own, dataset, find_device(device or typed(str, where)))
         then, now = {name: typed(str, each) for name, each in dict(values["versions"]).items()}, versions()
         changed = [f"{name} {then[name]}, now {now[name]}" for name in now if then.get(name) not in (None, now[name])]
         return list(_JOBS[values["job"]](asked)), changed
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"`{path}` is not as a run left it: {error!r}. {REMEDY}") from None
-
-
-def _not_again(path: Path, job: object) -> str:
-    if not isinstance(job, str) or job not in _OTHERS:
-        return f"`{path}` is of no run that can be made again ({', '.join(_JOBS)}). {REMEDY}"
-    return (
-        f"`{path}` is of `vitreous {job}`, which is not made again from what it says. Run `vitreous {job}` with the "
-        "same options into a new place, and compare the two."
-    )
 
 
 def _read(manifest: Path) -> tuple[Path, Mapping[str, Any]]:
@@ -141,11 +151,15 @@ def _read(manifest: Path) -> tuple[Path, Mapping[str, Any]]:
         folder = manifest.parent if manifest.name == MANIFEST else manifest
         if not (folder / MANIFEST).is_file():
             raise DataError(f"there is no `{folder / MANIFEST}`. {REMEDY}")
-        return folder / MANIFEST, read_manifest(folder)
+        values: Mapping[str, Any] = read_manifest(folder)
+        if values.get("job") == EXPORT:  # which is made again with the run that it is of
+            folder = Path(full_path(folder)).parent
+            values = read_own(folder, EXPLAIN)
+        return folder / MANIFEST, values
     if manifest.suffix == ".parquet":
         return manifest, open_index(manifest).run
-    values: Any = read_json(manifest, REMEDY)
-    return manifest, values if isinstance(values, dict) else {}
+    found: Any = read_json(manifest, REMEDY)
+    return manifest, found if isinstance(found, dict) else {}
 
 
 def _how_to_train(folder: Path) -> str:
