@@ -67,6 +67,13 @@ def test_likeness_and_colors_are_those_of_the_same_features(looked: tuple[nn.Mod
         np.testing.assert_allclose(colors.share, alone.share.numpy(), rtol=1e-4)
 
 
+def test_models_that_share_a_page_share_its_room() -> None:
+    subject, image, pairs = describe(CASES["timm_vit"].model()), CASES["timm_vit"].images(1), 16 * 17 // 2
+    shown = {models: inside_of(subject, image, models=models).alike for models in (2, 600_000 // pairs, 10_000)}
+    assert [len(shown[models]) for models in (2, 600_000 // pairs)] == [6, 1]
+    assert "16 patches are too many for a page of 10000 models" in shown[10_000]
+
+
 def test_keys_queries_and_values_are_told_where_they_are_seen() -> None:
     def kinds(name: str) -> list[str]:
         inside = inside_of(describe(CASES[name].model()), CASES[name].images(1))

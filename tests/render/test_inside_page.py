@@ -121,5 +121,24 @@ def test_a_table_of_blocks_has_no_empty_columns() -> None:
     assert "tabby <b>90.0%</b>" in page
 
 
+def test_of_several_models_each_has_its_row() -> None:
+    """One that shows nothing says so; frames are where the model of the class has artifacts."""
+    strong = Attempt(np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 9.0]]))
+    dog, tabby = ToldClass("dog", "60.0%", 0.6), ToldClass("tabby", "90.0%", 0.9)
+    one = Case("cat.png", None, [], [dog], [dog], inside=made())
+    other = Case("cat.png", None, [], [tabby], [tabby], inside=Inside.unseen("`Net` runs no attention."))
+    method = MethodCase("m", "M", [strong, strong], attends=True)
+    case = Case("cat.png", None, [method], [dog, tabby], by_model={"first": one, "second": other})
+    page = picture_page(case)
+    assert "<h1>cat.png</h1>" in page
+    assert page.count("<h3>first</h3>") == page.count("<h3>second</h3>") == 4
+    assert page.count("Not here: <code>Net</code> runs no attention.") == 4
+    assert ['aria-label="What first says"' in page, 'aria-label="What second says"' in page] == [True, True]
+    assert '"specks": [[[1, 2]], []]' in page
+    assert [case.inside_for(at) is each.inside for at, each in enumerate((one, other))] == [True, True]
+    nothing = replace(case, by_model={"first": other, "second": other})
+    assert picture_page(nothing).count("are not here: <code>Net</code> runs no attention.") == 2
+
+
 def test_a_page_without_a_look_inside_has_no_tabs() -> None:
     assert "data-tab" not in picture_page(Case("cat.png", None, [], [None])).split("<script")[0]

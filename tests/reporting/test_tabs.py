@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -177,22 +178,61 @@ def test_a_model_that_shows_nothing_says_why_on_one_tab(open_page: Callable[[Cas
     page.get_by_text("are not here: Net runs no attention.").wait_for()
 
 
+def test_several_models_stand_beside_each_other(open_page: Callable[[Case], Any], looked: Case) -> None:
+    """A patch is chosen on all of them, the features of each alone; the address keeps both."""
+    other = replace(looked, inside=replace(made(), heads="its heads are not seen."))
+    page = open_page(replace(looked, inside=None, by_model={"first": looked, "second": other}))
+    assert page.get_by_role("tab").all_inner_texts() == TABS
+    page.get_by_role("tab", name="Similarity").click()
+    panels = page.locator(".alike")
+    panels.nth(1).get_by_label("Features").select_option("keys")
+    panels.nth(0).get_by_label("Block").select_option(label="1")
+    for at, what in ((0, "tokens after block 1"), (1, "keys of block 2")):
+        panels.nth(at).get_by_text(f"Alike to the patch in row 2, column 2, by {what}").wait_for()
+    box = panels.nth(0).locator(".stage").bounding_box()
+    panels.nth(0).locator(".stage").click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.2})
+    for at in (0, 1):
+        panels.nth(at).get_by_text("Alike to the patch in row 1, column 3").wait_for()
+    address = page.url
+    assert "alike=0%2C2" in address
+    page.goto("about:blank")
+    page.goto(address)
+    panels.nth(1).get_by_text("by keys of block 2").wait_for()
+    page.get_by_role("tab", name="Layers").click()
+    assert page.get_by_role("tabpanel", name="Layers").locator("table").count() == 2
+    assert page.get_by_text("How its heads look is not here: its heads are not seen.").count() == 1
+
+
 def test_a_page_without_a_look_inside_has_no_tabs(open_page: Callable[[Case], Any], case: Case) -> None:
     page = open_page(case)
     assert page.get_by_role("tab").count() == 0
     assert page.locator(".panel:visible").count() == 4
 
 
+def test_a_table_that_goes_on_to_the_right_fades_until_it_is_scrolled_to(page: Any) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.get_by_role("tab", name="Layers").click()
+    table = page.get_by_role("group", name="block by block")
+    fade = "(each) => parseFloat(getComputedStyle(each).getPropertyValue('--fade'))"
+    assert table.evaluate(fade) > 0
+    table.evaluate("(each) => each.scrollTo(each.scrollWidth, 0)")
+    page.wait_for_function(f"() => ({fade})(document.querySelector('.layers').parentElement) === 0")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_timeout(100)
+    assert table.evaluate(fade) == 0, "all of it is in sight"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("look", [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")])
 def test_tabs_are_accessible_and_fit(browser: Any, looked: Case, tmp_path: Path, look: tuple[int, str]) -> None:
     width, theme = look
-    file = write_pages([("cat", looked)], tmp_path / "report.html", "one")
+    several = replace(looked, by_model={"one": looked, 80 * "x": looked})
+    file = write_pages([("cat", looked), ("all", several)], tmp_path / "report.html", "two")
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme, bypass_csp=True)
     page = context.new_page()
-    for tab in ("maps", "similarity", "pca", "artifacts", "layers"):
+    for name, tab in product(("cat", "all"), ("maps", "similarity", "pca", "artifacts", "layers")):
         page.goto("about:blank")
-        page.goto(f"{file.as_uri()}#tab={tab}&patch=0,1")
+        page.goto(f"{(file.parent / 'report' / name).as_uri()}.html#tab={tab}&patch=0,1")
         page.wait_for_selector("main.alive")
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab

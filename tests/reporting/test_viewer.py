@@ -34,14 +34,14 @@ def test_a_click_chooses_a_patch_on_all_maps_and_arrows_move_it(page: Any) -> No
     stage = page.locator('[data-method="0"][data-class="0"] .stage')
     box = stage.bounding_box()
     stage.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.2})
-    assert "row 1, column 3: AG-CAM" in page.locator(".reading").inner_text()
+    page.locator(".reading", has_text="row 1, column 3: AG-CAM").wait_for()
     assert "patch=0%2C2" in page.url
     assert page.locator(".panel:visible .cell:not(.under)").count() == 3
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
-    assert "row 2, column 2" in page.locator(".reading").inner_text()
+    page.locator(".reading", has_text="row 2, column 2").wait_for()
     page.keyboard.press("Escape")
-    assert page.locator(".reading").is_hidden()
+    page.locator(".reading").wait_for(state="hidden")
 
 
 def test_how_alike_maps_are_is_told_of_the_class_that_is_chosen(open_page: Callable[[Case], Any], case: Case) -> None:

@@ -70,12 +70,13 @@ class _Seen:
         return self.grid.of_patches(self.tokens[block], 1).mT.unflatten(2, (self.grid.height, self.grid.width))
 
 
-def inside_of(subject: LoadedModel, image: Images) -> Inside:
+def inside_of(subject: LoadedModel, image: Images, *, models: int = 1) -> Inside:
     """Everything that can be seen of one picture, block by block; a sentence stands for what cannot.
 
     Args:
         subject: the model, and how it is read.
         image: one, as the model takes it.
+        models: so many share the page, and what room it has for how alike patches are.
 
     Cost: two forward passes, with what it takes to measure how the tokens lie, and of a classifier four more for the
         logit lens; a singular value decomposition of the patches' tokens for each block. Holds the tokens of all
@@ -93,7 +94,7 @@ def inside_of(subject: LoadedModel, image: Images) -> Inside:
     return Inside(
         (seen.grid.height, seen.grid.width),
         seen.blocks,
-        _alike(seen),
+        _alike(seen, models),
         [_tried(partial(_colors, seen, at)) for at in places],
         _norms(Artifacts(lengths, seen.blocks, _TIMES)),
         said,
@@ -143,16 +144,17 @@ def _tried(look: Callable[[], T]) -> T | str:
         return error.alone
 
 
-def _alike(seen: _Seen) -> list[PatchesAlike] | str:
+def _alike(seen: _Seen, models: int) -> list[PatchesAlike] | str:
     """After as many blocks as there is room for, the last always, and by what the last attention takes."""
     count, last = seen.grid.patches, len(seen.blocks) - 1
     pairs = count * (count + 1) // 2
-    if pairs > _PAIRS_ALONE:
+    if pairs > _PAIRS_ALONE // models:
+        page = f"page of {models} models" if models > 1 else "page"
         return (
-            f"{count:,} patches are too many for a page to hold how alike each two are. `vitreous inside --patch` "
-            "draws it for one patch."
+            f"{count:,} patches are too many for a {page} to hold how alike each two are. "
+            "`vitreous inside --patch` draws it for one patch."
         )
-    room = max(1, _PAIRS // pairs)
+    room = max(1, _PAIRS // models // pairs)
     kinds = seen.taken if room >= 2 * len(seen.taken) else {}
     left = min(last + 1, room - len(kinds))
     blocks = sorted({last - round(at * last / max(1, left - 1)) for at in range(left)})

@@ -98,6 +98,7 @@ class Case:
         regions: into which the model segments the picture, stage by stage: the number of each place's.
         box: of the part that the model saw: left, top, right, bottom, as shares of the whole picture.
         inside: what the model makes of it, block by block; None where no model was at hand.
+        by_model: the same picture by each of several models, of which this one is joined; empty of one model.
     """
 
     name: str
@@ -114,12 +115,23 @@ class Case:
     regions: Sequence[Int[np.ndarray, "_ _"]] = ()
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     inside: Inside | None = None
+    by_model: Mapping[str, Case] = field(default_factory=dict[str, "Case"])
 
     @property
     def title(self) -> str:
-        """The decision, or the picture's name where there is none."""
-        first = self.classes[0] if self.classes else None
+        """The decision, or the picture's name where there is none, or several."""
+        first = self.classes[0] if self.classes and not self.by_model else None
         return f"{first.name} · {first.shown}" if first else self.name
+
+    @property
+    def looks(self) -> dict[str, Inside]:
+        """What lies inside each model, by what it is called; empty texts call the one that is alone."""
+        return {name: each.inside for name, each in (self.by_model or {"": self}).items() if each.inside}
+
+    def inside_for(self, at: int) -> Inside | None:
+        """What lies inside the model that says one class."""
+        owners = [each.inside for each in self.by_model.values() for _ in each.classes]
+        return owners[at] if owners else self.inside
 
     def trust_of(self, at: int) -> Mapping[str, Any] | None:
         """What the maps of one class are worth; None where that is not known."""

@@ -63,9 +63,9 @@ def specks(method: MethodCase, attempt: Attempt, inside: Inside | None) -> Bool[
     return found if found.any() else None
 
 
-def packed_inside(inside: Inside | None) -> dict[str, Any] | None:
+def packed_inside(inside: Inside) -> dict[str, Any] | None:
     """What the viewer is given: of each kind of likeness, half of its square, row by row to the diagonal, in 8 bits."""
-    if inside is None or isinstance(inside.alike, str):
+    if isinstance(inside.alike, str):
         return None
     rows, columns = inside.grid
     return {"rows": rows, "columns": columns, "alike": [_packed(each) for each in inside.alike]}
@@ -80,21 +80,29 @@ def _packed(alike: PatchesAlike) -> dict[str, Any]:
 
 
 def drawn_inside(case: Case, still: Image.Image | None) -> dict[str, Any] | None:
-    """What the template asks for; None where no model was at hand.
+    """What the template asks for, model by model; None where none was at hand.
 
     Args:
         case: the picture.
         still: the part of the picture that the model saw, as large as maps are drawn.
     """
-    inside = case.inside
-    if inside is None:
+    looks = [_drawn(name, inside, still) for name, inside in case.looks.items()]
+    if not looks:
         return None
-    if not inside.blocks and isinstance(inside.alike, str):
-        return {"reason": inside.alike, "concepts": _concepts(inside, still), "cases": _cases(inside)}
     return {
-        "reason": "",
+        "looks": looks,
+        "seen": any(look["blocks"] for look in looks),
+        "concepts": any(look["concepts"] for look in looks),
+        "cases": any(look["cases"] for look in looks),
+    }
+
+
+def _drawn(name: str, inside: Inside, still: Image.Image | None) -> dict[str, Any]:
+    return {
+        "model": name,
         "blocks": len(inside.blocks),
         "alike": _alike(inside),
+        "unseen": inside.colors if isinstance(inside.colors, str) else "",
         "colors": [*_colors(inside)],
         "norms": _norms(inside.norms),
         "layers": [*_layers(inside)],

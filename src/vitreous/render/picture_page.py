@@ -87,7 +87,7 @@ def prepared_page(case: Case, *, back: str = "") -> PicturePage:
             "said": case.classes[at] if several else None,
             "which": at,
             "reason": attempt.reason,
-            "still": _still(method, attempt, still, specks(method, attempt, case.inside)),
+            "still": _still(method, attempt, still, specks(method, attempt, case.inside_for(at))),
             "trust": _map_trust(case, method, at),
             "beside": list(_beside(attempt, still)),
         }
@@ -228,14 +228,16 @@ def _data(case: Case) -> dict[str, Any]:
                 "blocks": method.blocks,
                 "maps": [_packed(attempt.heatmap) for attempt in method.attempts],
                 "levels": [attempt.levels for attempt in method.attempts],
-                "specks": [_places(specks(method, attempt, case.inside)) for attempt in method.attempts],
+                "specks": [
+                    _places(specks(method, attempt, case.inside_for(at))) for at, attempt in enumerate(method.attempts)
+                ],
             }
             for method in case.methods
         ],
         "trust": [case.trust_of(at) for at in range(len(case.classes))],
         "relations": packed(case.relations),
         "regions": [_packed(each, "<u4") for each in case.regions],
-        "inside": packed_inside(case.inside),
+        "inside": [*map(packed_inside, case.looks.values())],
     }
 
 

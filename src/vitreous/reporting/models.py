@@ -56,9 +56,9 @@ class _Row:
     told: Mapping[str, Any]
     root: str
 
-    def case(self, *, relate: bool = False) -> Case | Failed:
-        """What a page shows of it."""
-        return case_of(self.job, self.manifest, self.told, self.root, relate=relate)[1]
+    def case(self, models: int = 0) -> Case | Failed:
+        """What a page of so many models shows of it; for 0, without what is asked of the model anew."""
+        return case_of(self.job, self.manifest, self.told, self.root, models=models)[1]
 
 
 def place_of(label: str) -> str:
@@ -193,10 +193,11 @@ def _pages(name: str, rows: Sequence[_Row]) -> Iterator[tuple[str, Case | Failed
     whole = {label: case for label, case in cases.items() if isinstance(case, Case) and case.picture}
     views = {(case.picture.size, case.picture.tobytes()) for case in whole.values() if case.picture}
     if len(whole) == len(rows) and len(views) == 1:
-        yield name, _joined(whole)
+        cases = {row.label: row.case(models=len(rows)) for row in rows}
+        yield name, _joined({label: case for label, case in cases.items() if isinstance(case, Case)})
         return
     for row in rows:
-        case = row.case(relate=True)
+        case = row.case(models=1)
         yield f"{name} by {place_of(row.label)}", replace(case, name=f"{case.name} by {row.label}")
 
 
@@ -213,12 +214,28 @@ def _joined(cases: Mapping[str, Case]) -> Case:
         for at, method in enumerate(first.methods)
         for about in [_apart({label: case.methods[at].about for label, case in cases.items()})]
     ]
-    notes = dict.fromkeys(note for case in cases.values() for note in case.notes)
+    notes = [f"Models: {', '.join(cases)}", *_notes(cases)]
     trust = [case.trust_of(at) for case in cases.values() for at in range(len(case.classes))]
     facts = _apart({label: case.facts for label, case in cases.items()})
     return Case(
-        first.name, first.picture, methods, classes, notes=[*notes], trust=trust, facts=facts, whole=first.whole
+        first.name,
+        first.picture,
+        methods,
+        classes,
+        notes=notes,
+        trust=trust,
+        facts=facts,
+        whole=first.whole,
+        by_model=cases,
     )
+
+
+def _notes(cases: Mapping[str, Case]) -> Iterator[str]:
+    """What the notes of all models say, once; and of the rest whose it is, but for the one that names the model."""
+    same = [note for note in next(iter(cases.values())).notes if all(note in case.notes for case in cases.values())]
+    yield from same
+    for label, case in cases.items():
+        yield from (f"{label}: {note}" for note in case.notes[1:] if note not in same)
 
 
 def _apart(told: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from vitreous.reporting.again import open_again, read_run, result_again
 from vitreous.reporting.command import command_of
 from vitreous.reporting.facts import facts_of, notes_of, targets_of
 from vitreous.reporting.pages import Failed, write_pages
-from vitreous.reporting.related import related
+from vitreous.reporting.related import looked, related
 
 __all__ = ["case_of", "report_pictures"]
 
@@ -61,7 +61,7 @@ def case_of(
     told: Mapping[str, Any],
     root: str,
     *,
-    relate: bool = True,
+    models: int = 1,
     given: Given = NOTHING,
 ) -> tuple[str, Case | Failed]:
     """A picture of a run's manifest, by the name of its files.
@@ -71,7 +71,8 @@ def case_of(
         manifest: that it left.
         told: what that says of the picture.
         root: the folder that all pictures lie in.
-        relate: ask the model how patches are related, too, and look inside.
+        models: so many share the page. Alone, a model is asked how patches are related, too, and for 0 not even looked
+            into.
         given: what is then shown besides.
     """
     file, name = job.output / told["file"], told.get("name")
@@ -89,9 +90,12 @@ def case_of(
     found = replace(found, warning=_without_folders(found.warning, told["file"], file.name))
     case = _case(job, found, details, view, maps)
     case = replace(case, command=command_of(job, found.file, given))
-    if relate:
+    if models:
         image, _ = inputs_of(job.model, view.whole)
-        case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]), given=given)
+        if models == 1:
+            case = related(case, job.model, image, targets_of(job, [each.index for each in found.targets]), given=given)
+        else:
+            case = looked(case, job.model, image, given=given, models=models)
     return name, replace(case, trust=told["trust"], facts=facts_of(job, manifest, found.scores_from))
 
 

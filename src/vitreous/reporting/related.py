@@ -22,7 +22,7 @@ from vitreous.render.numbers import patch_name
 from vitreous.shapes import Images
 from vitreous.trace.target import Target
 
-__all__ = ["beside", "related"]
+__all__ = ["beside", "looked", "related"]
 
 _ARTIFACTS = "Artifacts:"
 """What the note about them begins with, which holds for every class."""
@@ -52,11 +52,14 @@ def related(
         notes = [*case.notes, *(note for note in before.notes if note.startswith(_ARTIFACTS))]
         return replace(case, notes=notes, relations=relations, regions=before.regions, inside=before.inside)
     regions = [each[0].cpu().numpy() for each in regions_of(subject.model, image)]
-    inside = given.on(subject, image, inside_of(subject, image))
-    relations = relations_of(subject, image, targets)
-    return replace(
-        case, notes=[*case.notes, *_artifacts(inside.norms)], relations=relations, regions=regions, inside=inside
-    )
+    case = looked(case, subject, image, given=given)
+    return replace(case, relations=relations_of(subject, image, targets), regions=regions)
+
+
+def looked(case: Case, subject: LoadedModel, image: Images, *, given: Given = NOTHING, models: int = 1) -> Case:
+    """The same case with what lies inside the model; arguments as in `related` and `inside_of`."""
+    inside = given.on(subject, image, inside_of(subject, image, models=models))
+    return replace(case, notes=[*case.notes, *_artifacts(inside.norms)], inside=inside)
 
 
 def _artifacts(norms: Norms | str) -> list[str]:

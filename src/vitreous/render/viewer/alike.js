@@ -3,11 +3,14 @@ import { element, choice } from "./elements.js";
 import { bytesOf, enlarged, told } from "./maps.js";
 import { give } from "./panels.js";
 
-// The panel that shows it, in the place that the page has for it; none where the page knows of no likeness.
+// The panels that show it, one for each model, in the places that the page has for them.
 export function alikePanels(root, data, picture, page) {
-  const place = root.querySelector(".alike");
-  if (!place || !data.inside || !picture) return [];
-  const { rows, columns, alike } = data.inside;
+  const places = picture ? [...root.querySelectorAll(".alike")] : [];
+  return places.map((place) => alikePanel(place, Number(place.dataset.look), data, picture, page));
+}
+
+function alikePanel(place, look, data, picture, page) {
+  const { rows, columns, alike } = data.inside[look];
   const squares = alike.map((each) => ({ ...each, steps: bytesOf(each.values) }));
   for (const still of place.parentElement.querySelectorAll(".still")) still.hidden = true;
   const heading = element("h3");
@@ -19,9 +22,17 @@ export function alikePanels(root, data, picture, page) {
   );
   heading.textContent = "Alike";
   const words = element("p", { "aria-live": "polite" });
-  const chosen = () => (squares[page.state.alike] ? page.state.alike : lastOf(squares));
+  const chosen = () => {
+    const at = page.state.alike.split(",")[look]; // of each model
+    return at && squares[at] ? Number(at) : lastOf(squares);
+  };
+  const choose = (at) => {
+    const all = page.state.alike.split(",");
+    all[look] = at;
+    page.set({ alike: all.join(",") });
+  };
   place.append(
-    element("form", { class: "controls" }, ...choices(squares, chosen, (at) => page.set({ alike: at }))),
+    element("form", { class: "controls" }, ...choices(squares, chosen, choose)),
     element("p", { class: "dim" }, "Click a patch, or move by the arrow keys."), words,
     element("div", { class: "panels large" }, figure),
   );
@@ -46,7 +57,7 @@ export function alikePanels(root, data, picture, page) {
     words.textContent = `Alike to the patch in row ${cell.row + 1}, column ${cell.column + 1}, by ${titled(square)}: a cosine of ${told(panel.limits.low)} to ` +
       `${told(panel.limits.high)}, the highest in row ${Math.floor(most / columns) + 1}, column ${(most % columns) + 1}.`;
   };
-  return [panel];
+  return panel;
 }
 
 function titled({ kind, block }) {

@@ -3,7 +3,7 @@
 const start = {
   class: 0, opacity: 75, threshold: 0, palette: "own", scale: "own", boxes: 0, patch: "", map: 0, way: "most", step: 0,
   block: -1, head: -1, regions: 0, level: "", walked: -1, kept: 0,
-  tab: "maps", alike: -1, specks: 1,
+  tab: "maps", alike: "", specks: 1,
 };
 
 // The state that the address names; what it does not name, or names wrongly, is as it is at the start.
