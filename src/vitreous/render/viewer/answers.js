@@ -4,8 +4,8 @@ import { mount } from "./mount.js";
 
 // Show an answer in `place`. `ask` asks for another class, or one held against another; `hide` for hidden patches, `heads`
 // for single heads. Where several models see one picture, `link` makes their answers rows that follow each other, and
-// `heading` tells them apart.
-export async function showAnswer(place, told, { names, asked, ask, hide, heads, state, more = [], link = null, heading = [] }) {
+// `by` tells them apart.
+export async function showAnswer(place, told, { names, asked, ask, hide, heads, state, more = [], link = null, by = "" }) {
   const result = element("div");
   result.innerHTML = told.html; // made by our own templates, which escape
   const explained = asked.target ?? told.predicted[0]?.index;
@@ -21,23 +21,23 @@ export async function showAnswer(place, told, { names, asked, ask, hide, heads, 
     ...more,
   );
   classes.addEventListener("submit", (event) => event.preventDefault());
-  place.replaceChildren(...heading, classes, result);
+  place.replaceChildren(...(link ? [element("p", { class: "seen-by" }, by)] : []), classes, result);
   const host = { state: { ...state, class: 0 }, hide, heads };
   const page = await mount(result, told.data, host);
   if (link) {
     link.join(page, result, told.data.box);
-    fold(result);
+    fold([...result.querySelectorAll(":scope > .tab > section")].slice(1), "More on this model's answer");
+    fold([...result.querySelectorAll(":scope > section:not(.tab)")], "Where this comes from");
+    for (const each of place.querySelectorAll("form[aria-label], section[aria-label]")) each.ariaLabel += `, ${by}`;
   }
   return host;
 }
 
 // What is not the row itself waits until it is asked for, so that rows stand below each other.
-function fold(result) {
-  const maps = result.querySelector(":scope > .tab") ?? result;
-  const rest = [...maps.querySelectorAll(":scope > section")].slice(1);
-  const folded = element("details", {}, element("summary", {}, "More on this model's answer"));
-  rest[0].before(folded);
-  folded.append(...rest);
+function fold(parts, name) {
+  const folded = element("details", {}, element("summary", {}, name));
+  parts[0].before(folded);
+  folded.append(...parts);
 }
 
 function forget(pressed) {

@@ -54,7 +54,7 @@ let finders = 0; // each has a list of its own
 export function finder(name, names, found) {
   finders += 1;
   const list = element("datalist", { id: `names-${finders}` }, ...names.map((each) => element("option", { value: each })));
-  const input = element("input", { type: "search", list: list.id, autocomplete: "off" });
+  const input = element("input", { type: "search", list: list.id, autocomplete: "off", placeholder: "a class by name" });
   const missing = element("span", { class: "bad", "aria-live": "polite" });
   input.addEventListener("change", () => {
     const wanted = input.value.trim().toLowerCase();

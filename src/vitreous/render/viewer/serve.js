@@ -66,10 +66,9 @@ function startServed(data) {
     if (!told) return false;
     const name = data.models[request.model].name;
     place.setAttribute("aria-label", `seen by ${name}`);
-    const heading = link ? [element("p", { class: "seen-by" }, name)] : [];
     const hiding = { stop: null };
     const host = await showAnswer(place, told, {
-      names: data.models[request.model].classes, asked: request, state, link, heading,
+      names: data.models[request.model].classes, asked: request, state, link, by: name,
       ask: (next) => explain(next, place, link, host.state),
       hide: (hidden) => {
         hiding.stop?.abort();
