@@ -115,6 +115,8 @@ def test_two_models_see_one_picture_in_rows_that_follow_each_other(visit: Callab
     page.locator(".answer .alive").nth(1).wait_for()
     explained(page)
     rows = page.locator(".answer")
+    first_name, other_name = page.locator("[name=model] option").all_inner_texts()
+    assert other_name == f"{first_name} 2", "they are called alike"
     first, second = (rows.nth(at) for at in range(2))
     assert [rows.nth(at).get_by_label("Opacity").is_visible() for at in range(2)] == [True, False]
     assert not second.get_by_text("How far these maps can be trusted").is_visible()

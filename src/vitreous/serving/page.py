@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from vitreous.data.gallery import GALLERY
 from vitreous.data.pictures import SUFFIXES, open_picture
+from vitreous.models.labels import labels_of
 from vitreous.models.loaded import LoadedModel
 from vitreous.render.html import policy, render
 from vitreous.render.picture_page import small
@@ -27,18 +27,19 @@ def start_page(models: Sequence[LoadedModel]) -> tuple[str, dict[str, str]]:
     """
     script, methods = viewer("serve"), about_methods()
     samples = [{"name": name, "picture": small(open_picture(file))} for name, file in GALLERY.items()]
-    data: dict[str, Any] = {"models": [{"name": each.short_name, "classes": each.class_names} for each in models]}
+    names = labels_of([each.name for each in models])
+    told = [{"name": name, "classes": each.class_names} for name, each in zip(names, models, strict=True)]
     html = render(
         "serve.html",
         title="vitreous",
         script=script,
         served=True,
-        models=[each.short_name for each in models],
+        models=names,
         methods=methods,
         first=_FIRST,
         samples=samples,
         suffixes=SUFFIXES,
-        data=data,
+        data={"models": told},
     )
     return html, {"Content-Security-Policy": f"{policy(script, served=True)}; frame-ancestors 'none'"}
 
