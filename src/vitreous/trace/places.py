@@ -36,16 +36,14 @@ SAY = (
     "Say how they lie by grid=(height, width) and patches=, a slice or list of the tokens that are patches, row by row "
     "(--grid HEIGHT,WIDTH and --patches FIRST:END)."
 )
-_MOST_DRAWS = 4
-"""Overlapping stems need more than one draw of noise; what is not clear after so many never is."""
+_MOST_DRAWS, _LOUD_DRAWS = 8, 4
+"""Overlapping stems need more than one draw of noise, and 16 bits, which may hide a little of it, some as loud as a
+picture: of what is not clear after so many, little is after 16."""
 _UNSEEN = 0.85
 """So much of a patch may lie between the picture's edge and the patch nearest to it.
 
 Of 12 untrained ViTs and hybrids at most 0.57 (EfficientFormer); 0.94 to 1 of three that drop a row of patches.
 """
-_ALIKE = 0.95
-"""Correlation of the places measured with those on a grid, where widely overlapping tokens are in its order."""
-
 Reads = Callable[[int, str], bool]
 """Whether an attention is read, by its place among all that run and the name of the module that runs it."""
 
@@ -57,7 +55,7 @@ def measure_tokens(
 
     Only the size, the mean and the spread of the first image are used, so that every picture of a size gives the same.
     What `Reading` says of the grid and of the patches is taken as it is, and the rest measured. Where receptive fields
-    overlap so widely that neighbors are not told apart, tokens must at least follow row by row.
+    overlap widely, tokens must at least follow row by row.
 
     Args:
         model: comes back as it was.
@@ -73,8 +71,8 @@ def measure_tokens(
             `Reading` says.
         ObservationError: they are others each time that the model runs on the same picture.
 
-    Cost: eight runs of one image up to the attention's input; up to six more where receptive fields overlap, and none
-    but the first where `Reading` says all.
+    Cost: eight runs of one image up to the attention's input; up to 18 more where receptive fields overlap, 30 in 16
+    bits, and none but the first where `Reading` says all.
     """
     _check_picture(model, images)
     with no_chance(model, images), _watched(model, is_read) as tokens_of:
@@ -95,12 +93,12 @@ def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Rea
     # a model may go on in a coarser type
     dtype = max(images.dtype, given.dtype, key=lambda each: torch.finfo(each).eps)
     step = probe.step(dtype)
-    most = _MOST_DRAWS * (1 if torch.finfo(dtype).bits > 16 else 2)
+    most = _MOST_DRAWS + (_LOUD_DRAWS if torch.finfo(dtype).bits <= 16 else 0)
     moved, answers = before.new_zeros(len(before)), before.new_zeros(2, len(before))
     earlier = list[TokenGrid | None]()
     for draws in itertools.count(1):
-        if draws > _MOST_DRAWS:  # of a pale picture, 16 bits may hide a little noise
-            step = 1.0
+        if draws == _MOST_DRAWS + 1:
+            step, moved, answers = 1.0, torch.zeros_like(moved), torch.zeros_like(answers)
         push = step * probe.noise()
         even, *sloped = (tokens_of(probe.like(picture + push * ramp)) - before for ramp in (1.0, *probe.ramps))
         moved += even.square().sum(1)
@@ -111,15 +109,15 @@ def _measure(tokens_of: TokensOf, model: nn.Module, images: Tensor, is_read: Rea
         places = (answers / moved).cpu()[:, patches]
         found = grid_of(places[0], places[1])
         tokens = found and TokenGrid.of(len(before), found[0], patches[found[1]].tolist())
-        if draws < most and (tokens is None or tokens not in earlier):  # of few tokens, one draw may show one by chance
+        if tokens is None and draws in (_MOST_DRAWS, most) and (grid := _in_rows(places[0], places[1])):
+            tokens = TokenGrid.of(len(before), grid, patches.tolist())
+        elif draws < most and (tokens is None or tokens not in earlier):  # of few, one draw may show one by chance
             earlier.append(tokens)
             continue
         again = tokens_of(probe.like(picture))
         check_same(before, again, dtype, kind)
         if tokens is None:
-            if (grid := _in_rows(places[0], places[1])) is None:
-                raise _not_laid_out(model, images, is_read, len(before), len(patches))
-            tokens = TokenGrid.of(len(before), grid, patches.tolist())
+            raise _not_laid_out(model, images, is_read, len(before), len(patches))
         check_covers(tokens_of, probe, step, tokens, picture=probe.like(picture), before=again, model=kind)
         return tokens
     raise AssertionError
@@ -187,15 +185,18 @@ def grid_of(down: Positions, right: Positions) -> tuple[tuple[int, int], Tensor]
 
 
 def _in_rows(down: Positions, right: Positions) -> tuple[int, int] | None:
-    """The (height, width) of a grid that tokens with these places fill row by row, as far as overlaps show it."""
-    tokens = len(down)
-    for height in (side for side in range(2, tokens // 2 + 1) if tokens % side == 0):
-        at = torch.arange(tokens)
-        pairs = torch.stack([down, at // (tokens // height)]), torch.stack([right, at % (tokens // height)])
-        alike = min(torch.corrcoef(pair)[0, 1].item() for pair in pairs) > _ALIKE
-        rows, columns = down.view(height, -1).mean(1), right.view(height, -1).mean(0)
-        if alike and all(_covers(each, each.diff().mean()) for each in (rows, columns)):
-            return height, tokens // height
+    """The (height, width) of a grid that tokens with these places fill row by row, as far as overlaps show it.
+
+    Each line's tokens lie before all of the next one's. Of 960 untrained stems in float32 and bfloat16, from 2×2 to
+    14×14 cells, 31 cover the picture and are told apart no further: 19 of them stand so. Of the same tokens with two
+    neighbors, rows or columns in each other's place, 158 in all, none does; 102 are alike by a correlation of 0.95.
+    """
+    for height in (side for side in range(2, len(down) // 2 + 1) if len(down) % side == 0):
+        lines = down.view(height, -1), right.view(height, -1).T
+        middles = [each.mean(1) for each in lines]
+        apart = all(bool((each[1:].amin(1) > each[:-1].amax(1)).all()) for each in lines)
+        if apart and all(_covers(each, each.diff().mean()) for each in middles):
+            return height, len(middles[1])
     return None
 
 
