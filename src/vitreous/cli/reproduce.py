@@ -17,8 +17,8 @@ def reproduce(
         Path,
         typer.Argument(
             metavar="MANIFEST",
-            help="manifest.json beside the results of a run, or its folder; or what 'vitreous evaluate' or "
-            "'vitreous cases' wrote.",
+            help="manifest.json beside the results of a run, or its folder; or what 'vitreous evaluate', 'vitreous "
+            "cases' or 'vitreous detect' wrote: a .parquet or .json.",
         ),
     ],
     *,
@@ -36,7 +36,9 @@ def reproduce(
     dataset: Annotated[
         str,
         typer.Option(
-            metavar="KIND:PATH", help="Where the data set is now. [default: where it was]", show_default=False
+            metavar="KIND:PATH",
+            help="Where the data set is now; an address is opened only when you say it here. [default: where it was]",
+            show_default=False,
         ),
     ] = "",
     device: Annotated[
@@ -45,8 +47,8 @@ def reproduce(
 ) -> None:
     """Run again what a manifest tells of: does the same come out?
 
-    Of explain, interactions, inside, concepts, autoencoder, cases, evaluate, a benchmark or a check.
-    Of a training, it says the command that makes it again.
+    Of explain and its exports, batch, interactions, inside, concepts, autoencoder, cases, evaluate, a benchmark, a
+    check, detect explain or detect evaluate. Of a training, it says the command that makes it again.
 
     Nothing of the old run is written. Exits with 0 where all is the same to the bit, 3 where something differs, and 1
     where the run cannot be made again: a picture, the weights or the data set are gone, or others.
