@@ -99,7 +99,9 @@ def test_the_table_of_classes_is_the_confusion(tmp_path: Path) -> None:
     matrix = torch.zeros(4, 4).index_put((given.labels, given.logits.argmax(1)), torch.ones(12), accumulate=True)
     seen = [at for at in range(4) if matrix[at].sum()]
     right = {at: (matrix[at, at] / matrix[at].sum()).item() for at in seen}
-    said = re.search(r"<p>Known best: (.*), ([\d.]+)% of its pictures right\. Known worst: (.*), ([\d.]+)% right", text)
+    said = re.search(
+        r"<p>Best recognized: (.*), ([\d.]+)% of its pictures right\. Worst recognized: (.*), ([\d.]+)% right", text
+    )
     assert said
     assert float(said[2]) == pytest.approx(100 * max(right.values()), abs=0.05)
     assert right[CLASSES.index(html.unescape(said[3]))] == min(right.values())

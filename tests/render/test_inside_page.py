@@ -86,7 +86,7 @@ def test_the_page_says_it_all_without_a_script() -> None:
         "50% + 25% + 12% of the variance",
         "are the same at every patch.",
         "<b>16.7%</b>",
-        "The last attention meets 1 of them (row,column from 1,1): 2,3.",
+        "The last attention meets 1 of that kind (row,column from 1,1): 2,3.",
         "median 1, highest 9; 1 of 6 stand out",
         "tabby <b>90.0%</b>",
         "1.00 (0.50 to 1.50)",

@@ -16,7 +16,7 @@ def test_artifacts_are_named_on_the_page() -> None:
     case = related(Case("x", None, [], [None], notes=["before"]), describe(model), images[:1], [])
     before, note = case.notes
     assert before == "before"
-    assert note.startswith("Artifacts: 1 of 16 patches (row,column from 1,1: 2,3) have tokens over 3 times as long")
+    assert note.startswith("Artifacts: 1 of 16 patches (row,column from 1,1: 2,3) hold something else")
 
 
 def test_artifacts_are_named_for_another_class_of_the_same_picture() -> None:

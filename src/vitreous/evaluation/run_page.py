@@ -96,8 +96,8 @@ def _verdict(given: Answers, names: tuple[str, ...]) -> str:
     wrong = counts[worst].clone()
     wrong[worst] = 0
     instead = f", most often taken for {names[int(wrong.argmax())]}" if wrong.sum() else ""
-    known = f"Known best: {names[best]}, {right[best]:.1%} of its pictures right."
-    return f"{known} Known worst: {names[worst]}, {right[worst]:.1%} right{instead}."
+    known = f"Best recognized: {names[best]}, {right[best]:.1%} of its pictures right."
+    return f"{known} Worst recognized: {names[worst]}, {right[worst]:.1%} right{instead}."
 
 
 def _classes(given: Answers, names: tuple[str, ...]) -> list[Markup]:

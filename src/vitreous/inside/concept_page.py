@@ -244,5 +244,5 @@ def concept_figures(
     crops = [crop_patch(view(each.image), grid, (each.row, each.column)) for each in patches]
     return [
         page.figures([page.figure(drawn, f"Pictures that have the most of it: {named}")]),
-        page.figures([page.figure(crops, "Patches that have the most of it, of every picture one")]),
+        page.figures([page.figure(crops, "Patches that have the most of it, one of each picture")]),
     ]

@@ -110,9 +110,9 @@ def _verdict(removed: float, chance: float, draws: int) -> str:
     >>> _verdict(-0.5, 1 / 21, 20)
     'The class rests on it: without it the score falls by 0.5, farther than without any of 20 random directions.'
     >>> _verdict(0.5, 2 / 40, 39)[29:]
-    'without it the score rises by 0.5, and without 1 of 39 random directions as far or farther.'
+    'without it the score rises by 0.5, and as far or farther without 1 of 39 random directions.'
     >>> _verdict(-0.1, 6 / 21, 20)
-    'No more than chance: without it the score falls by 0.1, and without 5 of 20 random directions as far or farther.'
+    'No more than chance: without it the score falls by 0.1, and as far or farther without 5 of 20 random directions.'
     >>> _verdict(-0.5, 1 / 4, 3)
     'No verdict: without it the score falls by 0.5, farther than without any of 3 random directions.'
     """
@@ -124,5 +124,5 @@ def _verdict(removed: float, chance: float, draws: int) -> str:
         kind = "No more than chance"
     moved = f"without it the score {'falls' if removed < 0 else 'rises'} by {number(abs(removed))}"
     if as_far > 1:
-        return f"{kind}: {moved}, and without {as_far - 1} of {draws} random directions as far or farther."
+        return f"{kind}: {moved}, and as far or farther without {as_far - 1} of {draws} random directions."
     return f"{kind}: {moved}, farther than without any of {draws} random directions."

@@ -222,7 +222,7 @@ def _concepts(inside: Inside, still: Image.Image | None) -> dict[str, Any] | Non
             "title": concept_name(each.number),
             "source": data_uri(draw_patches(page, each.values, most=max(each.most, float(each.values.max())))),
             "verdict": each.verdict,
-            "told": f"at most {number(float(each.values.max()))} here, {number(each.most)} where it was found",
+            "told": f"up to {number(float(each.values.max()))} here, up to {number(each.most)} where it was found",
         }
         for each in found.maps
     ]

@@ -68,9 +68,9 @@ def _artifacts(norms: Norms | str) -> list[str]:
         return []
     named = "; ".join(patch_name(*place) for place in np.argwhere(norms.met).tolist())
     return [
-        f"{_ARTIFACTS} {int(norms.met.sum())} of {norms.met.size} patches (row,column from 1,1: {named}) have tokens "
-        f"over {norms.times:g} times as long as the median. What they hold is not what lies there, and maps that read "
-        "attention may have specks on them."
+        f"{_ARTIFACTS} {int(norms.met.sum())} of {norms.met.size} patches (row,column from 1,1: {named}) hold "
+        f"something else than what lies there, as their tokens show, which are over {norms.times:g} times as long as the "
+        "median. Maps that read attention may have specks on them."
     ]
 
 
