@@ -69,8 +69,8 @@ def _artifacts(norms: Norms | str) -> list[str]:
     named = "; ".join(patch_name(*place) for place in np.argwhere(norms.met).tolist())
     return [
         f"{_ARTIFACTS} {int(norms.met.sum())} of {norms.met.size} patches (row,column from 1,1: {named}) hold "
-        f"something else than what lies there, as their tokens show, which are over {norms.times:g} times as long as the "
-        "median. Maps that read attention may have specks on them."
+        "something else than what lies there, as their tokens show, which are over "
+        f"{norms.times:g} times as long as the median. Maps that read attention may have specks on them."
     ]
 
 
