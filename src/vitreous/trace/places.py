@@ -37,8 +37,7 @@ SAY = (
     "(--grid HEIGHT,WIDTH and --patches FIRST:END)."
 )
 _MOST_DRAWS, _LOUD_DRAWS = 8, 4
-"""Overlapping stems need more than one draw of noise, and 16 bits, which may hide a little of it, some as loud as a
-picture: of what is not clear after so many, little is after 16."""
+"""Overlapping stems need several draws of noise; 16 bits, which may hide a little, then some as loud as a picture."""
 _UNSEEN = 0.85
 """So much of a patch may lie between the picture's edge and the patch nearest to it.
 
