@@ -15,6 +15,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_reproduce import change
 from tests.tiny import noise
 from vitreous.cli.main import app
+from vitreous.reproducing import batches
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,16 @@ def test_rows_are_the_same_to_the_bit(run: Run, batched: Path, tmp_path: Path) -
     shutil.move("in", "moved")
     made = run("reproduce", "out", "--dataset", "moved", "--output", "again")
     assert made.exit_code == 0, made.output
+
+
+@pytest.mark.slow
+def test_many_shards_are_done_by_several_processes(run: Run, batched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_ALONE", 0)
+    change(batched, lambda values: values["plan"].update(job="explain"))  # it is what the manifest says it is
+    made = run("reproduce", batched)
+    assert made.exit_code == 0, made.output
+    names = [line.partition(":")[0] for line in made.output.splitlines() if line.startswith("part-")]
+    assert names == [f"part-00000{at}.parquet" for at in range(3)]
 
 
 def test_other_rows_are_told(run: Run, batched: Path) -> None:
@@ -118,7 +129,6 @@ def test_no_code_is_run_and_no_address_opened_that_a_file_names(run: Run, batche
         lambda values: values.update(root=7),
         lambda values: values.update(hash=None),
         lambda values: values.update(hash="0" * 64),
-        lambda values: values["plan"].update(job="explain"),
         lambda values: values["plan"].update(threads=10**30),
         lambda values: values["plan"].update(threads="many"),
         lambda values: values["plan"].update(shard=0),

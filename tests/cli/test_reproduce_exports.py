@@ -64,7 +64,7 @@ def test_what_differs_is_told_by_its_kind(run: Run, exported: Path) -> None:
     assert f"exports/a/x/{svg.name}: there is no file `" in made.output
     assert "exports/rollout.json: numbers differ by 0.5 of the largest value, and categories.name reads" in made.output
     assert f"exports/a/x/{png.name}: differs by " in made.output
-    assert ".png: the picture that was there is not a picture of a known format" in made.output
+    assert ".png` is not a picture of a known format" in made.output
     assert ".svg: its bytes are others" in made.output
     assert "Not reproduced: 30 of 37" in made.output
 

@@ -137,3 +137,24 @@ def test_a_volume_of_maps_lies_on_the_volume(run: Run, folder: Path, tmp_path: P
     np.testing.assert_array_equal(across, shown)
     assert PATIENT.encode() not in bytes(made.header.binaryblock)
     assert not any(secret in told(tmp_path / "out") for secret in SECRETS)
+
+
+def test_medical_exports_are_made_again(run: Run, folder: Path, tmp_path: Path) -> None:
+    dicom(tmp_path / "in" / "ct.dcm", body(), CT, WindowCenter=40, WindowWidth=400)
+    volume(tmp_path / "in" / "mr.nii.gz", np.moveaxis(np.stack([body()] * 5), 0, -1))
+    words = ("--model", folder, "--method", "rollout", "--output", "out", "--export", "dicom,nifti")
+    done = run("explain", "in/ct.dcm", "in/mr.nii.gz/axial/1:3", *words)
+    assert done.exit_code == 0, done.output
+    done = run("reproduce", "out")
+    assert done.exit_code == 0, done.output
+    kinds = ("ct/rollout.sc.dcm", "ct/rollout.seg.dcm", "ct/rollout.pm.dcm", "mr/rollout.nii.gz")
+    assert all(f"exports/{name}: the same to the bit" in done.output for name in kinds)
+    path = tmp_path / "out" / "exports" / "ct" / "rollout.sc.dcm"
+    other = pydicom.dcmread(path)
+    other.PixelData = bytes(len(other.PixelData))
+    other.save_as(path)
+    (path.parent / "rollout.pm.dcm").write_bytes(b"none")
+    done = run("reproduce", "out", "--output", "other")
+    assert done.exit_code == 3
+    assert "rollout.sc.dcm: differs, and by no share" in done.output
+    assert "rollout.pm.dcm` is no DICOM file" in done.output

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vitreous.errors import DataError, MissingExtra
 from vitreous.medical.scan import MAX_PIXELS, Scan, asked_places, check_size, whole_range
 
-__all__ = ["count_frames", "is_dicom", "read_dicom", "read_header", "telling_nothing"]
+__all__ = ["count_frames", "is_dicom", "read_dicom", "read_header", "stored_values", "telling_nothing"]
 
 _MARK, _AT = b"DICM", 128
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -139,6 +139,16 @@ def read_dicom(content: bytes, asked: str, name: str, path: Path | None = None, 
     if values.ndim == 3 and values.dtype != np.uint8:
         raise DataError(f"{name} has colors of {values.dtype}. Export them with 8 bits.")
     return Scan(values, window, inverted, "; ".join(filter(None, (told, warned))), warned)
+
+
+def stored_values(content: bytes, name: str) -> NDArray[Any]:
+    """The values of a file's first frame, as they are stored.
+
+    Raises:
+        DataError: it is damaged or no picture.
+        MissingExtra: pydicom is not installed.
+    """
+    return _pixels(content, read_header(content, name), 0, name, MAX_PIXELS)
 
 
 def _which(path: Path | None, frames: int) -> str:

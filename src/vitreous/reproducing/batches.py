@@ -13,6 +13,7 @@ import torch
 from vitreous.batching.job import complete_order, do_again
 from vitreous.batching.plan import ShardPlan, read_plan
 from vitreous.batching.shards import find_shard, read_rows, shard_path
+from vitreous.data.pictures import read_pixels
 from vitreous.data.sources.places import is_address
 from vitreous.data.sources.slices import find_files
 from vitreous.engines.choose import make_engine
@@ -23,7 +24,6 @@ from vitreous.metrics.metric import Metric
 from vitreous.reproducing.asked import REMEDY, Asked
 from vitreous.reproducing.compare import Compared, compare_arrays
 from vitreous.reproducing.pictures import picture_job
-from vitreous.reproducing.written import compare_pictures
 from vitreous.settings.typed import typed
 
 __all__ = ["batch"]
@@ -130,5 +130,5 @@ def _apart(old: Any, new: Any) -> float:
     if isinstance(old, list) and isinstance(new, list):
         return compare_arrays(np.asarray(old), np.asarray(new))
     if isinstance(old, bytes) and isinstance(new, bytes) and old != new:
-        return compare_pictures(old, new)
+        return compare_arrays(read_pixels(old, "a sheet that was there"), read_pixels(new, "a sheet made again"))
     return 0.0 if old == new else math.inf

@@ -10,16 +10,19 @@ from typing import Any
 from vitreous.data.pictures import read_pixels
 from vitreous.errors import DataError
 from vitreous.files.reading import read_bytes, read_json
+from vitreous.medical.dicom import stored_values
 from vitreous.reproducing.compare import Compared, compare_arrays, compare_columns, compare_tables
 
-__all__ = ["compare_pictures", "compare_trees", "compare_written"]
+__all__ = ["compare_trees", "compare_written"]
 
 _PICTURES = (".png", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
+_READERS = {**dict.fromkeys(_PICTURES, read_pixels), ".dcm": stored_values}
+"""By suffix, what reads the pixels alone: DICOM also says when it was made."""
 _REMEDY = "It cannot be compared."
 
 
 def compare_written(what: str, old: Path, new: Path) -> Compared:
-    """Two files: numbers of tables and JSON, pixels of pictures, and of all others whether their bytes are the same."""
+    """Two files: numbers of tables and JSON, pixels of pictures and of DICOM, and all others by their bytes."""
     try:
         before, after = read_bytes(old, _REMEDY), read_bytes(new, _REMEDY)
         if before == after:
@@ -28,20 +31,11 @@ def compare_written(what: str, old: Path, new: Path) -> Compared:
             return compare_tables(what, old, new)
         if new.suffix == ".json":
             return compare_trees(what, read_json(old, _REMEDY), read_json(new, _REMEDY))
-        if new.suffix in _PICTURES:
-            return Compared(what, compare_pictures(before, after))
+        if read := _READERS.get(new.suffix):
+            return Compared(what, compare_arrays(read(before, f"`{old}`"), read(after, f"`{new}`")))
     except DataError as error:
         return Compared(what, math.inf, str(error))
     return Compared(what, math.inf, "its bytes are others")
-
-
-def compare_pictures(old: bytes, new: bytes) -> float:
-    """How far the pixels of two picture files lie apart, as `compare_arrays` says.
-
-    Raises:
-        DataError: one is no picture.
-    """
-    return compare_arrays(read_pixels(old, "the picture that was there"), read_pixels(new, "the picture made again"))
 
 
 def compare_trees(what: str, old: Any, new: Any) -> Compared:
