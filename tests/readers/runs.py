@@ -34,6 +34,7 @@ from vitreous.interacting.verification.pruned import Removal
 from vitreous.methods import METHODS
 from vitreous.methods.explanation import Explanation
 from vitreous.models.zoo import load
+from vitreous.reporting.exports import export_pictures
 from vitreous.reporting.pictures import report_pictures
 from vitreous.reproducing.reproduce import reproduce
 from vitreous.statistics.store import Record, Store
@@ -89,7 +90,17 @@ def _job(root: Path) -> PictureJob:
 
 
 def _manifest(root: Path) -> Read:
-    _job(root)
+    export_pictures(_job(root), ["csv", "coco"])
+    return _again(root)
+
+
+def _shards(root: Path) -> Read:
+    _batch(root)
+    return _again(root)
+
+
+def _again(root: Path) -> Read:
+    """What lies in `out`, made again."""
 
     def read() -> None:
         out = root / "again"
@@ -189,5 +200,6 @@ RUNS: dict[str, Callable[[Path], Read]] = {
     "figures": _figures,
     "verification": _verification,
     "batch": _batch,
+    "shards": _shards,
     "benchmark": _benchmark,
 }
