@@ -30,6 +30,7 @@ def test_models_are_rows_of_one_sheet_and_of_one_page(run: Run, folder: Path, po
     assert all(f"{place}: hen" in page for place in (folder.name, pooling.name))
     assert all(page.count(f"<h3>{place}</h3>") == 4 for place in (folder.name, pooling.name)), "on each tab"
     assert f"Models: {folder.name}, {pooling.name}" in page
+    assert f"vitreous explain --sample chelsea --model {folder.name} --model {pooling.name} --method layer_cam" in page
     again = run("explain", *models, "--method", "layer_cam,grad_cam", "--target", "hen", "--trust-orders", 2)
     assert again.exit_code == 0, "its own folder is filled further"
     for words, said in (

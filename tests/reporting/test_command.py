@@ -47,6 +47,7 @@ def explained(words: list[str]) -> tuple[dict[str, Any], dict[str, np.ndarray], 
 NAMED = "'my cat.png' --class-names names.txt --method"
 RUNS = {
     "plain": "'my cat.png' --method ag_cam",
+    "a sample": "--sample dog --method ag_cam",
     "two classes of named ones": f"{NAMED} ag_cam --target bee --target 3",
     "one against another": f"{NAMED} attn_lrp --target 'the c' --against bee",
     "settings": "'my cat.png' --method mgrw,grad_cam,rollout --set mgrw.walks=20 --set mgrw.length=4 "

@@ -13,6 +13,7 @@ from vitreous.data.gallery import GALLERY
 from vitreous.data.scans import name_in_file
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.explaining.trust.measure import TrustSettings
+from vitreous.files.ledger import full_path
 from vitreous.inside.given import NOTHING, Given
 from vitreous.models.adapted import Adapted
 from vitreous.models.loaded import LoadedModel
@@ -61,7 +62,7 @@ def _own(model: LoadedModel) -> bool:
 def _picture(file: Path) -> tuple[str, ...]:
     """What names a picture."""
     for sample, each in GALLERY.items():
-        if each == file:
+        if each == Path(full_path(file)):
             return "--sample", sample
     name = name_in_file(file)
     return (f"./{name}" if name.startswith("-") else name,)

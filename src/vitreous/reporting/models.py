@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -224,10 +225,26 @@ def _joined(cases: Mapping[str, Case]) -> Case:
         classes,
         notes=notes,
         trust=trust,
+        command=_command([case.command for case in cases.values()]),
         facts=facts,
         whole=first.whole,
         by_model=cases,
     )
+
+
+def _command(commands: Sequence[str]) -> str:
+    """One for all models; empty where theirs differ in more than the model, or one has none.
+
+    >>> _command(["vitreous explain cat.png --model a --report", "vitreous explain cat.png --model b --report"])
+    'vitreous explain cat.png --model a --model b --report'
+    """
+    words = [shlex.split(command) for command in commands]
+    if not all(words):
+        return ""
+    at = words[0].index("--model")
+    rest = [(each[:at], each[at + 2 :]) for each in words]
+    models = [word for each in words for word in each[at : at + 2]]
+    return shlex.join([*rest[0][0], *models, *rest[0][1]]) if all(each == rest[0] for each in rest) else ""
 
 
 def _notes(cases: Mapping[str, Case]) -> Iterator[str]:
