@@ -226,7 +226,7 @@ def test_a_table_that_goes_on_to_the_right_fades_until_it_is_scrolled_to(page: A
 @pytest.mark.parametrize("look", [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")])
 def test_tabs_are_accessible_and_fit(browser: Any, looked: Case, tmp_path: Path, look: tuple[int, str]) -> None:
     width, theme = look
-    several = replace(looked, by_model={"one": looked, 80 * "x": looked})
+    several = replace(looked, by_model={"one": looked, 80 * "x": looked}, facts={f"model of {80 * 'x'}": "a b c d e"})
     file = write_pages([("cat", looked), ("all", several)], tmp_path / "report.html", "two")
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme, bypass_csp=True)
     page = context.new_page()
@@ -236,6 +236,9 @@ def test_tabs_are_accessible_and_fit(browser: Any, looked: Case, tmp_path: Path,
         page.wait_for_selector("main.alive")
         page.wait_for_timeout(100)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+        heading, value = (page.locator(f".facts tr:last-child {cell}").last for cell in ("th", "td"))
+        assert heading.evaluate("(each) => each.scrollWidth <= each.clientWidth"), "it does not lie on what is told"
+        assert value.bounding_box()["width"] > 80, "that has room beside a long name"
         page.add_script_tag(path=str(AXE))
         found = page.evaluate("async () => (await axe.run()).violations.map((each) => [each.id, each.nodes[0].html])")
         assert found == [], tab
