@@ -119,24 +119,26 @@ def test_another_picture_or_detector_is_told(run: Run, here: Path, explained_onc
 def test_figures(run: Run, here: Path) -> None:
     made = run("detect", "evaluate", "--model", "detector", "--data", "coco", "--split", "train", "--device", "cpu")
     assert made.exit_code == 0, made.output
-    made = run("reproduce", "detection.json")
+    beside = run("detect", "explain", "coco/train/0.png", "--model", "detector", "--device", "cpu")
+    assert beside.exit_code == 0, beside.output
+    made = run("reproduce", "average_precision.json")
     assert made.exit_code == 0, made.output
     assert "boxes: the same to the bit\nmasks: the same to the bit\nReproduced: 2 of 2" in made.output
-    change("detection.json", lambda values: values["boxes"].update(ap=1.0))
-    made = run("reproduce", "detection.json", "--output", "other")
+    change("average_precision.json", lambda values: values["boxes"].update(ap=1.0))
+    made = run("reproduce", "average_precision.json", "--output", "other")
     assert made.exit_code == 3
     assert "boxes: differs by " in made.output
-    change("detection.json", lambda values: values.update(data="tests.cli.ran:Ran:x"))
-    made = run("reproduce", "detection.json", "--output", "third")
+    change("average_precision.json", lambda values: values.update(data="tests.cli.ran:Ran:x"))
+    made = run("reproduce", "average_precision.json", "--output", "third")
     assert made.exit_code == 1
     assert "Say --dataset tests.cli.ran:Ran:x if you trust that code." in made.output
-    change("detection.json", lambda values: values.update(data="coco"))
+    change("average_precision.json", lambda values: values.update(data="coco"))
     noise(3, (96, 64)).save(here / "coco" / "train" / "0.png", compress_level=0)
-    made = run("reproduce", "detection.json", "--output", "third")
+    made = run("reproduce", "average_precision.json", "--output", "third")
     assert made.exit_code == 1
     assert "`coco` is not what it was" in made.output
-    change("detection.json", lambda values: values.pop("device"))
-    made = run("reproduce", "detection.json", "--output", "third")
+    change("average_precision.json", lambda values: values.pop("device"))
+    made = run("reproduce", "average_precision.json", "--output", "third")
     assert made.exit_code == 1
     assert "Run `vitreous detect evaluate` with the same options into a new place" in made.output
 

@@ -97,7 +97,7 @@ def evaluate(
     data: _Data,
     split: Annotated[str, typer.Option(metavar="SPLIT", help="To evaluate on.")] = "val2017",
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the figures, as JSON.")] = Path(
-        "detection.json"
+        "average_precision.json"
     ),
     device: Device = "auto",
     workers: _Workers = 0,
