@@ -172,7 +172,10 @@ def _run_of(name: str, outputs: Sequence[Tensor], read: Sequence[AttentionSeen],
         )
     if not (of_call := _of_call(outputs, read, call)):
         raise UnknownName("call", str(call), map(str, range(len(found))), remedy=SAY_CALL)
-    return max(at for at, output in enumerate(outputs) if any(output is each for each in of_call))
+    there = {at for at, output in enumerate(outputs) if any(output is each for each in of_call)}
+    # several may go into one attention, as a picture and its tiles do: then the call is one of these
+    apart = [runs for chain in found if (runs := there.intersection(chain))]
+    return max(apart[min(call, len(apart) - 1)])
 
 
 def _tokens(seen: Recording) -> tuple[TokenGrid | None, bool]:
@@ -242,9 +245,15 @@ def _last_read(candidates: Sequence[tuple[Layer, Tensor]], seen: Recording) -> t
                 "the name of one encoder."
             )
         later.append(output)
+    if seen.is_scripted:
+        raise NoTokenGrid(
+            f"`{seen.model}` holds TorchScript or an exported program, and layers inside of such a graph cannot be "
+            "seen. Pass the model that it was made from, or use a method that only runs the model, such as `rise`."
+        )
     raise NoTokenGrid(
-        f"no layer of `{seen.model}` gave a map of the picture that its class scores depend on. Name one by layer=; an "
-        "untrained head (all zeros) and a torch.no_grad() in its forward also give this."
+        f"no layer of `{seen.model}` gave a map of the picture that its class scores depend on. Name one by layer=, or "
+        "use a method that only runs the model, such as `rise`; an untrained head (all zeros) and a torch.no_grad() in "
+        "its forward also give this."
     )
 
 

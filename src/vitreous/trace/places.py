@@ -296,5 +296,5 @@ def _not_laid_out(
         return not_global(kind)
     return NoTokenGrid(
         f"{moving} of the {tokens} tokens that attend in `{kind}` move with the picture, and they lie on no grid that "
-        f"covers it. {SAY}"
+        f"covers it. {SAY} Where they lie on none, use a method that only runs the model, such as `rise`."
     )
