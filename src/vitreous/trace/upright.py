@@ -51,6 +51,8 @@ Measured on nine families of untrained CNNs and Swin-likes, at 96 and 224 pixels
 at the edges. Padding of half the picture at one side moves them by 0.4 where there are 3×3 cells, which is taken, and
 by 1.5 of 7×7; at both sides, it is told where receptive fields are narrow. No shift is told that is smaller than what
 a pixel reaches to each side: the finest maps of a pyramid lean as its coarsest do, by several of their own cells.
+Of 6×6 cells of a ResNet-18, a ConvNeXt and a MobileNetV3, half of a picture of 192 pixels is not told that is added to
+each side as its mirror image, where the whole is made small again: a quarter of its side is the largest shift taken.
 """
 _DRAWS = 16
 """Of what looks moved by one; tokens of a few pixels are told roughly by that."""
