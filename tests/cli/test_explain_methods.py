@@ -35,6 +35,7 @@ def test_no_method_applies(run: Run, pooling: Path) -> None:
     done = run("explain", "--model", pooling, "--method", "ag_cam,rollout")
     assert done.exit_code == 1
     assert "no method applies" in done.stderr
+    assert r"\x0a" not in done.stderr
     assert 'readout="mean"' in done.stderr
 
 

@@ -52,7 +52,12 @@ WRONG: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda root: write(root / "boxes.csv", "file,x0,y0,x1,y1\nhen/b.jpg,3,1,3,2\n"),
         "a box of no width or height",
     ),
-    "no pictures": ("table", lambda root: shutil.rmtree(root / "images"), r"no folder or zip archive|there is no file"),
+    "no pictures": ("table", lambda root: shutil.rmtree(root / "images"), "lie neither in `images`"),
+    "one label no number": (
+        "table",
+        lambda root: write(root / "list.csv", "file,label\na.jpg,0\nb.jpg,hen\n"),
+        "`label` is 'hen' in row 3",
+    ),
     "a label": ("table", lambda root: write(root / "list.csv", "file,label\na.jpg,-1\n"), "`label` is '-1' in row 2"),
     "no lists": ("voc", lambda root: shutil.rmtree(root / "ImageSets"), "Give the folder VOC2012 itself"),
     "no annotation": ("voc", lambda root: (root / "Annotations/2007_1.xml").unlink(), r"2007_1\.xml"),

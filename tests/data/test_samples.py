@@ -72,6 +72,24 @@ def test_a_table_takes_its_pictures_from_a_zip(tmp_path: Path) -> None:
     assert samples.class_names == ("hen", "cat")
 
 
+@pytest.mark.parametrize("column", ["label", "class"])
+def test_a_table_whose_labels_are_names_beside_its_pictures(tmp_path: Path, column: str) -> None:
+    for name in ("a.jpg", "scans/b.jpg", "c.jpg"):
+        write(tmp_path / name)
+    rows = f"file,{column}\na.jpg,owl\nscans/b.jpg,hen\nc.jpg,\n"
+    samples = open_samples(f"table:{write(tmp_path / 'labels.csv', rows)}")
+    assert samples.class_names == ("hen", "owl")
+    assert [samples[at].label for at in range(3)] == [1, 0, None]
+
+
+def test_a_data_set_without_its_kind(tmp_path: Path) -> None:
+    file = write(tmp_path / "labels.csv", "file,label\n")
+    with pytest.raises(DataError, match=f"Give table:{file}"):
+        open_samples(str(file))
+    with pytest.raises(DataError, match=f"Give folder:{tmp_path}"):
+        open_samples(str(tmp_path))
+
+
 def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
     spec = folder(tmp_path / "set")
     (tmp_path / "set/hen").rename(tmp_path / "elsewhere")

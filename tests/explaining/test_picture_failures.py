@@ -74,7 +74,9 @@ def test_no_method_applies(job: PictureJob, pictures: list[Path]) -> None:
     with pytest.raises(ObservationError, match=r"^there is none\. Look elsewhere\.$"):
         run(replace(job, methods={"refusal": Refusal()}), pictures)
     assert manifest(job)["pictures"] == []
-    with pytest.raises(ObservationError, match=r"no method applies to `.*`\.\na, b: there is none\. Look elsewhere\.$"):
+    with pytest.raises(
+        ObservationError, match=r"no method applies to `.*`\. By a, b: there is none\. Look elsewhere\.$"
+    ):
         run(replace(job, methods={"a": Refusal(), "b": Refusal()}), pictures)
 
 

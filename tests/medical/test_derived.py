@@ -103,15 +103,19 @@ def test_a_file_of_which_none_can_be_made_stops_no_other(run: Run, folder: Path,
     lone = pydicom.dcmread(dicom(tmp_path / "in" / "c.dcm", body()))
     del lone.SeriesInstanceUID
     lone.save_as(tmp_path / "in" / "c.dcm")
+    nowhere = pydicom.dcmread(dicom(tmp_path / "in" / "d.dcm", body(), CT))
+    del nowhere.FrameOfReferenceUID
+    nowhere.save_as(tmp_path / "in" / "d.dcm")
     done = run(
         "explain", "in", "--model", folder, "--method", "rollout", "--output", "out", "--export", "dicom,nifti,claim"
     )
     assert done.exit_code == 1
     assert "no SC can be made of" in done.stderr
     assert "a.dcm`: ValueError" in done.stderr
-    assert "DICOM objects of 2 of 3 pictures could not be made" in done.stderr
+    assert "DICOM objects of 3 of 4 pictures could not be made" in done.stderr
     assert "Quix" not in done.output
     assert "c.dcm`: it has no SeriesInstanceUID." in done.stderr
+    assert "no SEG can be made of `d.dcm`: it has no FrameOfReferenceUID." in done.stderr
     made = pydicom.dcmread(tmp_path / "out" / "exports" / "b" / "rollout.seg.dcm")
     assert (made.PatientID, made.StudyTime) == ("", "101112")
 

@@ -72,6 +72,10 @@ def test_colors_are_as_they_are(tmp_path: Path) -> None:
     assert (np.asarray(open_picture(dicom(tmp_path / "a.dcm", colors, SC))) == colors).all()
 
 
+def test_a_packed_file_that_says_otherwise_how_its_values_are_written() -> None:
+    assert open_picture(get_testdata_file("SC_rgb_jpeg.dcm", download=False)).size == (256, 256)
+
+
 def test_frames_are_named(tmp_path: Path) -> None:
     frames = np.arange(5, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2) * 10
     path = dicom(tmp_path / "cine.dcm", frames, WindowCenter=127.5, WindowWidth=256)

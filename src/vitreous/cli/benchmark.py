@@ -25,7 +25,8 @@ EXAMPLES = """
 
 `folder:PATH` class folders, with boxes.csv and masks/ where there are any; `folder:PATH:val` where they lie in val/
 
-`table:FILE.csv` file, label, x0, y0, x1, y1 … of pictures in images/ or images.zip beside it
+`table:FILE.csv` file, label (a number, or a name), x0, y0, x1, y1 … of pictures in images/
+or images.zip beside it, or else beside itself
 
 `listed:FILE.json` pictures with boxes and instances, in images.zip and instances.zip beside it
 

@@ -112,7 +112,7 @@ Model = Annotated[
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Your weights for a timm:, torchvision: or open_clip: model, .safetensors or .pth."
+        metavar="FILE", help="Your weights for a timm:, torchvision: or open_clip: model: .safetensors, .pth or .ckpt."
     ),
 ]
 NamesFile = Annotated[

@@ -130,5 +130,5 @@ def _answers(model: LoadedModel, logits: Logits, target: Target) -> list[Answer]
 def _none_applies(model: str, refused: Mapping[str, str]) -> ObservationError:
     if len(refused) == 1:
         return ObservationError(*refused.values())
-    reasons = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason(refused).items())
-    return ObservationError(f"no method applies to `{model}`.\n{reasons}")
+    reasons = " ".join(f"By {', '.join(names)}: {reason}" for reason, names in by_reason(refused).items())
+    return ObservationError(f"no method applies to `{model}`. {reasons}")

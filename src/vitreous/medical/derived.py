@@ -130,6 +130,8 @@ def _why(error: Exception) -> str:
     from pydicom.datadict import tag_for_keyword
 
     missing = str(error.name) if isinstance(error, AttributeError) else ""
+    if "no Frame Of Reference UID" in str(error):
+        missing = "FrameOfReferenceUID"
     return f"it has no {missing}" if missing and tag_for_keyword(missing) else type(error).__name__
 
 

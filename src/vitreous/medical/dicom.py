@@ -166,11 +166,12 @@ def _pixels(content: bytes, header: Any, frame: int, name: str, most: int) -> ND
 
     packed = header.file_meta.TransferSyntaxUID.is_encapsulated
     try:
+        whole: Any = io.BytesIO(content)
         if packed:
-            whole = pydicom.dcmread(io.BytesIO(content))
+            whole = pydicom.dcmread(whole)
             stream = get_frame(whole.PixelData, frame, number_of_frames=count_frames(header))
             check_size(*_size_of(stream), name, most)
-        return pixel_array(io.BytesIO(content), index=frame)
+        return pixel_array(whole, index=frame)
     except DataError:
         raise
     except Exception as error:

@@ -16,6 +16,7 @@ from vitreous.explaining.outputs import JOB as EXPLAIN
 from vitreous.explaining.picture_job import PictureJob
 from vitreous.files.ledger import common_folder, full_path
 from vitreous.files.manifest import change_manifest, claim, read_own
+from vitreous.files.names import told_without_folders
 from vitreous.files.reading import within
 from vitreous.files.writing import alone_in, sweep, whole_file, write_json
 from vitreous.medical.files import kind_of
@@ -137,7 +138,7 @@ def _write_medical(job: PictureJob, told: Sequence[Mapping[str, Any]], folder: P
                 try:
                     write_objects(shown, path, folder / each["name"] / name, job.model)
                 except DataError as error:
-                    _tell(str(error))
+                    _tell(told_without_folders(str(error)))
                     failed += 1
                     break
             else:

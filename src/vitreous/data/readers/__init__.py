@@ -37,6 +37,9 @@ DATASETS: dict[str, Reader] = {
 }
 """Readers by name."""
 
+_KINDS = {".csv": "table", ".json": "listed", ".npz": "npz", ".mat": "imagenet_seg"}
+"""What a file is likely to be, by its suffix."""
+
 
 def open_samples(spec: str, window: Window = None) -> Samples:
     """A data set by name: "KIND:PATH", or "KIND:PATH:SPLIT".
@@ -54,6 +57,12 @@ def open_samples(spec: str, window: Window = None) -> Samples:
     if "://" in spec:
         raise DataError(f"{spec} is an address, and data sets are read from this machine. Copy it, and give KIND:PATH.")
     kind, _, rest = spec.partition(":")
+    if kind not in DATASETS and Path(spec).expanduser().exists():
+        fits = _KINDS.get(Path(spec).suffix.lower(), "folder")
+        raise DataError(
+            f"`{spec}` does not say what kind of data set it is. Give {fits}:{spec}, or another of "
+            f"{', '.join(DATASETS)} before the colon."
+        )
     if is_own(spec):
         name, _, rest = rest.partition(":")
         kind = f"{kind}:{name}"

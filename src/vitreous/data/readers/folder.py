@@ -40,7 +40,10 @@ def read_folder(path: Path, split: str) -> Samples:
         )
     names = [name for name in every if not name.startswith(MASKS)]
     if loose := [name for name in names if "/" not in name]:
-        raise DataError(f"`{root.path}` has a picture outside the class folders: `{loose[0]}`. Use CLASS/NAME.jpg.")
+        raise DataError(
+            f"`{root.path}` has a picture outside the class folders: `{loose[0]}`. Use CLASS/NAME.jpg, "
+            "or table:FILE.csv with the columns file and label."
+        )
     classes = tuple(sorted({name.partition("/")[0] for name in names}))
     if nesting := sorted({*classes} - {name.partition("/")[0] for name in names if name.count("/") == 1}):
         named = "" if split else f"If it is a split, name it: folder:{path}:{nesting[0]}. "
