@@ -167,6 +167,10 @@ class MissingExtra(ExplainError):
         super().__init__(f"this needs `{package}`, which is not installed. Run: pip install 'vitreous[{extra}]'")
 
 
+_NAME = 200
+"""Of a name that is unknown, so much is told."""
+
+
 class UnknownName(ExplainError):
     """A name is not in the list it must come from.
 
@@ -198,7 +202,8 @@ class UnknownName(ExplainError):
         hint = f" Did you mean {meant}?" if meant else ""
         listed = ", ".join(names[:shown]) + (f", … ({len(names)} in all)" if len(names) > shown else "")
         choice = f" Known: {listed}." if names else " None is known."
-        super().__init__(f'no {kind} named "{name}".{hint}{choice}{remedy and f" {remedy}"}')
+        named = f"{str(name)[:_NAME]}…" if len(str(name)) > _NAME else name
+        super().__init__(f'no {kind} named "{named}".{hint}{choice}{remedy and f" {remedy}"}')
 
 
 def _as_it_was(kind: type[ExplainError], said: tuple[Any, ...], about: dict[str, Any]) -> ExplainError:

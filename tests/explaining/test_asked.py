@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import vitreous
 from tests.contract.zoo import CASES
 from vitreous.errors import DataError, ShapeError, UnknownName
 from vitreous.explaining.asked import asked_methods
+from vitreous.explaining.targets import as_target
 from vitreous.methods.grad_cam import GradCAM
 from vitreous.methods.rise import RISE
 from vitreous.methods.rollout import Rollout
@@ -93,3 +95,35 @@ def test_names_of_classes_from_a_file(tmp_path: Path) -> None:
     file.write_text("one\ntwo\n")
     with pytest.raises(ShapeError, match=r"there are 2 `class_names` for 3 classes\."):
         vitreous.explain(model, images, "input_x_gradient", 0, output=1, class_names=file)
+
+
+@pytest.mark.parametrize("target", [True, [True, False], {1, 2}, {"a": 1}, b"3"])
+def test_targets_that_python_takes_for_numbers_or_that_have_no_order(target: Any) -> None:
+    with pytest.raises(ShapeError, match=r"the target is .* Give the index or name of a class"):
+        as_target(target, ("a", "b", "c"))
+
+
+def test_a_target_function_that_fails_is_told() -> None:
+    with pytest.raises(ShapeError, match=r"failed on logits \(1, 3\): IndexError: .* returns one number per image"):
+        vitreous.explain(Pair().eval(), torch.randn(1, 3, 8, 8), "grad_cam", lambda own: own[:, 9], output=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda images: images.to("meta"), "on the device meta, which holds no numbers"),
+        (lambda images: images.to_sparse(), r"laid out as torch.sparse_coo. Give a dense tensor: images.to_dense\(\)"),
+    ],
+)
+def test_tensors_without_numbers_that_could_be_read(change: Callable[[Tensor], Tensor], said: str) -> None:
+    images = change(torch.randn(1, 3, 8, 8))
+    with pytest.raises(ShapeError, match=said):
+        vitreous.explain(Pair().eval().to(images.device), images, "grad_cam", output=1)
+
+
+def test_inside_of_torch_s_function_transforms() -> None:
+    model, images = Pair().eval(), torch.randn(2, 3, 8, 8)
+    with pytest.raises(ShapeError, match=r"inside of torch.func, such as vmap or grad"):
+        torch.vmap(lambda one: vitreous.explain(model, one[None], "grad_cam", 0, output=1).heatmap)(images)
+    with pytest.raises(ShapeError, match=r"inside of torch.func, such as vmap or grad"):
+        torch.func.grad(lambda all_: vitreous.explain(model, all_, "grad_cam", 0, output=1).heatmap.sum())(images)

@@ -142,3 +142,14 @@ def test_what_a_file_says_of_itself_is_checked(tmp_path: Path, said: dict[str, s
     save_file(OWN, tmp_path / "a.safetensors", {"k": "2", "apply_b_dec_to_input": "true", **said})
     with pytest.raises(DataError, match="does not say"):
         vitreous.load_autoencoder(tmp_path / "a.safetensors")
+
+
+def test_numbers_that_torch_does_not_compute_with_are_refused(tmp_path: Path) -> None:
+    head = json.dumps({"W_enc": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + b"a")
+    with pytest.raises(DataError, match=r"`W_enc` in `.*` is torch.float4_.*does not compute with. Give a safetensors"):
+        vitreous.load_autoencoder(tmp_path / "x.safetensors")
+    save_file({"n" * 5_000: torch.ones(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(DataError) as refused:
+        vitreous.load_autoencoder(tmp_path / "x.safetensors")
+    assert len(str(refused.value)) < 1_000

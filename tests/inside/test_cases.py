@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -190,3 +192,18 @@ def test_features_that_are_no_numbers_are_refused(model: LoadedModel, index: Pat
     parquet.write_table(table.set_column(2, table.schema.field("whole"), column), tmp_path / "nan.parquet")
     with pytest.raises(DataError, match="NaN"):
         vitreous.find_cases(model, noise(1), tmp_path / "nan.parquet")
+
+
+@pytest.mark.parametrize(("rows", "name"), [(2_000_000, "a"), (40_000, "a" * 4_000)], ids=["rows", "names"])
+def test_a_small_file_that_grows_in_memory_is_refused(index: Path, tmp_path: Path, rows: int, name: str) -> None:
+    """Parquet says a row that comes again and again only once."""
+    about = replace(case_index.open_index(index).about, grid=(1, 1), channels=1)
+    path, at_once = tmp_path / "small.parquet", 20_000
+    with case_index.writing(path, about, {}) as write:
+        for _ in range(rows // at_once):
+            numbers = np.zeros(at_once, np.float16)
+            texts = {"picture": [name] * at_once, "label": [None] * at_once, "shown": [b""] * at_once}
+            write({**texts, "whole": numbers, "patches": numbers})
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(DataError, match=r"`.*small.parquet` grows from .* bytes\. Build an index"):
+        case_index.open_index(path)

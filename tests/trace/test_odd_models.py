@@ -22,27 +22,56 @@ from vitreous.trace.target import Classes
 
 
 class _Halves(nn.Module):
-    """A model that scales its input in place."""
+    """A model that scales and shifts its input in place."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.inner(images.mul_(0.5))
+        return self.inner(images.mul_(0.5).sub_(0.1))
+
+
+class _Plain(_Halves):
+    """The same, on a copy."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images * 0.5 - 0.1)
+
+
+class _Keeps(nn.Module):
+    """A model that keeps what it gave for pictures of a size."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.kept = inner, dict[torch.Size, Tensor]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape not in self.kept:
+            self.kept[images.shape] = self.inner(images)
+        return self.kept[images.shape]
+
+
+def test_a_model_that_keeps_its_answers_is_refused() -> None:
+    case = CASES["timm_vit"]
+    with pytest.raises(ObservationError, match=r"`.*` of `_Keeps` did not run on these images"):
+        vitreous.explain(_Keeps(case.model()), case.images(), "grad_cam")
 
 
 @pytest.mark.parametrize(
-    "name", ["ag_cam", "grad_cam", "input_x_gradient", "integrated_gradients", "raw_attention", "tis"]
+    "name",
+    ["ag_cam", "grad_cam", "input_x_gradient", "integrated_gradients", "mgrw", "raw_attention", "rise", "tis"],
 )
-def test_a_model_may_change_its_input_in_place(name: str) -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_model_may_change_its_input_in_place(name: str, dtype: torch.dtype) -> None:
     settings = {"integrated_gradients": {"steps": 2, "baseline": "mean"}, "tis": {"masks": 6}}.get(name, {})
-    method, inner = make_method(name, **settings), CASES["timm_vit"].model().double()
-    images = CASES["timm_vit"].images().double()
+    settings |= {"rise": {"masks": 6, "grid": 2}, "mgrw": {"walks": 8, "fill": "mean"}}.get(name, {})
+    method, inner = make_method(name, **settings), CASES["timm_vit"].model().to(dtype)
+    images = CASES["timm_vit"].images().to(dtype)
     before, target = images.clone(), Classes((0,))
     found = method(_Halves(inner), images, target)
     assert torch.equal(images, before)
-    expected = method(inner, images / 2, target)
+    expected = method(_Plain(inner), images, target)
     torch.testing.assert_close(found.heatmap, expected.heatmap)
     torch.testing.assert_close(found.logits, expected.logits)
 

@@ -41,5 +41,5 @@ def measure_cost(model: LoadedModel) -> Cost:
     with changes() as change, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         change.evaluate(model.model)
         change.gradients(False)
-        run(model.model, image)
+        run(model.model, image.clone())
     return Cost(sum(each.numel() for each in model.model.parameters()), counter.get_total_flops() // 2)

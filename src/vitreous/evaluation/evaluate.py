@@ -123,7 +123,7 @@ def _index(pictures: LabelledPictures, model: LoadedModel) -> Int[Tensor, " clas
 def _scores(model: LoadedModel, images: Tensor) -> Logits:
     with reading(model.reading):
         check_classifier(model.model, images)
-        logits = logits_of(run(model.model, images), model.name, len(images))
+        logits = logits_of(run(model.model, images.clone()), model.name, len(images))
     if logits.shape[1] == 1 or model.reading.link == "identity":
         raise ModelError(
             f"`{model.name}` gives {logits.shape[1]} values and predicts none of several classes, so there is nothing "

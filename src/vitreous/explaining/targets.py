@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from typing import Any, TypeGuard
 
@@ -50,12 +50,17 @@ def as_target(target: UserTarget, class_names: Sequence[str], against: UserTarge
         return Scalar(target)
     named: Any = [target] if isinstance(target, Integral | str) else target
     several: list[Any] = [*named] if isinstance(named, Iterable) and getattr(named, "ndim", 1) else [None]
-    if not all(isinstance(each, Integral | str) for each in several):
+    if isinstance(target, Set | Mapping | bytes) or not all(_is_class(each) for each in several):
         raise ShapeError(
             f"the target is {shown(target)}. Give the index or name of a class, one of these per image, or a function "
             "of the logits."
         )
     return Classes(tuple(class_index(name, class_names) for name in several))
+
+
+def _is_class(each: object) -> bool:
+    """Whether this may name one: true and false are numbers to Python, and say of a class nothing."""
+    return isinstance(each, Integral | str) and each is not True and each is not False
 
 
 def choose_classes(

@@ -150,7 +150,9 @@ def load_autoencoder(path: str | Path, *, k: int | None = None, centered: bool |
     elif {*state} in ({*_OVERCOMPLETE}, {*_OVERCOMPLETE, *_BATCH_NORM}):
         tensors = _of_overcomplete(state, place)
     else:
-        raise DataError(f"`{place}` holds {', '.join(sorted(state)[:12]) or 'no tensor'}. {_WANTED}")
+        raise DataError(
+            f"`{place}` holds {', '.join(name[:80] for name in sorted(state)[:12]) or 'no tensor'}. {_WANTED}"
+        )
     encoder, encoder_bias, decoder, decoder_bias = tensors
     threshold = state.get("threshold")
     others = (encoder_bias,) if threshold is None else (encoder_bias, threshold)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vitreous.data.pictures import open_encoded
 from vitreous.errors import DataError, ExplainError, MissingExtra, first_sentence
-from vitreous.files.reading import check_file
+from vitreous.files.reading import check_file, check_growth
 from vitreous.files.writing import to_json, whole_file
 from vitreous.settings.typed import typed
 
@@ -28,8 +28,11 @@ __all__ = ["About", "Chunk", "Index", "Whole", "open_index", "writing"]
 Whole = Literal["mean", "class"]
 """What stands for a whole picture: the mean of its patches, or its class token."""
 _FOOTER, _RUN, _VERSION = b"vitreous.cases", b"vitreous.run", 1
+_REMEDY = "Build an index, or give another file."
 _MOST_NUMBERS, _AT_ONCE = 1 << 26, 1 << 22
 """Of one picture's features, and of all that are in memory at once."""
+_ROW_BYTES, _TEXTS_AT_ONCE = 128, 1 << 10
+"""What Python takes for a name and a label beside their letters; and how many are read at once."""
 _MOST_BYTES, _MOST_PIXELS = 1 << 20, 1 << 20
 """Of a picture that is shown."""
 
@@ -184,8 +187,26 @@ def open_index(path: str | Path) -> Index:
         for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
             if group.total_byte_size > (group.num_rows + 1) * row:
                 raise _foreign(path)
-        names, labels = (column.to_pylist() for column in file.read(["picture", "label"]).columns)
+        names, labels = _texts(file, about, path)
     return Index(path, about, names, labels, run)
+
+
+def _texts(file: Any, about: About, path: Path) -> tuple[list[str], list[str | None]]:
+    """Names and labels, once it is clear that a small file does not say the same rows any number of times.
+
+    Raises:
+        DataError: they grow out of all proportion.
+    """
+    row = _ROW_BYTES + 2 * (about.numbers + about.channels)
+    packed, size = path.stat().st_size, row * file.metadata.num_rows
+    columns: tuple[list[str], list[str | None]] = [], []
+    check_growth(f"`{path}`", packed, size, _REMEDY)
+    for batch in file.iter_batches(_TEXTS_AT_ONCE, columns=["picture", "label"]):
+        size += batch.get_total_buffer_size()
+        check_growth(f"`{path}`", packed, size, _REMEDY)
+        for texts, column in zip(columns, batch.columns, strict=True):
+            texts.extend(column.to_pylist())
+    return columns
 
 
 def _foreign(path: Path) -> DataError:
@@ -195,7 +216,7 @@ def _foreign(path: Path) -> DataError:
 @contextmanager
 def _reading(path: Path) -> Generator[Any]:
     pyarrow, parquet = _arrow()
-    check_file(path, "Build an index, or give another file.")
+    check_file(path, _REMEDY)
     try:
         with parquet.ParquetFile(path) as file:
             yield file

@@ -105,7 +105,7 @@ def run_pruned(
     if not after:
         (use,) = uses(model, images, [0])
         with dropping(model, blocks[0], lambda: kept_tokens(use, score, share)):
-            return run(model, images)
+            return run(model, images.clone())
     so_far = UseSoFar(tokens_read(model, images))
 
     def attend(seen: AttentionSeen) -> Tensor | None:
@@ -116,7 +116,7 @@ def run_pruned(
         return seen.attention.mix(weights)
 
     with change_attention(attend), dropping(model, blocks[after], lambda: kept_tokens(so_far.mean(), score, share)):
-        return run(model, images)
+        return run(model, images.clone())
 
 
 @contextmanager

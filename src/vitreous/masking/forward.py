@@ -73,7 +73,7 @@ def masked_logits(
     count = len(each[0])
     total = count * len(images)
     parts: list[Tensor] = []
-    with no_chance(model, images), changes() as change:
+    with no_chance(model, images), torch.inference_mode(False), changes() as change:
         change.evaluate(model)
         change.gradients(False)
         filling = fill(images)

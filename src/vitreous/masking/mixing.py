@@ -43,7 +43,7 @@ class EmbedOnce(TorchFunctionMode):
 
     def __init__(self, masked: Float[Tensor, "batch channels height width"], mixtures: Sequence[Mixture]) -> None:
         super().__init__()
-        self.masked, self.mixtures = masked, mixtures
+        self.masked, self.mixtures, self._version = masked, mixtures, masked._version
 
     def __torch_function__(
         self,
@@ -68,7 +68,9 @@ class EmbedOnce(TorchFunctionMode):
         )
 
     def _fits(self, weight: Tensor, _bias: Any = None, *layout: Any) -> bool:
-        """Windows that tile the picture, each inside one patch of the masks."""
+        """Windows that tile the picture, each inside one patch of the masks, and nothing done to it in place."""
+        if self.masked._version != self._version:
+            return False
         window = (weight.shape[-2], weight.shape[-1])
         return layout[:3] == (window, (0, 0), (1, 1)) and all(
             size % (step * patches) == 0

@@ -29,8 +29,8 @@ def find_device(name: str | torch.device, *, float64: bool = True) -> torch.devi
         blank.item()  # which some devices, such as "meta", cannot
         return blank.device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".:")
-        raise ModelError(f'device "{name}" cannot be used: {reason}. Use "cpu".') from None
+        reason = str(error).splitlines()[0][:200].rstrip(".:")
+        raise ModelError(f'device "{name:.80}" cannot be used: {reason}. Use "cpu".') from None
 
 
 def choose_device(cuda: bool, mps: bool, float64: bool) -> str:

@@ -19,19 +19,25 @@ from vitreous.files.reading import check_file, check_growth, find_member, is_zip
 __all__ = ["check_stored", "read_metadata", "read_pickle", "read_tensors"]
 
 _Error = type[ExplainError]
+_PACKED = "torch.float4"
+"""Types of several numbers in a byte, which torch keeps and does nothing else with."""
 
 
 def read_tensors(path: Path, remedy: str, error: _Error = ModelError) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
     Raises:
-        ModelError: or `error`: there is no such file, or it is damaged.
+        ModelError: or `error`: there is no such file, it is damaged, or holds several numbers in a byte.
     """
     check_file(path, remedy, error)
     try:
-        return load_file(path)
+        found = load_file(path)
     except Exception as said:  # of a damaged header, anything
         raise error(f"`{path}` cannot be read: {first_sentence(said)}. {remedy}") from None
+    for name, tensor in found.items():
+        if str(tensor.dtype).startswith(_PACKED):
+            raise error(f"`{name:.80}` in `{path}` is {tensor.dtype}, which torch does not compute with. {remedy}")
+    return found
 
 
 def read_metadata(path: Path, remedy: str, error: _Error = ModelError) -> dict[str, str]:

@@ -63,9 +63,9 @@ def check_same(first: Tensor, again: Tensor, dtype: torch.dtype, model: str) -> 
     if again.shape != first.shape or (again.double() - first.double()).norm() > near:
         raise ObservationError(
             f"`{model}` gives other numbers each time that it runs on the same image: it draws random ones in its "
-            "forward pass, as dropout or noise does that stays on in evaluation. Switch that off, or seed them at the "
-            "start of its forward to explain one draw: torch.manual_seed(0), numpy's and Python's own, and a generator "
-            "that it holds."
+            "forward pass, as dropout or noise does that stays on in evaluation, or goes on from what it kept of an "
+            "earlier run, such as a moving mean. Switch that off, or seed them at the start of its forward to explain "
+            "one draw: torch.manual_seed(0), numpy's and Python's own, and a generator that it holds."
         )
 
 

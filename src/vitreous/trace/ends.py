@@ -41,7 +41,7 @@ def scores_of_end(model: nn.Module, images: Images, block: str, tokens: Tokens) 
         return tokens
 
     with evaluating(model), torch.no_grad(), change_output(model, block, instead):
-        output = run(model, images)
+        output = run(model, images.clone())
     return logits_of(output, type(model).__name__, len(tokens))
 
 

@@ -17,7 +17,7 @@ from vitreous.trace.layout import Layer
 from vitreous.trace.recorder import record
 from vitreous.trace.seen import AttentionSeen
 
-__all__ = ["LayerOutput", "read_layer", "run_with"]
+__all__ = ["LayerOutput", "did_not_run", "read_layer", "run_with"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,17 @@ def read_layer(model: nn.Module, images: Images, layer: Layer) -> LayerOutput:
         return kept[0].clone()  # the model may go on in place
 
     logits = run_with(model, images, layer, start_gradients)
+    if not kept:
+        raise did_not_run(layer, model)
     return LayerOutput(layer, kept[0], logits, type(model).__name__)
+
+
+def did_not_run(layer: Layer, model: nn.Module) -> ObservationError:
+    """Why a layer gave nothing in a run, and something in one before."""
+    return ObservationError(
+        f"`{layer.name}` of `{type(model).__name__}` did not run on these images as it did before: the model keeps "
+        "what it gave for an earlier input. Switch that off."
+    )
 
 
 def run_with(model: nn.Module, images: Images, layer: Layer, change: Callable[[Tensor], Tensor]) -> Logits:

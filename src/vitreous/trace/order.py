@@ -141,5 +141,5 @@ def _unmixed(model: nn.Module, pictures: Images, tokens: TokenGrid, is_read: Rea
         change.gradients(False)
         change.enter(Interceptor(attend, running=change.running(model)))
         change.start_pass()
-        run(model, pictures)
+        run(model, pictures.clone())
     return names, values

@@ -240,7 +240,7 @@ def _watched(model: nn.Module, is_read: Reads) -> Generator[TokensOf]:
             change.enter(Interceptor(attend, running=running))
             change.start_pass()
             try:
-                output = run(model, image)
+                output = run(model, image.clone())
             except _Reached:
                 rows = _rows(found[0], kind)
                 first[:] = first or [rows]

@@ -63,18 +63,32 @@ def check_input(images: Any) -> None:
     """Refuse what no model can explain.
 
     Raises:
-        ShapeError: no tensor, not floating point, empty or not finite.
+        ShapeError: no tensor, not floating point, empty, not finite, or without numbers that could be read.
     """
     if not isinstance(images, Tensor):
         raise ShapeError(f"`images` are a `{type(images).__name__}`. Give a tensor, as the model takes it.")
     if not images.is_floating_point():
         raise ShapeError(f"`images` must be normalized floating point; got {images.dtype}. Pass pictures or arrays.")
+    _check_readable(images)
     if not images.numel():
         raise ShapeError(f"`images` is empty: {tuple(images.shape)}. Give at least one image.")
     if not images.isfinite().all():
         raise ShapeError(
             f"`images` {tuple(images.shape)} holds NaN or infinite values. Check how they were normalized."
         )
+
+
+def _check_readable(images: Tensor) -> None:
+    """Refuse tensors whose numbers lie nowhere, or not one after the other."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(images):  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+        raise ShapeError(
+            "`images` are inside of torch.func, such as vmap or grad, where numbers cannot be read. Explain outside of "
+            "it: a batch is explained at once."
+        )
+    if images.layout is not torch.strided:
+        raise ShapeError(f"`images` are laid out as {images.layout}. Give a dense tensor: images.to_dense().")
+    if images.is_meta and type(images) is Tensor:
+        raise ShapeError("`images` are on the device meta, which holds no numbers. Give them on the CPU or a GPU.")
 
 
 def check_precise(device: torch.device) -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vitreous.errors import NotFinite, ShapeError, UnknownName
+from vitreous.errors import ExplainError, NotFinite, ShapeError, UnknownName, told
 from vitreous.shapes import Logits
 from vitreous.trace.changes import changes
 from vitreous.trace.ending import Ending, scores_behind
@@ -167,11 +167,11 @@ class Scalar:
         """Its gradient at these logits.
 
         Raises:
-            ShapeError: it does not give one number per image that depends on the logits.
+            ShapeError: it fails, or does not give one number per image that depends on the logits.
         """
         with torch.inference_mode(False), torch.enable_grad():
             free = logits.detach().clone().requires_grad_()
-            values: Any = self.function(free)
+            values = _called(self.function, free)
             if not isinstance(values, Tensor):
                 raise ShapeError(
                     f"the target function gave a `{type(values).__name__}`. Return a tensor of one number per image, "
@@ -184,6 +184,19 @@ class Scalar:
                 )
             (direction,) = torch.autograd.grad(values.sum(), free)
         return direction
+
+
+def _called(function: Callable[[Logits], Tensor], logits: Logits) -> Any:
+    """What a function of the user's makes of logits."""
+    try:
+        return function(logits)
+    except (ExplainError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # it is not ours
+        raise ShapeError(
+            f"the target function failed on logits {tuple(logits.shape)}: {told(error)}. It is given (batch, classes), "
+            "and returns one number per image, (batch,)."
+        ) from error
 
 
 def probabilities(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch classes"]:

@@ -13,6 +13,7 @@ from vitreous.trace.changes import aside
 from vitreous.trace.covering import reached_along
 from vitreous.trace.edit import change_output
 from vitreous.trace.gradient import gradients
+from vitreous.trace.layer_output import did_not_run
 from vitreous.trace.layout import Layer
 from vitreous.trace.observed import check_same_shape
 from vitreous.trace.probe import Probe, ramp
@@ -270,4 +271,6 @@ def _kept(model: nn.Module, images: Images, layer: Layer, *, gradients: bool = F
 
     with aside(), change_output(model, layer.name, keep, run=layer.run):
         record(model, images, gradients=gradients)
+    if not kept:
+        raise did_not_run(layer, model)
     return kept[0]

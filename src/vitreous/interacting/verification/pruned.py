@@ -76,8 +76,8 @@ class Removal(Check):
             output = call()
             return logits_of(output, type(model).__name__, len(images)), clock(images.device) - start
 
-        run(model, images)  # caches are warm when the clock starts
-        bare = timed(lambda: run(model, images))
+        run(model, images.clone())  # caches are warm when the clock starts
+        bare = timed(lambda: run(model, images.clone()))
         start = clock(images.device)
         (use,) = uses(model, images, [0])
         scoring = clock(images.device) - start
@@ -95,7 +95,7 @@ class Removal(Check):
                 logits, seconds = timed(lambda: restricted_logits(model, images, seen))
             else:
                 with dropping(model, blocks[0], lambda: kept):
-                    logits, seconds = timed(lambda: run(model, images))
+                    logits, seconds = timed(lambda: run(model, images.clone()))
             return logits, scoring + seconds
 
         measured: dict[str, dict[str, Tensor]] = {}
