@@ -17,7 +17,8 @@ _SPECS = {
     "torchvision:NAME": "a torchvision model with its default weights, such as torchvision:vit_b_16",
     "hf:ID": "a Hugging Face image classifier by id or folder, such as hf:google/vit-base-patch16-224",
     "open_clip:NAME/TAG": "an open_clip model with published weights, such as open_clip:ViT-B-16/openai; with --prompt",
-    "timm:NAME@FILE": "a timm architecture with your weights (.safetensors, .pth, .ckpt); also torchvision: and open_clip:",
+    "timm:NAME@FILE": "a timm architecture with your weights, .safetensors, .pth or .ckpt; also "
+    "torchvision: and open_clip:",
     "timm:NAME?A=1&B=2@FILE": "your weights, trained with other settings than NAME's that their tensors do not tell, "
     "such as num_heads=6&img_size=[384,256]; also torchvision:",
 }

@@ -129,7 +129,7 @@ def stoppable(how_far: Callable[[], tuple[int, int]] = lambda: (0, 0), again: st
         yield
     except KeyboardInterrupt:
         done, of = how_far()
-        stop(f"Stopped after {done} of {of}; {again}." if of else f"Stopped; {again}.")
+        stop(f"Stopped after {done:,} of {of:,}; {again}." if of else f"Stopped; {again}.")
 
 
 def stop(told: str) -> NoReturn:

@@ -82,7 +82,7 @@ def read_header(content: bytes, name: str, most: int = MAX_PIXELS) -> Any:
     except Exception as error:  # decoders raise anything, and say what they saw
         raise DataError(f"{name} is damaged: {type(error).__name__} while reading its header. {_EXPORT}") from None
     if not rows * columns:
-        raise DataError(f"{name} is a DICOM file without a picture. Leave it out.")
+        raise DataError(f"{name} is a DICOM file without a picture. Leave it out, or give one of images.")
     check_size(rows, columns, name, most)
     if needed > len(content):
         told = f"{columns}×{rows} pixels" + f" in {frames} frames" * (frames > 1)

@@ -42,7 +42,7 @@ def read_folder(path: Path, split: str) -> Samples:
     if loose := [name for name in names if "/" not in name]:
         raise DataError(
             f"`{root.path}` has a picture outside the class folders: `{loose[0]}`. Use CLASS/NAME.jpg, "
-            "or table:FILE.csv with the columns file and label."
+            "or table:FILE.csv with a column file, and a label where it is known."
         )
     classes = tuple(sorted({name.partition("/")[0] for name in names}))
     if nesting := sorted({*classes} - {name.partition("/")[0] for name in names if name.count("/") == 1}):
