@@ -148,7 +148,7 @@ class Margin:
         if (same := ~direction.any(1)).any():
             raise ShapeError(
                 f"image {int(same.nonzero()[0, 0])} has the same class on both sides of the margin. "
-                "Name another class to hold it against."
+                "Name another class to hold it against, or the one to explain, where it was the predicted one."
             )
         return direction
 
