@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.medical.made import dicom
-from tests.serving.conftest import asked, lines, png
+from tests.serving.conftest import HOST, LIMITS, asked, lines, png
 from tests.tiny import GOOD, noise
 from vitreous import explain
 from vitreous.data.pictures import SUFFIXES
 from vitreous.models.zoo import LoadedModel
+from vitreous.serving.app import make_app
 
 
 def test_the_page_holds_all_that_it_needs_under_a_strict_policy(client: TestClient) -> None:
@@ -127,3 +130,22 @@ def test_a_file_means_the_same_as_on_the_command_line(
     found = lines(client.post("/explain", json=asked(picture)))[-1]
     values = np.frombuffer(base64.b64decode(found["data"]["methods"][0]["maps"][0]["values"]), "<f4")
     np.testing.assert_allclose(values, explain(model, tmp_path / name).heatmap[0].flatten(), rtol=1e-4, atol=1e-7)
+
+
+def test_halves_of_letters_are_told_as_files_tell_them(model: LoadedModel) -> None:
+    """JSON may say them, as a name of a class too, and they are no UTF-8."""
+    named = replace(model, class_names=("\ud800", *model.class_names[1:]))
+    with TestClient(make_app([named], frozenset({HOST}), LIMITS), base_url=f"http://{HOST}") as client:
+        assert client.get("/").status_code == 200
+        refused = client.post("/explain", content=b'{"picture": "none", "methods": ["\\ud800"]}')
+        assert (refused.status_code, refused.headers["content-type"]) == (404, "application/json")
+        picture = client.post("/pictures", content=png()).json()["picture"]
+        refused = client.post("/explain", content=json.dumps(asked(picture, methods=["\ud800"])))
+        assert refused.status_code == 400
+        assert refused.json()["error"].startswith('no method named "\ud800"')
+        found = lines(client.post("/explain", json=asked(picture, target=0)))[-1]
+        report = client.get(f"/results/{found['result']}/report.html")
+        assert report.status_code == 200
+        assert "\\ud800" in report.text
+        plain = client.post("/plain", files={"file": png()}, data={"method": "rollout"})
+        assert plain.status_code == 200

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from torch import OutOfMemoryError
 
@@ -31,7 +31,7 @@ from vitreous.serving.cache import Cache, Gone
 from vitreous.serving.guard import Guard
 from vitreous.serving.limits import Limits
 from vitreous.serving.live import Live, explain_live, heads_live, hidden_live, told
-from vitreous.serving.page import error_page, start_page
+from vitreous.serving.page import Page, Said, error_page, start_page
 from vitreous.serving.sent import TooLarge, read_body, read_form, read_json
 from vitreous.serving.work import Busy, Done, Step, Worker
 
@@ -72,7 +72,7 @@ class _Site:
     worker: Worker
     pictures: Cache[_Picture]
     results: Cache[Live]
-    page: HTMLResponse
+    page: Page
     uploads: asyncio.Semaphore
     decoders: ThreadPoolExecutor
 
@@ -94,7 +94,7 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
         Worker(limits.waiting, limits.seconds),
         Cache("picture", limits.held, limits.held_bytes),
         Cache("result", limits.held, limits.held_bytes),
-        HTMLResponse(html, headers=headers),
+        Page(html, headers=headers),
         asyncio.Semaphore(limits.uploads),
         ThreadPoolExecutor(limits.decoded, "picture"),  # a picture takes six bytes a pixel meanwhile
     )
@@ -110,7 +110,7 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
             try:
                 return await answer(site, request)
             except ExplainError as error:
-                return JSONResponse({"error": error.alone}, _status(error))
+                return Said({"error": error.alone}, _status(error))
             except ClientDisconnect:
                 return Response(status_code=400)
 
@@ -135,7 +135,7 @@ def make_app(models: Sequence[LoadedModel], hosts: frozenset[str], limits: Limit
 
 async def _sentence(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": "there is nothing at this address. Open the page of this server."}, error.status_code)
+    return Said({"error": "there is nothing at this address. Open the page of this server."}, error.status_code)
 
 
 async def _take_picture(site: _Site, request: Request) -> Response:
@@ -145,12 +145,12 @@ async def _take_picture(site: _Site, request: Request) -> Response:
         encoded = await read_body(request, limits.upload_bytes, limits.upload_seconds)
         opening = partial(open_encoded, encoded, "picture", most=limits.pixels)
         await asyncio.get_running_loop().run_in_executor(site.decoders, opening)
-    return JSONResponse({"picture": site.pictures.put(_Picture(encoded), len(encoded))}, 201)
+    return Said({"picture": site.pictures.put(_Picture(encoded), len(encoded))}, 201)
 
 
 async def _take_sample(site: _Site, request: Request) -> Response:
     sample = _sample(request.path_params["name"])
-    return JSONResponse({"picture": site.pictures.put(sample, len(sample.encoded))}, 201)
+    return Said({"picture": site.pictures.put(sample, len(sample.encoded))}, 201)
 
 
 async def _explain(site: _Site, request: Request) -> Response:
@@ -185,8 +185,8 @@ async def _explain_plainly(site: _Site, request: Request) -> Response:
         subject, work = _prepared(site, asked, picture)
         live = await _unless_gone(request, site.worker.answer(subject.model, work))
     except ExplainError as error:
-        return HTMLResponse(error_page(error.alone), _status(error), headers=_PLAIN)
-    return HTMLResponse(live.page.whole, headers=_PLAIN)
+        return Page(error_page(error.alone), _status(error), headers=_PLAIN)
+    return Page(live.page.whole, headers=_PLAIN)
 
 
 async def _plainly_asked(site: _Site, request: Request) -> tuple[Explain, _Picture]:
@@ -234,7 +234,7 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _download(site: _Site, request: Request) -> Response:
     live = site.results.get(request.path_params["name"])
     page = await asyncio.to_thread(lambda: live.page.whole)
-    return HTMLResponse(page, headers={"Content-Disposition": 'attachment; filename="report.html"'})
+    return Page(page, headers={"Content-Disposition": 'attachment; filename="report.html"'})
 
 
 def _prepared(site: _Site, asked: Explain, picture: _Picture) -> tuple[LoadedModel, Callable[[Progress], Live]]:

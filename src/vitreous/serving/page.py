@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import HTMLResponse, JSONResponse
 
 from vitreous.data.gallery import GALLERY
 from vitreous.data.pictures import SUFFIXES, open_picture
@@ -13,10 +17,26 @@ from vitreous.render.picture_page import small
 from vitreous.render.script import viewer
 from vitreous.serving.live import about_methods
 
-__all__ = ["error_page", "start_page"]
+__all__ = ["Page", "Said", "error_page", "start_page"]
 
 _FIRST = ("ag_cam", "attn_lrp", "grad_cam")
 """Ticked at the start: quick, of three families."""
+
+
+class Page(HTMLResponse):
+    """HTML in which halves of letters are written out, as in files: names of classes may hold some, no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """What is sent."""
+        return content.encode("utf-8", "backslashreplace")
+
+
+class Said(JSONResponse):
+    """JSON, likewise."""
+
+    def render(self, content: Any) -> bytes:
+        """What is sent."""
+        return json.dumps(content).encode("ascii")
 
 
 def start_page(models: Sequence[LoadedModel]) -> tuple[str, dict[str, str]]:
