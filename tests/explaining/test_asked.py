@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import vitreous
 from tests.contract.zoo import CASES
-from vitreous.errors import DataError, ShapeError, UnknownName
+from vitreous.errors import DataError, ModelError, ShapeError, UnknownName
 from vitreous.explaining.asked import asked_methods
 from vitreous.explaining.targets import as_target
 from vitreous.methods.grad_cam import GradCAM
@@ -127,3 +127,13 @@ def test_inside_of_torch_s_function_transforms() -> None:
         torch.vmap(lambda one: vitreous.explain(model, one[None], "grad_cam", 0, output=1).heatmap)(images)
     with pytest.raises(ShapeError, match=r"inside of torch.func, such as vmap or grad"):
         torch.func.grad(lambda all_: vitreous.explain(model, all_, "grad_cam", 0, output=1).heatmap.sum())(images)
+
+
+def test_another_default_device_of_torch_s_is_refused_with_what_helps() -> None:
+    model, images = CASES["timm_vit"].model(), CASES["timm_vit"].images()
+    expected = vitreous.explain(model, images, "rollout").heatmap
+    with torch.device("meta"):
+        with pytest.raises(ModelError, match=r'new tensors on meta by default.*`with torch.device\("cpu"\):`'):
+            vitreous.explain(model, images, "rollout")
+        with torch.device("cpu"):
+            assert torch.equal(vitreous.explain(model, images, "rollout").heatmap, expected)

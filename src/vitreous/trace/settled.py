@@ -64,12 +64,18 @@ def check_input(images: Any) -> None:
 
     Raises:
         ShapeError: no tensor, not floating point, empty, not finite, or without numbers that could be read.
+        ModelError: torch's default device is another than the CPU.
     """
     if not isinstance(images, Tensor):
         raise ShapeError(f"`images` are a `{type(images).__name__}`. Give a tensor, as the model takes it.")
     if not images.is_floating_point():
         raise ShapeError(f"`images` must be normalized floating point; got {images.dtype}. Pass pictures or arrays.")
     _check_readable(images)
+    if (default := torch.get_default_device()).type != "cpu":
+        raise ModelError(
+            f"torch makes new tensors on {default} by default, and numbers are drawn on the CPU here, so that they are "
+            'the same everywhere. Explain inside of `with torch.device("cpu"):`; model and images stay where they are.'
+        )
     if not images.numel():
         raise ShapeError(f"`images` is empty: {tuple(images.shape)}. Give at least one image.")
     if not images.isfinite().all():
