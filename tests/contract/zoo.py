@@ -178,7 +178,7 @@ CASES: dict[str, Case] = {
         "NoGlobalAttention",
         "NoGlobalAttention",
         pooling=None,
-        size=(3, 64, 64),
+        size=(3, 96, 96),
     ),
     "torchvision_vit": Case(torchvision_vit),
     "torchvision_swin": Case(torchvision_swin, "NoGlobalAttention", "NoGlobalAttention", pooling=None),

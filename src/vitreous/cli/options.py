@@ -259,8 +259,8 @@ def pair_of(text: str, option: str) -> tuple[int, int] | None:
     """
     if not text:
         return None
-    sides = text.split(",")
-    if len(sides) != 2 or not all(re.fullmatch(r"\s*\d{1,9}\s*", side) for side in sides):
+    sides = [side.strip() for side in text.split(",")]
+    if len(sides) != 2 or not all(re.fullmatch(r"\d{1,9}", side) for side in sides):
         raise typer.BadParameter(
             f"'{text}' is not two whole numbers. Write them with a comma between.", param_hint=option
         )
