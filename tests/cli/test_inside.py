@@ -101,7 +101,7 @@ def test_the_most_alike_of_an_index_are_on_the_sheet(run: Run, folder: Path, tmp
     noise(9).save("one.png")
     assert run("inside", "one.png", "--model", folder, "--output", "plain").exit_code == 0
     done = run("cases", spec, "--model", folder, "--output", "cases.parquet")
-    assert (done.exit_code, done.stdout) == (0, f"{PICTURES} pictures by blocks.1.norm1: cases.parquet\n")
+    assert (done.exit_code, done.stdout.lstrip()) == (0, f"{PICTURES} pictures by blocks.1.norm1: cases.parquet\n")
     asked = ("inside", "one.png", "--model", folder, "--patch", "2,3", "--cases", "cases.parquet")
     assert run(*asked).exit_code == 0
     found = vitreous.find_cases(vitreous.load(str(folder)), "one.png", "cases.parquet", 3)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL import __version__ as pillow
 from PIL.PngImagePlugin import PngInfo
 
 from vitreous.data.finding import find_pictures
@@ -22,6 +23,8 @@ from vitreous.data.pictures import MAX_PIXELS, as_picture, open_encoded, open_pi
 from vitreous.errors import DataError
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+UNWRITTEN = {"LA"} if int(pillow.split(".")[0]) >= 13 else {"LA", "YCbCr"}
+"""Of these, Pillow writes no TIFF file, or one that nobody reads."""
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -101,7 +104,10 @@ def test_a_rotated_photo_stands_upright(write: Callable[..., Path], orientation:
     ids=lambda value: f"{value.mode}-{value.getpixel((0, 0))}" if isinstance(value, Image.Image) else "",
 )
 def test_every_mode_becomes_rgb(write: Callable[..., Path], picture: Image.Image, expected: tuple[int, ...]) -> None:
-    for read in (open_picture(write(encoded(picture, "TIFF"))) if picture.mode != "LA" else None, as_picture(picture)):
+    for read in (
+        open_picture(write(encoded(picture, "TIFF"))) if picture.mode not in UNWRITTEN else None,
+        as_picture(picture),
+    ):
         if read:
             assert read.mode == "RGB"
             assert read.getpixel((1, 1)) == expected

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from PIL import Image
@@ -22,6 +23,7 @@ from vitreous.models.timm_source import preprocess_from
 from vitreous.models.zoo import load
 
 SIZES = [(90, 60), (61, 83), (40, 40), (13, 57), (5, 4), (200, 31)]
+TIMM = tuple(int(part) for part in timm.__version__.split(".")[:3])
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -46,6 +48,8 @@ def test_equals_timm(crop_mode: str, size: tuple[int, int], crop_pct: float, int
         "crop_pct": crop_pct,
         "crop_mode": crop_mode,
     }
+    if size == (24, 40) and (crop_mode, interpolation) == ("center", "bicubic") and TIMM < (1, 0, 31):
+        pytest.skip("timm before 1.0.31 resizes to what is no square bilinearly, whatever it is told")
     theirs, ours = create_transform(**config), preprocess_from(config)
     for width, height in SIZES:
         picture = noise(width, height)

@@ -139,7 +139,7 @@ def test_a_transformer_without_a_trained_head(tmp_path: Path, capfd: pytest.Capt
 
     transformers.ViTModel(hf_config()).save_pretrained(tmp_path)
     capfd.readouterr()
-    with pytest.raises(ModelError, match=r"has no trained values for classifier\.bias, classifier\.weight\. Give a"):
+    with pytest.raises(ModelError, match=r"has no trained values for classifier\.bias, classifier\.weight"):
         load(tmp_path)
     assert capfd.readouterr().err == ""  # its report stays away
 

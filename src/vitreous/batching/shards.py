@@ -115,7 +115,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     except (OSError, pyarrow.ArrowException, ValueError, KeyError) as error:
         raise DataError(f"`{path}` cannot be read: {error}. Delete it and run again.") from None
     lists = [field.name for field in table.schema if pyarrow.types.is_list(field.type)]
-    kinds = {name: _number(table.schema.field(name).type).to_pandas_dtype() for name in lists}
+    kinds = {name: pyarrow.array([], _number(table.schema.field(name).type)).to_numpy().dtype for name in lists}
     for row in rows:
         yield row | {name: None if row[name] is None else np.array(row[name], kinds[name]) for name in lists}
 
