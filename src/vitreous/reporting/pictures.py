@@ -89,7 +89,7 @@ def case_of(
     view = View(picture, job.model.prepared().box(picture))
     found = replace(found, warning=_without_folders(found.warning, told["file"], file.name))
     case = _case(job, found, details, view, maps)
-    case = replace(case, command=command_of(job, found.file, given))
+    case = replace(case, command=command_of(job, job.output / found.file, given))
     if models:
         image, _ = inputs_of(job.model, view.whole)
         if models == 1:

@@ -66,9 +66,6 @@ def open_samples(spec: str, window: Window = None) -> Samples:
     if is_own(spec):
         name, _, rest = rest.partition(":")
         kind = f"{kind}:{name}"
-    elif kind not in DATASETS and Path(spec).expanduser().exists():
-        kinds = ", ".join(DATASETS)
-        raise DataError(f"how to read {spec} is not said. Write KIND:{spec}, such as folder:{spec}; kinds are {kinds}.")
     reader = find("kind of data set", kind, DATASETS, callable)
     path, _, split = rest.rpartition(":")
     if not path or not split.replace("_", "").replace("-", "").isalnum() or Path(rest).expanduser().exists():
