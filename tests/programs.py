@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-__all__ = ["check_programs"]
+__all__ = ["check_programs", "wait_until"]
 
 
 def check_programs(item: pytest.Item) -> None:
@@ -17,3 +19,12 @@ def check_programs(item: pytest.Item) -> None:
             if item.config.getoption("--all"):
                 pytest.fail(f"{missing}, and all tests must run", pytrace=False)
             pytest.skip(missing)
+
+
+def wait_until(page: Any, holds: Callable[[], bool]) -> None:
+    """Look at a page of the browser's until it is as told: its own waiting evaluates text, which our pages forbid."""
+    for _ in range(200):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("the page did not come to it in 10 s")

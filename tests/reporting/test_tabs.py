@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.programs import wait_until
 from tests.render.test_inside_page import made
 from tests.reporting.conftest import painted
 from vitreous.render.case import Attempt, Case
@@ -140,7 +141,7 @@ def test_a_click_on_a_tile_chooses_the_patch_everywhere(page: Any) -> None:
     assert (mark.get_attribute("x"), mark.get_attribute("y")) == ("2", "1")
     page.locator("[data-tab=pca] .seen .stage").focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.querySelector('[data-tab=pca] .tile > svg .cell').getAttribute('x') === '1'")
+    wait_until(page, lambda: mark.get_attribute("x") == "1")
     page.get_by_role("tab", name="Maps").click()
     page.get_by_text("Patch in row 2, column 2").wait_for()
 
@@ -216,10 +217,11 @@ def test_a_table_that_goes_on_to_the_right_fades_until_it_is_scrolled_to(page: A
     fade = "(each) => parseFloat(getComputedStyle(each).getPropertyValue('--fade'))"
     assert table.evaluate(fade) > 0
     table.evaluate("(each) => each.scrollTo(each.scrollWidth, 0)")
-    page.wait_for_function(f"() => ({fade})(document.querySelector('.layers').parentElement) === 0")
+    wait_until(page, lambda: table.evaluate(fade) == 0)
+    table.evaluate("(each) => each.scrollTo(0, 0)")
+    wait_until(page, lambda: table.evaluate(fade) > 0)
     page.set_viewport_size({"width": 1280, "height": 800})
-    page.wait_for_timeout(100)
-    assert table.evaluate(fade) == 0, "all of it is in sight"
+    wait_until(page, lambda: table.evaluate(fade) == 0)  # all of it is in sight
 
 
 @pytest.mark.slow

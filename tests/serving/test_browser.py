@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.programs import wait_until
 from tests.serving.conftest import png
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("chromium", "google-chrome")]
@@ -139,11 +140,7 @@ def test_two_models_see_one_picture_in_rows_that_follow_each_other(visit: Callab
     assert "scale(1.5)" in first.locator(".plane").first.get_attribute("style")
     first.get_by_label("Opacity").fill("15")
     drawn = "each => [...each.querySelectorAll('.plane canvas')].map((canvas) => canvas.toDataURL())"
-    page.wait_for_function(
-        "() => { const [one, other] = [...document.querySelectorAll('.answer')].map("
-        + drawn.replace("'", '"')
-        + "); return one.length > 3 && one.join() === other.join(); }"
-    )
+    wait_until(page, lambda: len(first.evaluate(drawn)) > 3 and first.evaluate(drawn) == second.evaluate(drawn))
 
     chip = first.locator("fieldset", has_text="Explain").get_by_role("button").nth(1)
     wanted = chip.inner_text()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.programs import wait_until
 from tests.render.test_relations import unpacked
 from tests.tiny import noise
 from vitreous import live
@@ -108,9 +109,7 @@ def test_the_front_end_shows_and_asks(browser: Any, view: LiveView) -> None:
     told.get_by_label("Block").fill("1")
     averaged = told.locator(".value").inner_text()
     told.get_by_label("Head").fill("0")
-    script = """(was) => [...document.querySelector("#cell").shadowRoot.querySelectorAll(".related .panel")]
-        .find((each) => each.textContent.includes("Attends to")).querySelector(".value").textContent !== was"""
-    page.wait_for_function(script, arg=averaged)
+    wait_until(page, lambda: told.locator(".value").inner_text() != averaged)
     page.get_by_role("tab", name="Similarity").click()
     page.get_by_text("Alike to the patch in row").wait_for()
     page.get_by_label("another class").fill("hen")
