@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.contract.zoo import CASES
+from tests.quick import KINDS, quick
 from vitreous.errors import RuleError, ShapeError, TooFewDigits, UnknownName
 from vitreous.methods import make_method
 from vitreous.relevance.composites import ATTN_LRP, CHEFER, CP_LRP, DECOMPX, LIBRA_GRAD, chefer, with_gamma
@@ -40,7 +41,7 @@ def without_constants(name: str) -> tuple[nn.Module, Tensor]:
     return model, images
 
 
-@pytest.mark.parametrize("name", FROM_PIXELS)
+@pytest.mark.parametrize("name", quick(FROM_PIXELS, KINDS))
 def test_libra_grad_adds_up_to_the_class_score(name: str) -> None:
     model, images = without_constants(name)
     with reading(CASES[name].reading):

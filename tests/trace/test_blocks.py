@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tests.contract.zoo import CASES
+from tests.quick import KINDS, quick
 from vitreous.errors import NoGlobalAttention, NothingObserved, NoTokenGrid
 from vitreous.trace.blocks import find_blocks, observe_blocks
 from vitreous.trace.observe import observe
@@ -26,7 +27,7 @@ MULTI_HEAD = [
 ]
 
 
-@pytest.mark.parametrize("name", GLOBAL)
+@pytest.mark.parametrize("name", quick(GLOBAL, KINDS))
 def test_a_block_takes_what_the_one_before_gave(name: str) -> None:
     model, images = CASES[name].model(), CASES[name].images()
     trace, blocks = observe_blocks(model, images)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tests.contract.promises import fingerprint
 from tests.contract.zoo import CASES
+from tests.quick import KINDS, quick
 from vitreous.errors import ModelError, NothingObserved, NoTokenGrid, ObservationError, ShapeError, UnknownName
 from vitreous.methods.rollout import Rollout
 from vitreous.trace.observe import observe
@@ -66,7 +67,7 @@ PREFIX = {
 }
 
 
-@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.parametrize("name", quick(SEEN, KINDS))
 def test_sees_every_attention_and_changes_nothing(name: str) -> None:
     case = CASES[name]
     model, images = case.model(), case.images()

@@ -37,7 +37,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-SLOW = "registers", "pooled", "windows"
+SLOW = "registers", "pooled", "convolutional", "windows"
 
 
 @pytest.fixture(params=[pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in MODELS])

@@ -60,7 +60,14 @@ def small(turn: Callable[[Tensor], Tensor]) -> tuple[nn.Module, Tensor]:
     return Turned("mobilenetv2_035", turn), IMAGES[..., :64, :64]
 
 
-@pytest.mark.parametrize("turn", [lambda images: images.flip(-1), lambda images: images.flip(-1).flip(-1)])
+@pytest.mark.parametrize(
+    "turn",
+    [
+        lambda images: images.flip(-1),
+        pytest.param(lambda images: images.flip(-1).flip(-1), marks=pytest.mark.slow),
+    ],
+    ids=["mirrored", "twice"],
+)
 def test_what_cannot_be_told_is_refused(turn: Callable[[Tensor], Tensor]) -> None:
     model, images = small(turn)
     with pytest.raises(
