@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.spoiled import change, check_refused
 from tests.tiny import noise
 from tests.training.test_classify import RECIPE, dark_and_light
 from vitreous.files.manifest import MANIFEST
@@ -27,12 +27,6 @@ def explained(run: Run, folder: Path, tmp_path: Path) -> Path:
     made = run("explain", "in", "--model", folder, "--method", "rollout,occlusion", "--output", "out", *named)
     assert made.exit_code == 0, made.output
     return tmp_path / "out"
-
-
-def change(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    values = json.loads((folder / MANIFEST).read_text())
-    change(values)
-    (folder / MANIFEST).write_text(json.dumps(values))
 
 
 def test_maps_are_the_same_to_the_bit(run: Run, explained: Path) -> None:
@@ -153,11 +147,7 @@ def test_code_runs_only_where_it_is_named_again(run: Run, folder: Path, tmp_path
 )
 def test_damaged_manifests_are_refused(run: Run, explained: Path, spoil: Callable[[dict[str, Any]], object]) -> None:
     change(explained, spoil)
-    made = run("reproduce", explained)
-    assert made.exit_code in (1, 2)
-    assert "Error: " in made.output
-    assert isinstance(made.exception, SystemExit)
-    assert not Path("reproduced").exists()
+    check_refused(run, explained)
 
 
 def test_only_a_new_folder_is_taken(run: Run, explained: Path) -> None:

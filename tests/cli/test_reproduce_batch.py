@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.cli.conftest import Run
-from tests.cli.test_reproduce import change
+from tests.cli.spoiled import change, check_refused
 from tests.tiny import noise
 from vitreous.cli.main import app
 from vitreous.reproducing import batches
@@ -149,8 +149,4 @@ def test_no_code_is_run_and_no_address_opened_that_a_file_names(run: Run, batche
 )
 def test_damaged_manifests_are_refused(run: Run, batched: Path, spoil: Callable[[dict[str, Any]], object]) -> None:
     change(batched, spoil)
-    made = run("reproduce", batched)
-    assert made.exit_code in (1, 2)
-    assert "Error: " in made.output
-    assert isinstance(made.exception, SystemExit)
-    assert not Path("reproduced").exists()
+    check_refused(run, batched)

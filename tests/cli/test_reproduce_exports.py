@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run
-from tests.cli.test_reproduce import change
+from tests.cli.spoiled import change, check_refused
 from tests.tiny import noise
 
 WORDS = ("--method", "rollout,grad_cam", "--target", "top-2", "--output", "out")
@@ -80,11 +80,7 @@ def test_exports_of_a_run_before_are_left_and_told(run: Run, exported: Path) -> 
 @pytest.mark.parametrize("formats", [["none"], [7], "svg", ["../x"], {"svg": 1}])
 def test_damaged_manifests_of_exports_are_refused(run: Run, exported: Path, formats: object) -> None:
     change(exported / "exports", lambda values: values.update(formats=formats))
-    made = run("reproduce", exported)
-    assert made.exit_code in (1, 2)
-    assert "Error: " in made.output
-    assert isinstance(made.exception, SystemExit)
-    assert not Path("reproduced").exists()
+    check_refused(run, exported)
 
 
 def test_exports_without_their_run_are_refused(run: Run, exported: Path) -> None:

@@ -18,7 +18,6 @@ from PIL import Image
 from PIL import __version__ as pillow
 from PIL.PngImagePlugin import PngInfo
 
-from vitreous.data.finding import find_pictures
 from vitreous.data.pictures import MAX_PIXELS, as_picture, open_encoded, open_picture
 from vitreous.errors import DataError
 
@@ -226,31 +225,6 @@ def test_a_lazy_pil_picture_that_is_damaged() -> None:
     lazy = Image.open(io.BytesIO(encoded(ramp(200, 200), "PNG")[:500]))
     with pytest.raises(DataError, match="the picture is damaged or cannot be read: "):
         as_picture(lazy)
-
-
-def test_pictures_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("b.png", "a.JPG", "sub/deep/c.webp", "sub/.hidden.png", "notes.txt", "[x].tif", "dir.png/inner.bmp"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    everything = ["[x].tif", "a.JPG", "b.png", "dir.png/inner.bmp", "sub/deep/c.webp"]
-    monkeypatch.chdir(tmp_path)
-
-    def found(*paths: str | Path) -> list[str]:
-        return [path.as_posix() for path in find_pictures(paths)]
-
-    assert found(".") == everything
-    assert found("*.png", "b.png") == ["b.png"]
-    assert found("b.png", ".") == ["b.png", *(name for name in everything if name != "b.png")]
-    assert found("**/*.webp") == ["sub/deep/c.webp"]
-    assert found(str(tmp_path / "*.JPG")) == [(tmp_path / "a.JPG").as_posix()]
-    assert found("[x].tif") == ["[x].tif"]  # a file's name is no pattern
-    assert found("notes.txt") == ["notes.txt"]  # named on purpose: reading it says what is wrong
-    assert found() == []
-    for nothing in ("*.gif", "sub/.hidden.png/*", "**.jpeg"):
-        with pytest.raises(DataError, match="leads to no picture"):
-            find_pictures([nothing])
-    with pytest.raises(DataError, match=r"there is no file or folder `missing\.png`"):
-        find_pictures(["b.png", "missing.png"])
 
 
 SEEDS = [
